@@ -1,0 +1,44 @@
+"""The errors a user can cause, and how they are told."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something the user asked for can't be done; the message is one clear line.
+
+    The command line prints the message alone (no traceback) and exits with ``exit_code``.
+    """
+
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """A configuration key holds a value that can't be used.
+
+    Args:
+        key: Full dotted key, for instance ``reward.confidence_weight``.
+        value: What was received.
+        valid: What would have been accepted, in words.
+        why: Optional reason, for combinations that are valid one by one.
+    """
+
+    def __init__(self, key: str, value: object, valid: str, why: str = "") -> None:
+        self.key, self.value, self.valid, self.why = key, value, valid, why
+        reason = f" ({why})" if why else ""
+        super().__init__(f"{key}={value!r} can't be used{reason}; valid: {valid}")
+
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[str, object, str, str]]:
+        return type(self), (self.key, self.value, self.valid, self.why)
+
+
+class DataError(ConfigError):
+    """The text a run should learn from can't be had or can't be used."""
+
+
+def did_you_mean(word: str, valid: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for a near miss, else an empty string."""
+    near = difflib.get_close_matches(word, list(valid), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

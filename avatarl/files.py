@@ -1,0 +1,66 @@
+"""Files that are either whole or absent: write to a temporary name, flush to disk, rename."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+
+def replace_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, then rename it to ``path``.
+
+    A reader sees the old file or the new one, never a part; a crash or a full disk leaves the old.
+
+    Raises:
+        OSError: The directory can't be written or the disk is full; ``path`` is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files private; results are to be read by colleagues as the umask allows.
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Replace ``path`` by ``content`` (text is written as UTF-8), atomically and durably."""
+    raw = content.encode() if isinstance(content, str) else content
+    replace_atomically(path, lambda file: file.write(raw) and None)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace ``path`` by ``value`` as indented JSON; non-finite numbers are refused."""
+    write_atomic(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        FileNotFoundError: No such file.
+        json.JSONDecodeError: The file isn't JSON.
+    """
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _sync_directory(directory: Path) -> None:
+    # The rename itself is durable only once the directory's entry is on disk.
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
