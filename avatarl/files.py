@@ -39,7 +39,11 @@ def replace_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Replace ``path`` by ``content`` (text is written as UTF-8), atomically and durably."""
     raw = content.encode() if isinstance(content, str) else content
-    replace_atomically(path, lambda file: file.write(raw) and None)
+
+    def write(file: IO[bytes]) -> None:
+        file.write(raw)
+
+    replace_atomically(path, write)
 
 
 def write_json(path: Path, value: Any) -> None:
