@@ -1,0 +1,150 @@
+"""What every reference gives: next-character log-probabilities for any context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, Protocol, runtime_checkable
+
+import torch
+from annotated_types import Ge
+from torch import Tensor
+
+from avatarl.reference.schedule import ScheduleConfig
+
+MISSING = -1
+"""Stands in a context for a character before the start of the window: a shorter history."""
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How much evidence stands behind each distribution.
+
+    Attributes:
+        order: (...,) int64, length of the longest context seen in the training text, plus one.
+        count: (...,) int64, how often that context was seen there.
+    """
+
+    order: Tensor
+    count: Tensor
+
+
+@runtime_checkable
+class Reference(Protocol):
+    """A fixed conditional distribution over the next character; carries no gradient.
+
+    Attributes:
+        order: Longest context it looks at, plus one.
+        vocab_size: V.
+    """
+
+    order: int
+    vocab_size: int
+
+    def logprobs(self, contexts: Tensor) -> Tensor:
+        """Score every next character after arbitrary contexts.
+
+        Args:
+            contexts: (..., L) int64. The last column is the most recent character; leading
+                ``MISSING`` columns mark a history shorter than L. Only the last ``order - 1``
+                columns are looked at; L may be smaller than that, also 0.
+
+        Returns:
+            (..., V) fp32 log-probabilities, natural logarithm, normalised to 1e-6.
+        """
+        ...
+
+    def reliability(self, contexts: Tensor) -> Reliability:
+        """Say how well the training text knows each of ``contexts`` (..., L) int64."""
+        ...
+
+    def train_logprobs(self, positions: Tensor, history: Tensor | int | None = None) -> Tensor:
+        """Score every next character at positions of the training text, by row number.
+
+        With cross-fitting the counts behind each row exclude the position itself, so this is
+        what training reads; ``logprobs`` always uses all of the training text.
+
+        Args:
+            positions: (...,) int64, index p of the *predicted* character in the training ids;
+                its context is ``train_ids[max(0, p - order + 1):p]``.
+            history: How many characters before p may be looked at, (...,) int64 or one number,
+                at least 0; ``None`` is as many as there are.
+
+        Returns:
+            (..., V) fp32 log-probabilities.
+        """
+        ...
+
+    def train_reliability(
+        self, positions: Tensor, history: Tensor | int | None = None
+    ) -> Reliability:
+        """Say how well the text that scores each training position knows its context."""
+        ...
+
+
+@dataclass(frozen=True)
+class Config:
+    """What every option has.
+
+    Attributes:
+        name: Name of the option.
+    """
+
+    name: str
+
+
+@dataclass(frozen=True)
+class CountedConfig(Config):
+    """What every reference built from counts has.
+
+    Attributes:
+        kind: Module of ``avatarl.reference`` that builds it.
+        cross_fit: How training positions are scored: by K folds, each scored by the counts of
+            the others; ``loo`` by counts without the position itself; ``null`` by all counts
+            (leaks the label at high order); ``auto`` decides by order.
+        cache_dir: Where built tables are kept; ``null`` is the user's cache directory.
+        schedule: How its weight changes as training goes on.
+    """
+
+    kind: str
+    cross_fit: Literal["auto", "loo"] | Annotated[int, Ge(2)] | None
+    cache_dir: str | None
+    schedule: ScheduleConfig
+
+
+def window_logprobs(
+    reference: Reference, context: Tensor, positions: Literal["last", "all"] = "last"
+) -> Tensor:
+    """Score the next character inside a window, from what the window shows up to there.
+
+    Position t is conditioned on ``context[:, :t + 1]``: on the characters up to *and including*
+    t, never on what follows, never on what came before the window.
+
+    Args:
+        reference: The reference to ask.
+        context: (B, T) int64.
+        positions: ``last`` scores the character after the window, ``all`` one per position.
+
+    Returns:
+        (B, 1, V) or (B, T, V) fp32 log-probabilities.
+    """
+    if positions == "last":
+        return reference.logprobs(context).unsqueeze(-2)
+    return reference.logprobs(history_windows(context, reference.order - 1))
+
+
+def history_windows(context: Tensor, length: int) -> Tensor:
+    """Cut the history of each position out of a window.
+
+    Args:
+        context: (B, T) int64.
+        length: How many characters of history, h.
+
+    Returns:
+        (B, T, h) int64; row t holds characters t-h+1 … t, ``MISSING`` before the window. A view
+        of a padded copy: no (B, T, h) memory is allocated.
+    """
+    batch, width = context.shape
+    padding = context.new_full((batch, length), MISSING)
+    padded = torch.cat([padding, context], dim=1)  # (B, h + T)
+    # Window t covers padded[t + 1 : t + 1 + h], which ends at context character t.
+    return padded.unfold(1, length, 1)[:, 1:] if length else context.new_empty((batch, width, 0))
