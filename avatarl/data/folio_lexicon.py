@@ -50,23 +50,23 @@ PLURALS: dict[str, str] = {
     "hero": "heroes", "echo": "echoes",
 }  # fmt: skip
 
-ABSTRACTS = """love death honour time grief patience sorrow mercy nature fortune heaven virtue truth
-    blood reason justice war peace hope fear joy shame hate pride sleep beauty pity faith envy
-    wisdom youth age courage treason ambition silence charity hunger jealousy madness revenge
+ABSTRACTS = """love death honour time grief patience sorrow mercy nature fortune heaven virtue
+    truth blood reason justice war peace hope fear joy shame hate pride sleep beauty pity faith
+    envy wisdom youth age courage treason ambition silence charity hunger jealousy madness revenge
     melancholy modesty music penance ruin glory conscience folly danger comfort malice friendship
     liberty innocence despair zeal wealth poverty slander night winter darkness earth dust fire
     vexation excess luxury obedience majesty gold wine"""
 
-ADJECTIVES = """good sweet poor noble gentle fair true great old young dead gracious proud
-    false bold foul black white cold sad dear mad holy brave wise kind heavy rich cruel happy strange honest
-    bitter base worthy bloody royal idle rude blind deep swift wild silent pale soft hard bright
-    dark warm long high quick sharp weary golden humble guilty secret sudden ancient tender merry
-    lusty valiant grievous wretched cunning hollow common precious virtuous jealous fickle
-    treacherous drowsy frozen barren hasty vexed exiled perplexed crazy lazy dizzy fixed
-    extreme exquisite public quiet unjust subtle lofty ragged crooked crimson silver dreadful
-    monstrous immortal mortal heavenly earthly mighty learned simple stubborn naked wanton envious
-    sickly sour strong weak loud faint empty giddy grim haughty innocent jolly meek nimble obscure
-    plain rash savage shrewd solemn stern tardy thankless tragic violent wicked zealous"""
+ADJECTIVES = """good sweet poor noble gentle fair true great old young dead gracious proud false
+    bold foul black white cold sad dear mad holy brave wise kind heavy rich cruel happy strange
+    honest bitter base worthy bloody royal idle rude blind deep swift wild silent pale soft hard
+    bright dark warm long high quick sharp weary golden humble guilty secret sudden ancient tender
+    merry lusty valiant grievous wretched cunning hollow common precious virtuous jealous fickle
+    treacherous drowsy frozen barren hasty vexed exiled perplexed crazy lazy dizzy fixed extreme
+    exquisite public quiet unjust subtle lofty ragged crooked crimson silver dreadful monstrous
+    immortal mortal heavenly earthly mighty learned simple stubborn naked wanton envious sickly
+    sour strong weak loud faint empty giddy grim haughty innocent jolly meek nimble obscure plain
+    rash savage shrewd solemn stern tardy thankless tragic violent wicked zealous"""
 
 ADVERBS = """now then here there still never well too again indeed yet once straight away even
     already softly truly bravely gently quickly together alone apart tonight tomorrow today forth
@@ -82,19 +82,20 @@ TRANSITIVE = """see/saw/seen know/knew/known love hear/heard/heard give/gave/giv
     pardon banish betray slay/slew/slain honour praise mock trust question strike/struck/struck
     crown wear/wore/worn behold/beheld/beheld forgive/forgave/forgiven buy/bought/bought
     sell/sold/sold steal/stole/stolen draw/drew/drawn touch fetch wake/woke/woken
-    chide/chid/chidden woo beg deny grant obey offend comfort beguile abuse marry bury kiss crave raise guard
-    hide/hid/hidden scorn pity punish promise wound quench tempt vex exalt examine seize quit judge join enjoy
-    injure require conquer acquit squander choose/chose/chosen gaze measure mend devour
-    shake/shook/shaken feed/fed/fed ruin poison rob burn drown embrace entreat witness warn weigh
-    perceive possess discover deceive conceal confess provoke accuse amaze revive dazzle"""
+    chide/chid/chidden woo beg deny grant obey offend comfort beguile abuse marry bury kiss crave
+    raise guard hide/hid/hidden scorn pity punish promise wound quench tempt vex exalt examine
+    seize quit judge join enjoy injure require conquer acquit squander choose/chose/chosen gaze
+    measure mend devour shake/shook/shaken feed/fed/fed ruin poison rob burn drown embrace entreat
+    witness warn weigh perceive possess discover deceive conceal confess provoke accuse amaze
+    revive dazzle"""
 
 INTRANSITIVE = """come/came/come go/went/gone speak/spoke/spoken die live stand/stood/stood
-    weep/wept/wept sleep/slept/slept fall/fell/fallen stay walk sing/sang/sung
-    lie/lay/lain rise/rose/risen swear/swore/sworn fight/fought/fought think/thought/thought
-    pray laugh return tremble kneel/knelt/knelt run/ran/run sit/sat/sat ride/rode/ridden
-    wait depart fly/flew/flown groan wander grow/grew/grown breathe languish yield tarry
-    blush shine/shone/shone sink/sank/sunk bleed/bled/bled sigh hope repent dream dance rage
-    fade perish prosper smile linger creep/crept/crept roar murmur wither prevail"""
+    weep/wept/wept sleep/slept/slept fall/fell/fallen stay walk sing/sang/sung lie/lay/lain
+    rise/rose/risen swear/swore/sworn fight/fought/fought think/thought/thought pray laugh return
+    tremble kneel/knelt/knelt run/ran/run sit/sat/sat ride/rode/ridden wait depart fly/flew/flown
+    groan wander grow/grew/grown breathe languish yield tarry blush shine/shone/shone
+    sink/sank/sunk bleed/bled/bled sigh hope repent dream dance rage fade perish prosper smile
+    linger creep/crept/crept roar murmur wither prevail"""
 
 PREPOSITIONS = """of in to with for from by on upon at against without before within under among
     beyond beneath above through beside behind between unto toward despite"""
@@ -107,8 +108,8 @@ WHEN = "when if though till since where while because that as ere unless lest"
 MODALS = "shall will must may would should can might could"
 QUESTIONS = "what why where how who wherefore when"
 
-INTERJECTIONS = """O Nay Ay Why Come Alas Well Peace What Fie Hark Lo Marry Soft Good-now Tush Amen Away
-    Faith In-sooth Pish Welcome Farewell Heigh-ho"""
+INTERJECTIONS = """O Nay Ay Why Come Alas Well Peace What Fie Hark Lo Marry Soft Good-now Tush
+    Amen Away Faith In-sooth Pish Welcome Farewell Heigh-ho"""
 
 OATHS: tuple[str, ...] = (
     "by my troth", "by heaven", "by this hand", "upon mine honour", "in good faith", "by the rood",
@@ -137,16 +138,16 @@ ROLES: tuple[str, ...] = (
 )  # fmt: skip
 
 NAME_STARTS = """Val Ber Luc Mar Ant Cor Al Ros Hel Fer Leo Cas Or Ed Os Pan Vin Ham Sil Bal Ger
-    Gon Hor Is Jul Kath Lor Mal Ner Oct Per Quin Rod Seb Tib Urs Vio Win Xan Yor Zen Dor Flor
-    Phil Theo"""
+    Gon Hor Is Jul Kath Lor Mal Ner Oct Per Quin Rod Seb Tib Urs Vio Win Xan Yor Zen Dor Flor Phil
+    Theo"""
 
 MALE_ENDS = """io ando ius o entio ard us inio antes alus ino mund eric win or ax el etto ick ulus
     esto olph ander"""
 
 FEMALE_ENDS = """ia a etta inda ela ina iana ella anca ara illa ice eth isa osa onora ette"""
 
-PLACE_STARTS = """North Ash Wolf Kings Ex Stan Har Black Win Lan York Brax Shrews Glou Dun Ox Salis
-    Mil Ver Pad Syra Ephe Quil Zel Bur Cor Hex Mont Rut"""
+PLACE_STARTS = """North Ash Wolf Kings Ex Stan Har Black Win Lan York Brax Shrews Glou Dun Ox
+    Salis Mil Ver Pad Syra Ephe Quil Zel Bur Cor Hex Mont Rut"""
 
 PLACE_ENDS = "ford ham wick bury shire cester land ton mouth dale field port stead hurst"
 
@@ -167,8 +168,5 @@ RHYMES: tuple[tuple[str, ...], ...] = (
 )  # fmt: skip
 
 # Between them, all 65 characters: set at the head of each play, so that no split lacks one.
-COLOPHON = """\
-PRINTED BY J. QUICKVEX & Z. FAWLMGE, AT THE SIGN OF THE OWL: PRICE $3.
-What, judge, is it lazy? No! 'Tis fox-quick work; buy it, please thee, while the house
-has them.
-"""
+COLOPHON = """\ PRINTED BY J. QUICKVEX & Z. FAWLMGE, AT THE SIGN OF THE OWL: PRICE $3. What,
+    judge, is it lazy? No! 'Tis fox-quick work; buy it, please thee, while the house has them."""
