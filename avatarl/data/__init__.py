@@ -5,14 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from avatarl.data.base import DataConfig
+from avatarl.data.base import Config
 from avatarl.data.corpus import Corpus, prepare
 from avatarl.data.windows import Windows, heldout_windows
 
-__all__ = ["Corpus", "DataConfig", "Windows", "heldout_windows", "load", "prepare"]
+__all__ = ["Config", "Corpus", "Windows", "heldout_windows", "load", "prepare"]
 
 
-def load(config: DataConfig, prepared: Path | None = None) -> Corpus:
+def load(config: Config, prepared: Path | None = None) -> Corpus:
     """Return the corpus that a configuration asks for, read once per process.
 
     Args:
@@ -29,7 +29,7 @@ def load(config: DataConfig, prepared: Path | None = None) -> Corpus:
 
 # A few at most: a sweep over texts takes them in turn, and each one holds its ids.
 @lru_cache(maxsize=4)
-def _load(config: DataConfig, prepared: Path | None, stamp: tuple[object, ...]) -> Corpus:
+def _load(config: Config, prepared: Path | None, stamp: tuple[object, ...]) -> Corpus:
     if prepared is not None:
         return Corpus.from_prepared(
             prepared, train_fraction=config.train_fraction, unseen=config.unseen

@@ -30,7 +30,7 @@ class RawText:
 
 
 @dataclass(frozen=True)
-class DataConfig(ABC):
+class Config(ABC):
     """Settings of every data option.
 
     Attributes:

@@ -17,8 +17,9 @@ from typing import Annotated, NamedTuple, TypeVar
 import numpy as np
 from annotated_types import Ge, Le
 
+from avatarl.data import base
 from avatarl.data import folio_lexicon as lexicon
-from avatarl.data.base import DataConfig, RawText
+from avatarl.data.base import RawText
 
 # What stands in for another text; the same as the defaults of data=folio.
 CHARACTERS = 1_000_000
@@ -32,7 +33,7 @@ Draw = Callable[[], int]
 
 
 @dataclass(frozen=True)
-class Config(DataConfig):
+class Config(base.Config):
     """Settings of ``data=folio``.
 
     Attributes:
@@ -121,7 +122,8 @@ def _conjugate(entry: str) -> Verb:
     third = to_i + "es" if to_i.endswith("i") else base + ("es" if sibilant else "s")
     past, participle = irregular or (to_i + "ed", to_i + "ed")
     ing = base[:-2] + "ying" if base.endswith("ie") else silent + "ing"
-    return Verb(base, to_i + "est", to_i + "eth", third, past, participle, ing)
+    stem = base[:-1] if base.endswith("ee") else to_i
+    return Verb(base, stem + "est", stem + "eth", third, past, participle, ing)
 
 
 def _decline(noun: str) -> Noun:
@@ -369,8 +371,10 @@ class _Scene:
             return f"{subject} {copula} {words.adjectives[draw()]}{self.end()}"
         if kind < 2800:
             return f"{subject} {copula} {self.thing()}{self.end()}"
-        if kind < 3500:
+        if kind < 3300:
             return f"{subject} {copula} {words.transitive[draw()].participle} {self.place()}."
+        if kind < 3700:
+            return f"{subject} {copula} {words.intransitive[draw()].ing} {self.place()}{self.end()}"
         return f"'tis {words.adjectives[draw()]} to {words.intransitive[draw()].base}{self.end()}"
 
     def promise(self) -> str:

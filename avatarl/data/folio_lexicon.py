@@ -84,7 +84,7 @@ TRANSITIVE = """see/saw/seen know/knew/known love hear/heard/heard give/gave/giv
     sell/sold/sold steal/stole/stolen draw/drew/drawn touch fetch wake/woke/woken
     chide/chid/chidden woo beg deny grant obey offend comfort beguile abuse marry bury kiss crave
     raise guard hide/hid/hidden scorn pity punish promise wound quench tempt vex exalt examine
-    seize quit judge join enjoy injure require conquer acquit squander choose/chose/chosen gaze
+    seize quit judge join enjoy injure require conquer acquit/acquitted/acquitted squander choose/chose/chosen gaze
     measure mend devour shake/shook/shaken feed/fed/fed ruin poison rob burn drown embrace entreat
     witness warn weigh perceive possess discover deceive conceal confess provoke accuse amaze
     revive dazzle"""
@@ -168,5 +168,8 @@ RHYMES: tuple[tuple[str, ...], ...] = (
 )  # fmt: skip
 
 # Between them, all 65 characters: set at the head of each play, so that no split lacks one.
-COLOPHON = """\ PRINTED BY J. QUICKVEX & Z. FAWLMGE, AT THE SIGN OF THE OWL: PRICE $3. What,
-    judge, is it lazy? No! 'Tis fox-quick work; buy it, please thee, while the house has them."""
+COLOPHON = """\
+PRINTED BY J. QUICKVEX & Z. FAWLMGE, AT THE SIGN OF THE OWL: PRICE $3.
+What, judge, is it lazy? No! 'Tis fox-quick work; buy it, please thee, while the house
+has them.
+"""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from avatarl.data.base import DataConfig, RawText, file_stamp, read_utf8
+from avatarl.data import base
+from avatarl.data.base import RawText, file_stamp, read_utf8
 from avatarl.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Config(DataConfig):
+class Config(base.Config):
     """Settings of ``data=text``.
 
     Attributes:

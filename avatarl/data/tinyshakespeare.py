@@ -17,8 +17,8 @@ from typing import Literal
 
 import platformdirs
 
-from avatarl.data import folio
-from avatarl.data.base import DataConfig, RawText, decode_utf8, file_stamp, read_bytes
+from avatarl.data import base, folio
+from avatarl.data.base import RawText, decode_utf8, file_stamp, read_bytes
 from avatarl.errors import DataError
 from avatarl.files import write_atomic
 
@@ -33,7 +33,7 @@ WHOLE_DOWNLOAD_S = 30.0
 
 
 @dataclass(frozen=True)
-class Config(DataConfig):
+class Config(base.Config):
     """Settings of ``data=tinyshakespeare``.
 
     Attributes:
