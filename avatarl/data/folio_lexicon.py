@@ -84,7 +84,8 @@ TRANSITIVE = """see/saw/seen know/knew/known love hear/heard/heard give/gave/giv
     sell/sold/sold steal/stole/stolen draw/drew/drawn touch fetch wake/woke/woken
     chide/chid/chidden woo beg deny grant obey offend comfort beguile abuse marry bury kiss crave
     raise guard hide/hid/hidden scorn pity punish promise wound quench tempt vex exalt examine
-    seize quit judge join enjoy injure require conquer acquit/acquitted/acquitted squander choose/chose/chosen gaze
+    seize quit/quit/quit judge join enjoy injure require conquer acquit/acquitted/acquitted
+    squander choose/chose/chosen gaze
     measure mend devour shake/shook/shaken feed/fed/fed ruin poison rob burn drown embrace entreat
     witness warn weigh perceive possess discover deceive conceal confess provoke accuse amaze
     revive dazzle"""

@@ -55,10 +55,11 @@ class Windows:
             self._stride, self._phases = 1, 1
             self._windows = train_length - context_length
         else:
-            # As many windows as fit at every phase, so that all epochs have the same length.
+            # As many windows as fit at T phases or more: all epochs have the same length, and
+            # from the first phase to the last one the tiles reach both ends of the text.
             self._stride = context_length
             self._windows = max(1, (train_length - context_length) // context_length)
-            self._phases = min(context_length, train_length - self._windows * context_length)
+            self._phases = train_length - self._windows * context_length
         if not 1 <= batch_size <= self._windows:
             why = f"the training text has {self._windows} windows"
             raise ConfigError("trainer.batch_size", batch_size, f"1 to {self._windows}", why)
