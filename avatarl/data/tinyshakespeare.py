@@ -10,6 +10,7 @@ import hashlib
 import http.client
 import os
 import time
+import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,4 +154,9 @@ def _sha256(raw: bytes) -> str:
 def _in_words(error: Exception) -> str:
     if isinstance(error, http.client.IncompleteRead):
         return "the connection broke off"
-    return str(error) or type(error).__name__
+    # URLError wraps the error that says what went wrong; HTTPError, a kind of it, says it itself.
+    wrapped = getattr(error, "reason", None)
+    if isinstance(wrapped, OSError) and not isinstance(error, urllib.error.HTTPError):
+        error = wrapped
+    words = error.strerror if isinstance(error, OSError) else None
+    return (words or str(error) or type(error).__name__).lower()
