@@ -1,0 +1,73 @@
+"""What makes two runs the same configuration, and which keys tell configurations apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+#: Keys that can't change a result: they neither make configurations differ nor become columns.
+_NEUTRAL = frozenset({"name", "output_dir", "data.path", "data.fallback", "trainer.device"})
+_NEUTRAL_PREFIXES = ("tracking.", "hydra.", "launcher.")
+SEED = "seed"
+
+
+def matters(key: str) -> bool:
+    """Whether a configuration key can change a result (the seed aside)."""
+    return key not in _NEUTRAL and key != SEED and not key.startswith(_NEUTRAL_PREFIXES)
+
+
+def configuration_key(config: Mapping[str, Any]) -> str:
+    """Return a string that is equal for runs that differ by their seed at most."""
+    kept = {key: value for key, value in config.items() if matters(key)}
+    return json.dumps(kept, sort_keys=True, default=str)
+
+
+def differing_keys(configs: Sequence[Mapping[str, Any]], swept: Iterable[str] = ()) -> list[str]:
+    """Return the keys by which ``configs`` differ, those that the sweep names first.
+
+    A key inside a group that differs only because another option of the group was chosen (the
+    order of another reference, say) follows from the option's name and is left out, unless the
+    sweep names it.
+    """
+    names: dict[str, None] = {}
+    for config in configs:
+        names.update(dict.fromkeys(key for key in config if matters(key)))
+    values = {key: [_word(config, key) for config in configs] for key in names}
+    differ = [key for key in names if len(set(values[key])) > 1]
+    wanted = [full_key(key, names) for key in swept]
+    kept = [key for key in differ if key in wanted or not _follows(key, values)]
+    order = {key: place for place, key in enumerate(wanted)}
+    return sorted(kept, key=lambda key: order.get(key, len(order)))
+
+
+def full_key(key: str, names: Iterable[str]) -> str:
+    """Return the dotted key meant by ``key``: a group means its option's name."""
+    known = set(names)
+    return f"{key}.name" if key not in known and f"{key}.name" in known else key
+
+
+def _follows(key: str, values: Mapping[str, Sequence[str]]) -> bool:
+    group, dot, rest = key.partition(".")
+    option = f"{group}.name"
+    if not dot or rest == "name" or option not in values:
+        return False
+    if len(set(values[option])) == 1:
+        return False
+    seen: dict[str, str] = {}
+    pairs = zip(values[option], values[key], strict=True)
+    return all(seen.setdefault(name, value) == value for name, value in pairs)
+
+
+def _word(config: Mapping[str, Any], key: str) -> str:
+    return json.dumps(config[key], sort_keys=True, default=str) if key in config else "absent"
+
+
+def short_names(keys: Sequence[str]) -> dict[str, str]:
+    """Return a short heading for each key, the full key where shortening would confuse two."""
+    short: dict[str, str] = {}
+    for key in keys:
+        group, _, last = key.rpartition(".")
+        short[key] = group if last == "name" and group else last
+    taken = list(short.values())
+    return {key: name if taken.count(name) == 1 else key for key, name in short.items()}

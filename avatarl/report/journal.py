@@ -1,0 +1,223 @@
+"""A run's ``metrics.jsonl``, read as a dataframe, whatever state it was left in."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+#: The newest journal this code knows.
+SCHEMA = 1
+#: What every record carries besides its metrics.
+INDEX = ("step", "characters_seen", "time/elapsed_s")
+_EVENT_MARK = b'"event"'
+_PROBE_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Journal:
+    """What one ``metrics.jsonl`` holds.
+
+    Attributes:
+        header: The first line, empty where there is none (older journals).
+        records: One row a record, ordered by step: ``step``, ``characters_seen`` (int64) and the
+            metrics asked for (float64, null where a record lacks one or it wasn't finite).
+        events: Alarms and promotions, as they were written.
+        problems: What was wrong with the file, in words.
+    """
+
+    header: dict[str, Any]
+    records: pl.DataFrame
+    events: list[dict[str, Any]] = field(default_factory=list)
+    problems: tuple[str, ...] = ()
+
+
+def empty_records(metrics: Sequence[str] = ()) -> pl.DataFrame:
+    """Return a dataframe of no records with the columns of :class:`Journal`."""
+    return pl.DataFrame(schema=_schema(metrics))
+
+
+def _schema(metrics: Sequence[str]) -> dict[str, Any]:
+    schema: dict[str, Any] = {"step": pl.Int64, "characters_seen": pl.Int64}
+    schema |= {name: pl.Float64 for name in metrics if name not in schema}
+    return schema
+
+
+def metric_names(path: Path) -> list[str]:
+    """Return the metrics that occur near the start or the end of a journal, in order met."""
+    names: dict[str, None] = {}
+    for record in _probe(path):
+        if "event" not in record and "schema" not in record:
+            names.update(dict.fromkeys(key for key, value in record.items() if _is_metric(value)))
+    return [name for name in names if name not in ("step", "characters_seen")]
+
+
+def latest(path: Path) -> dict[str, Any]:
+    """Return the newest value of each metric near the end of a journal (for a run under way)."""
+    newest: dict[str, Any] = {}
+    for record in _probe(path):
+        if "event" not in record and "schema" not in record:
+            newest |= {key: value for key, value in record.items() if value is not None}
+    return newest
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Return the first line of a journal if it is a header, else an empty dictionary."""
+    try:
+        with path.open("rb") as file:
+            first = json.loads(file.readline())
+    except (OSError, ValueError):
+        return {}
+    return first if isinstance(first, dict) and "schema" in first else {}
+
+
+def _is_metric(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _probe(path: Path) -> list[dict[str, Any]]:
+    try:
+        with path.open("rb") as file:
+            head = file.read(_PROBE_BYTES)
+            size = os.fstat(file.fileno()).st_size
+            if size > _PROBE_BYTES:
+                file.seek(max(_PROBE_BYTES, size - _PROBE_BYTES))
+                # The first line after the seek may be a part; as JSON it then fails and is left.
+                head = head[: head.rfind(b"\n") + 1] + file.read()
+    except OSError:
+        return []
+    # A few lines from either end are enough to know the metrics and their newest values.
+    lines = head.split(b"\n")
+    near = lines[:40] + [line for line in lines[40:-40] if b'"val/' in line] + lines[40:][-40:]
+    return [record for record in map(_parse, near) if record is not None]
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def read(path: Path, metrics: Sequence[str] | None = None) -> Journal:
+    """Read a journal.
+
+    A last line cut off by a crash is left out; so are lines that aren't JSON. Where a resumed run
+    wrote steps a second time, the later record counts.
+
+    Args:
+        path: The ``metrics.jsonl``.
+        metrics: The metrics to read; all of them by default.
+
+    Returns:
+        The journal. A missing or unreadable file is an empty one, with the problem told.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        return Journal({}, empty_records(metrics or ()), [], (f"{path}: {error.strerror}",))
+    problems: list[str] = []
+    end = raw.rfind(b"\n") + 1
+    if end < len(raw):
+        if _parse(raw[end:]) is None:
+            problems.append(f"{path}: the last line is cut off and left out")
+            raw = raw[:end]
+        else:
+            raw += b"\n"
+    header, raw = _split_header(path, raw, problems)
+    events, raw = _split_events(raw)
+    if metrics is None:
+        metrics = _all_metrics(raw)
+    records = _records(path, raw, metrics, problems)
+    return Journal(header, records, events, tuple(problems))
+
+
+def _split_header(path: Path, raw: bytes, problems: list[str]) -> tuple[dict[str, Any], bytes]:
+    first, _, rest = raw.partition(b"\n")
+    header = _parse(first)
+    if header is None or "schema" not in header:
+        if raw:
+            problems.append(f"{path}: no header, so written by an older version; read as it is")
+        return {}, raw
+    schema = header["schema"]
+    if schema != SCHEMA:
+        age = "a newer" if isinstance(schema, int) and schema > SCHEMA else "an older"
+        problems.append(
+            f"{path}: schema {schema!r}, written by {age} version (this one writes {SCHEMA}); "
+            "what both share is shown"
+        )
+    return header, rest
+
+
+def _split_events(raw: bytes) -> tuple[list[dict[str, Any]], bytes]:
+    if _EVENT_MARK not in raw:
+        return [], raw
+    events, kept, start = [], [], 0
+    while (at := raw.find(_EVENT_MARK, start)) >= 0:
+        begin = raw.rfind(b"\n", start, at) + 1 or start
+        end = raw.find(b"\n", at) + 1 or len(raw)
+        event = _parse(raw[begin:end])
+        if event is not None:
+            events.append(event)
+        kept.append(raw[start:begin])
+        start = end
+    kept.append(raw[start:])
+    return events, b"".join(kept)
+
+
+def _all_metrics(raw: bytes) -> list[str]:
+    names: dict[str, None] = {}
+    for line in raw.split(b"\n"):
+        record = _parse(line)
+        if record is not None:
+            names.update(dict.fromkeys(key for key, value in record.items() if _is_metric(value)))
+    return [name for name in names if name not in ("step", "characters_seen")]
+
+
+def _records(path: Path, raw: bytes, metrics: Sequence[str], problems: list[str]) -> pl.DataFrame:
+    schema = _schema(metrics)
+    if not raw.strip():
+        return empty_records(metrics)
+    try:
+        frame = pl.read_ndjson(io.BytesIO(raw), schema=schema)
+    except pl.exceptions.PolarsError:
+        # A line somewhere isn't JSON, or holds a word where a number belongs: line by line, then.
+        frame = _line_by_line(path, raw, schema, problems)
+    frame = frame.filter(pl.col("step").is_not_null())
+    if frame.height and not frame["step"].is_sorted():
+        frame = frame.with_row_index("order").sort("step", "order").drop("order")
+    if frame["step"].is_duplicated().any():
+        # The last record of a step wins, metric by metric: a resumed run says the same again.
+        frame = frame.group_by("step", maintain_order=True).agg(pl.all().drop_nulls().last())
+    return frame.with_columns(pl.col(pl.Float64).replace([float("inf"), -float("inf")], None))
+
+
+def _line_by_line(
+    path: Path, raw: bytes, schema: dict[str, Any], problems: list[str]
+) -> pl.DataFrame:
+    rows, broken = [], 0
+    for line in raw.split(b"\n"):
+        if not line.strip():
+            continue
+        record = _parse(line)
+        if record is None:
+            broken += 1
+            continue
+        rows.append({key: _number(record.get(key)) for key in schema})
+    if broken:
+        lines = "line isn't" if broken == 1 else "lines aren't"
+        problems.append(f"{path}: {broken} {lines} JSON and left out")
+    return pl.DataFrame(rows, schema=schema, strict=False)
+
+
+def _number(value: object) -> float | int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        return None
+    return value

@@ -1,0 +1,242 @@
+"""Selected runs as dataframes: one row a run, one row a logged record."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from avatarl.errors import UserError
+from avatarl.report import journal
+from avatarl.report.runs import Run, read_run
+from avatarl.report.select import select
+from avatarl.report.where import Filter, FilterError
+
+#: Facts of a run that lead its row.
+_FACTS = (
+    "run_id", "name", "state", "share", "reason", "track", "corpus", "corpus_sha256", "code",
+    "is_control", "sweep",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The selected runs.
+
+    Attributes:
+        runs: What the files say, in the order selected.
+        swept_keys: The keys that the selected sweeps vary, as their plans name them.
+        problems: What could not be found or read, one line each.
+        errors: Those of the problems that are the selection's or a filter's own mistakes.
+        title: What was selected, in words.
+    """
+
+    runs: tuple[Run, ...]
+    swept_keys: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    title: str = "runs"
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self.runs)
+
+    @cached_property
+    def table(self) -> pl.DataFrame:
+        """One row a run: its facts, its configuration (dotted keys) and its result (slashes)."""
+        return _frame([_row(run) for run in self.runs])
+
+    @cached_property
+    def curves(self) -> pl.DataFrame:
+        """One row a record of every run: ``run_id``, ``step``, ``characters_seen``, metrics."""
+        return self.read_curves()
+
+    @cached_property
+    def events(self) -> pl.DataFrame:
+        """One row an alarm or promotion, of every run."""
+        rows: list[dict[str, Any]] = []
+        for run, read in self.journals(()):
+            rows += [{"run_id": run.run_id, **event} for event in read.events]
+        return _frame(rows) if rows else pl.DataFrame(schema={"run_id": pl.String})
+
+    def metric_names(self) -> list[str]:
+        """Return every metric the journals hold, in order met."""
+        names: dict[str, None] = {}
+        paths = [run.directory / "metrics.jsonl" for run in self.runs]
+        with ThreadPoolExecutor(_threads()) as pool:
+            for found in pool.map(journal.metric_names, paths):
+                names.update(dict.fromkeys(found))
+        return list(names)
+
+    def read_curves(self, metrics: Sequence[str] | None = None) -> pl.DataFrame:
+        """Return the records of every run, of these metrics only (all by default)."""
+        frames = [
+            read.records.select(pl.lit(run.run_id).alias("run_id"), pl.all())
+            for run, read in self.journals(metrics)
+        ]
+        if not frames:
+            return journal.empty_records(metrics or ()).with_columns(run_id=pl.lit(""))
+        return pl.concat(frames, how="diagonal")
+
+    def journals(
+        self, metrics: Sequence[str] | None = None
+    ) -> Iterator[tuple[Run, journal.Journal]]:
+        """Read the journals one after another, a few ahead, so that few are held at a time."""
+        started = [run for run in self.runs if run.state != "queued"]
+
+        def read(run: Run) -> journal.Journal:
+            return journal.read(run.directory / "metrics.jsonl", metrics)
+
+        # The dataframe library lets go of the interpreter while it parses, so threads suffice.
+        ahead = 2 * _threads()
+        with ThreadPoolExecutor(_threads()) as pool:
+            pending = [pool.submit(read, run) for run in started[:ahead]]
+            for index, run in enumerate(started):
+                result = pending[index].result()
+                pending[index] = None  # type: ignore[call-overload]
+                if index + ahead < len(started):
+                    pending.append(pool.submit(read, started[index + ahead]))
+                yield run, result
+
+
+def _threads() -> int:
+    return min(8, os.cpu_count() or 1)
+
+
+def load_runs(
+    selection: str | Path | Iterable[str | Path] = (),
+    *,
+    where: str | Sequence[str] = (),
+    outputs: str | Path = "outputs",
+) -> Runs:
+    """Load the runs that ``selection`` names.
+
+    Args:
+        selection: A sweep, a run, a folder, a name, an id or a glob, or several of these;
+            everything under ``outputs`` by default.
+        where: Filters as in ``avatarl compare --where``, all of which must hold.
+        outputs: The output directory that names and ids are looked up in.
+
+    Returns:
+        The runs; ``.table`` and ``.curves`` are the dataframes behind table and plots. What could
+        not be found or read is told in ``.problems``, the rest is there.
+
+    Raises:
+        UserError: Nothing was found at all.
+    """
+    words = [selection] if isinstance(selection, str | Path) else list(selection)
+    chosen = select(words, Path(outputs))
+    errors = list(chosen.missing)
+    if not chosen.sources:
+        raise UserError("; ".join(errors) or f"there is no run in {outputs}")
+    with ThreadPoolExecutor(_threads()) as pool:
+        runs = list(pool.map(read_run, chosen.sources))
+    runs, told = _adopt(_once(runs))
+    filters = [where] if isinstance(where, str) else list(where)
+    kept = runs
+    for text in filters:
+        try:
+            kept = apply_filter(text, kept, runs)
+        except FilterError as error:
+            errors.append(f"{error}; shown without this filter")
+    if runs and not kept:
+        errors.append(f"no run is left of {len(runs)} by --where {' and '.join(filters)}")
+    problems = [*errors, *told, *(problem for run in kept for problem in run.problems)]
+    return Runs(tuple(kept), chosen.swept_keys, tuple(problems), tuple(errors), chosen.title)
+
+
+def apply_filter(text: str, runs: Sequence[Run], known: Sequence[Run]) -> list[Run]:
+    """Return those of ``runs`` that the filter keeps; ``known`` says which keys there are.
+
+    Raises:
+        FilterError: A syntax error or an unknown key.
+    """
+    rows = {id(run): facts(run) for run in known}
+    chosen = Filter(text, {key: value for row in rows.values() for key, value in row.items()})
+    return [run for run in runs if chosen(rows[id(run)])]
+
+
+def facts(run: Run) -> dict[str, Any]:
+    """Return everything a filter can ask about a run, flat."""
+    row: dict[str, Any] = {fact: getattr(run, fact) for fact in _FACTS}
+    row["directory"] = str(run.directory)
+    row |= {key: value for key, value in run.config.items() if key not in row}
+    row |= {
+        key: value
+        for key, value in run.result.items()
+        if key not in row and not isinstance(value, Mapping | list)
+    }
+    return row
+
+
+def _once(runs: Sequence[Run]) -> list[Run]:
+    # One id in two directories is one run, copied or renamed; the finished one counts.
+    best: dict[str, Run] = {}
+    for run in runs:
+        held = best.get(run.run_id)
+        if held is None or (run.done and not held.done):
+            best[run.run_id] = run
+    return list(best.values())
+
+
+def _adopt(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """Give unfinished runs the track (and queued ones the code) of their finished siblings."""
+    from dataclasses import replace
+
+    from avatarl.report.identity import configuration_key
+
+    by_key: dict[tuple[str, str], list[Run]] = {}
+    keys = {id(run): (configuration_key(run.config), run.corpus_sha256) for run in runs}
+    for run in runs:
+        by_key.setdefault(keys[id(run)], []).append(run)
+    tracks = {run.track for run in runs if run.track}
+    adopted = []
+    for run in runs:
+        siblings = by_key[keys[id(run)]]
+        if not run.track:
+            own = {other.track for other in siblings if other.track} or tracks
+            run_track = own.pop() if len(own) == 1 else ""
+        else:
+            run_track = run.track
+        code = run.code
+        if not code:
+            codes = {other.code for other in siblings if other.code}
+            code = codes.pop() if len(codes) == 1 else ""
+        adopted.append(replace(run, track=run_track, code=code))
+    return adopted, []
+
+
+def _row(run: Run) -> dict[str, Any]:
+    row = facts(run)
+    return {key: json.dumps(v) if isinstance(v, list) else v for key, v in row.items()}
+
+
+def _frame(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    columns: dict[str, None] = {}
+    for row in rows:
+        columns.update(dict.fromkeys(row))
+    return pl.DataFrame({name: _series([row.get(name) for row in rows], name) for name in columns})
+
+
+def _series(values: list[Any], name: str) -> pl.Series:
+    """Return a column; values of unlike types are written as words, so that none is lost."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {int, float} and kinds:
+        return (
+            pl.Series(name, [None if v is None else float(v) for v in values])
+            if (float in kinds)
+            else pl.Series(name, values)
+        )
+    if len(kinds) <= 1 and kinds <= {bool, str}:
+        return pl.Series(name, values, dtype=pl.String if str in kinds or not kinds else pl.Boolean)
+    words = [v if v is None or isinstance(v, str) else json.dumps(v, default=str) for v in values]
+    return pl.Series(name, words, dtype=pl.String)

@@ -1,0 +1,69 @@
+"""What is known about metrics: their titles, units, and which way is better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is shown.
+
+    Attributes:
+        title: Heading or axis label, with the unit.
+        better: -1 if less is better, 1 if more is, 0 if neither.
+        digits: Digits after the point in a table.
+    """
+
+    title: str
+    better: int
+    digits: int
+
+
+DEFAULT = ("val/nats", "val/accuracy", "val/ece", "val/entropy", "characters_seen", "seconds")
+
+_KNOWN = {
+    "val/nats": Metric("held-out nats per character", -1, 4),
+    "best/nats": Metric("best held-out nats per character", -1, 4),
+    "val/bits": Metric("held-out bits per character", -1, 4),
+    "val/perplexity": Metric("held-out perplexity", -1, 3),
+    "val/accuracy": Metric("held-out accuracy", 1, 4),
+    "val/ece": Metric("calibration error (15 bins)", -1, 4),
+    "val/brier": Metric("held-out Brier score", -1, 4),
+    "val/entropy": Metric("held-out entropy (nats)", 0, 3),
+    "reward/expected": Metric("expected reward under the policy", 1, 4),
+    "characters_seen": Metric("characters seen", 0, 0),
+    "seconds": Metric("seconds", -1, 1),
+    "steps": Metric("steps", 0, 0),
+    "parameters": Metric("parameters", 0, 0),
+    "train/loss": Metric("training loss", -1, 4),
+    "train/kl": Metric("KL to the reference (nats)", 0, 4),
+    "train/entropy": Metric("training entropy (nats)", 0, 4),
+    "health/grad_norm": Metric("gradient norm before clipping", 0, 4),
+    "health/grad_cv": Metric("gradient variation over 50 steps", 0, 3),
+    "health/clip_fraction": Metric("clipped share of the policy", 0, 4),
+    "health/collapse_gap": Metric("confidence minus accuracy above 0.8", -1, 4),
+}
+_ENDINGS = (
+    ("/nats", "{} nats", -1), ("/accuracy", "{} accuracy", 1), ("_s", "{} (s)", 0),
+    ("_ms", "{} (ms)", 0), ("_gib", "{} (GiB)", 0), ("_bits", "{} (bits)", 0),
+)  # fmt: skip
+
+
+def describe(name: str) -> Metric:
+    """Return how to show ``name``; an unknown metric keeps its own name as title."""
+    if name in _KNOWN:
+        return _KNOWN[name]
+    for ending, title, better in _ENDINGS:
+        if name.endswith(ending):
+            return Metric(title.format(name.removesuffix(ending)), better, 4)
+    return Metric(name, 0, 4)
+
+
+def format_number(value: float | None, digits: int) -> str:
+    """Return a number for a table; ``–`` where there is none."""
+    if value is None:
+        return "–"
+    if value != 0 and abs(value) < 10**-digits and digits:
+        return f"{value:.1e}"
+    return f"{value:,.{digits}f}"
