@@ -259,7 +259,8 @@ def _rich_table(told: Grid) -> Table:
     table.add_column("")
     for heading, numeric in zip(told.headings, told.numeric, strict=True):
         table.add_column(
-            Text(heading), justify="right" if numeric else "left", max_width=_WIDEST, min_width=min(_WIDEST, len(heading)),
+            Text(heading), justify="right" if numeric else "left", max_width=_WIDEST,
+            min_width=min(_WIDEST, len(heading)),
             no_wrap=numeric or heading == "run", overflow="ellipsis" if numeric else "fold",
         )  # fmt: skip
     styles = {"run": "", "control": "magenta", "ngram": "italic cyan", "unfinished": "dim"}
