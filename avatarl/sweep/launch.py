@@ -1,0 +1,140 @@
+"""From combinations asked for to a finished sweep; what the Hydra plugin delegates to."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from avatarl.errors import ConfigError, did_you_mean
+from avatarl.sweep import history, state
+from avatarl.sweep.plan import Candidate, Plan, make_plan
+
+S = TypeVar("S")
+ControlOf = Callable[[Mapping[str, Any]], "tuple[Mapping[str, Any], str] | None"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a sweep was asked to do.
+
+    Attributes:
+        directory: The sweep's directory, ``<output_dir>/sweeps/<name>``.
+        candidates: Composed and validated combinations.
+        corpus: ``name``, ``sha256`` and ``fallback_reason`` of the (first) text.
+        corpora: Each distinct text, by :func:`avatarl.sweep.plan.data_key`.
+        control: Matched control of a configuration; ``None``: add no controls.
+        later_batch: The sweeper has launched earlier batches of this sweep.
+    """
+
+    directory: Path
+    candidates: Sequence[Candidate]
+    corpus: Mapping[str, Any]
+    corpora: Mapping[str, Any]
+    control: ControlOf | None
+    later_batch: bool = False
+
+
+def plan_sweep(asked: Asked) -> Plan:
+    """Make the plan of what was asked for; nothing is written."""
+    before = None
+    if asked.later_batch:
+        with contextlib.suppress(OSError, ValueError):
+            before = Plan.read(asked.directory)
+    return make_plan(
+        asked.directory.name,
+        asked.candidates,
+        corpus=asked.corpus,
+        command=command_line(),
+        control=asked.control,
+        before=before,
+    )
+
+
+def write_down(plan: Plan, asked: Asked) -> Plan:
+    """Store the texts, then the plan that names them, before anything starts.
+
+    Raises:
+        ConfigError: The output directory can't be written.
+    """
+    from avatarl.data import prepare
+
+    store = asked.directory.parent.parent / "corpora"
+    try:
+        files = {key: prepare(text, store).absolute() for key, text in asked.corpora.items()}
+        plan = plan.with_corpora(files)
+        plan.write(asked.directory)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        place = str(asked.directory.parent.parent)
+        raise ConfigError("output_dir", place, "a directory to write to", why) from error
+    return plan
+
+
+def command_line() -> tuple[str, ...]:
+    """The command that started this process, as one could type it again."""
+    script = Path(sys.argv[0])
+    first = ("python", os.path.relpath(script)) if script.suffix == ".py" else (script.name,)
+    return (*first, *sys.argv[1:])
+
+
+def summarise(directory: Path, console: Console) -> None:
+    """Show and store the comparison of a finished sweep; its failure is told, not raised."""
+    try:
+        from avatarl.report import summarise_sweep
+    except ImportError:
+        return
+    try:
+        summarise_sweep(directory, console)
+    except Exception as error:
+        console.print(f"The comparison couldn't be made: {type(error).__name__}: {error}")
+
+
+def settings(option: type[S], raw: Mapping[str, Any]) -> S:
+    """Check a launcher's settings against their dataclass.
+
+    Raises:
+        ConfigError: A key is unknown or missing, or a value has the wrong type.
+    """
+    known = [field.name for field in dataclasses.fields(option)]  # type: ignore[arg-type]
+    for key in raw:
+        if key not in known:
+            valid = f"one of {', '.join(known)}" + did_you_mean(str(key), known)
+            raise ConfigError(f"hydra.launcher.{key}", raw[key], valid, "no such key")
+    for key in known:
+        if key not in raw:
+            raise ConfigError(f"hydra.launcher.{key}", None, "a value; it is missing")
+    try:
+        return TypeAdapter(option).validate_json(json.dumps(dict(raw)), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        valid = first["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+        raise ConfigError(f"hydra.launcher.{key}", raw[key], valid) from None
+
+
+def show_plan(plan: Plan, console: Console, workers: int) -> None:
+    """Print what a launch would do: each run and its state, and an estimate of hours."""
+    runs = [(run, state.of(run.path)) for run in plan.runs]
+    table = Table(title=f"{plan.name}: {len(runs)} runs", title_justify="left", box=None)
+    for name in ("run", "state", "overrides"):
+        table.add_column(name, no_wrap=name != "overrides")
+    for run, now in runs:
+        table.add_row(run.directory, now, run.label)
+    console.print(table)
+    counts = Counter(now for _, now in runs)
+    console.print(", ".join(f"{count} {now}" for now, count in counts.items()), highlight=False)
+    output_dir = Path(plan.runs[0].config["output_dir"])
+    estimate = history.estimate([run for run, now in runs if now != "done"], output_dir)
+    console.print(estimate.sentence(workers), highlight=False)

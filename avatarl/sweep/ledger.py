@@ -1,0 +1,321 @@
+"""Who is computing a run: ownership of a run directory, given to exactly one process at a time.
+
+A run directory holds a chain of numbered claims, ``.owners/1.json``, ``.owners/2.json`` … The one
+with the highest number is the current owner. A claim is made by creating the next number, which
+the file system lets exactly one process do (a hard link to a complete file, so that no reader ever
+sees half a claim). The next number may be created only when the current owner has released its
+claim or provably no longer lives:
+
+- same host and boot: no process with that pid and start time;
+- a SLURM job: SLURM no longer lists it, or lists it as waiting or in a later restart;
+- another host without SLURM: nothing was written to the directory for ``STALE_AFTER_S``.
+
+When it can't be told (SLURM's controller doesn't answer), the owner is taken to live: a run that
+waits is better than a run computed twice. ``owner.json`` is a copy of the current claim for people.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+
+from avatarl.files import write_atomic
+
+#: Seconds of silence after which an owner on an unreachable host is taken for dead.
+STALE_AFTER_S = 900.0
+#: Seconds a claim may stay unreadable (written without hard links, cut off by a crash).
+_HALF_WRITTEN_AFTER_S = 30.0
+
+_CLAIMS = ".owners"
+
+
+@dataclass(frozen=True)
+class SlurmJob:
+    """The SLURM job a process runs in.
+
+    Attributes:
+        id: ``123`` or ``123_4``.
+        restarts: How often it had been requeued.
+        cluster: Where that number means something.
+    """
+
+    id: str
+    restarts: int
+    cluster: str = ""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A process, described so that any other process can find out whether it still lives."""
+
+    pid: int
+    started: float
+    host: str
+    boot: str
+    namespace: str
+    time: float
+    submission: str
+    slurm: SlurmJob | None = None
+    released: float | None = None
+    outcome: str | None = None
+    reason: str | None = None
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Owner:
+        """Rebuild an owner from its JSON object."""
+        job = raw.get("slurm")
+        return cls(**{**raw, "slurm": SlurmJob(**job) if job else None})
+
+
+def this_process(submission: str = "") -> Owner:
+    """Describe the calling process; ``submission`` names the launch it works for."""
+    return Owner(
+        pid=os.getpid(),
+        started=_process_started(os.getpid()) or 0.0,
+        host=socket.gethostname(),
+        boot=_boot_id(),
+        namespace=_pid_namespace(),
+        time=time.time(),
+        submission=submission,
+        slurm=_this_slurm_job(os.environ),
+    )
+
+
+#: Given an owner's SLURM job: does it still run, in that restart? ``None``: can't be told.
+SlurmLiveness = Callable[[SlurmJob], "bool | None"]
+
+
+def alive(owner: Owner, directory: Path, slurm: SlurmLiveness | None = None) -> bool:
+    """Whether ``owner`` may still be writing to ``directory``."""
+    if owner.released is not None:
+        return False
+    here = owner.host == socket.gethostname() and owner.boot == _boot_id()
+    if here and owner.namespace == _pid_namespace():
+        started = _process_started(owner.pid)
+        return started is not None and abs(started - owner.started) < 0.02
+    if owner.slurm is not None:
+        mine = _this_slurm_job(os.environ)
+        if mine is not None and mine.id == owner.slurm.id and mine.restarts > owner.slurm.restarts:
+            return False  # this very job, before it was requeued
+        running = (slurm or _ask_slurm)(owner.slurm)
+        return True if running is None else running
+    return time.time() - _last_sign(directory) < STALE_AFTER_S
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The calling process owns ``directory`` until :meth:`release`."""
+
+    directory: Path
+    number: int
+    owner: Owner
+
+    def release(self, outcome: str, reason: str | None = None) -> None:
+        """Give the directory back, saying how the attempt ended."""
+        release(self.directory, self.number, self.owner, outcome, reason)
+
+
+class Owned(Exception):
+    """Another living process owns the run."""
+
+    def __init__(self, owner: Owner) -> None:
+        self.owner = owner
+        where = f"job {owner.slurm.id} on {owner.host}" if owner.slurm else owner.host
+        super().__init__(f"being computed by process {owner.pid} ({where})")
+
+    def __reduce__(self) -> tuple[type[Owned], tuple[Owner]]:
+        return type(self), (self.owner,)
+
+
+def claim(directory: Path, me: Owner | None = None, slurm: SlurmLiveness | None = None) -> Claim:
+    """Become the owner of ``directory``.
+
+    Raises:
+        Owned: A living process owns it, or won the race for it.
+        OSError: The directory can't be written.
+    """
+    me = me or this_process()
+    claims = directory / _CLAIMS
+    claims.mkdir(parents=True, exist_ok=True, mode=0o755)
+    while True:
+        number, current = _latest(claims)
+        if current is not None and alive(current, directory, slurm):
+            raise Owned(current)
+        if number and current is None and _age(claims / f"{number}.json") < _HALF_WRITTEN_AFTER_S:
+            time.sleep(0.05)  # half a claim: its writer may be between two system calls
+            continue
+        if _create(claims / f"{number + 1}.json", me):
+            taken = Claim(directory, number + 1, me)
+            _publish(directory, me)
+            return taken
+        # Someone was faster: look at who it is.
+
+
+def current_owner(directory: Path) -> Owner | None:
+    """The owner of the highest claim, released or not; ``None`` when nobody ever claimed."""
+    return _latest(directory / _CLAIMS)[1]
+
+
+def history(directory: Path) -> list[Owner]:
+    """All claims of ``directory`` that can be read, oldest first."""
+    claims = directory / _CLAIMS
+    found = [_read(claims / f"{number}.json") for number in sorted(_numbers(claims))]
+    return [owner for owner in found if owner is not None]
+
+
+def release(
+    directory: Path, number: int, owner: Owner, outcome: str, reason: str | None = None
+) -> None:
+    """Mark claim ``number`` as given back; only its owner, or the parent of its owner, may."""
+    done = replace(owner, released=time.time(), outcome=outcome, reason=reason)
+    claims = directory / _CLAIMS
+    try:
+        write_atomic(claims / f"{number}.json", json.dumps(asdict(done)) + "\n")
+        if max(_numbers(claims), default=0) == number:
+            _publish(directory, done)
+    except OSError:
+        # A full disk can't take the outcome, but it lets a file go: the run must not stay owned.
+        (claims / f"{number}.json").unlink(missing_ok=True)
+
+
+def release_dead(directory: Path, pid: int, outcome: str, reason: str) -> None:
+    """Release the claim that worker ``pid`` of this host, now dead, left behind (if any)."""
+    number, owner = _latest(directory / _CLAIMS)
+    mine = owner is not None and owner.pid == pid and owner.host == socket.gethostname()
+    if owner is not None and mine and not alive(owner, directory):
+        release(directory, number, owner, outcome, reason)
+
+
+def _publish(directory: Path, owner: Owner) -> None:
+    write_atomic(directory / "owner.json", json.dumps(asdict(owner), indent=2) + "\n")
+
+
+def _create(path: Path, owner: Owner) -> bool:
+    """Create ``path`` unless it exists; the content is whole from the first moment."""
+    content = json.dumps(asdict(owner)) + "\n"
+    temporary = path.with_name(f".{uuid.uuid4().hex}")
+    try:
+        with temporary.open("x", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+                raise
+            return _create_without_links(path, content)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def _create_without_links(path: Path, content: str) -> bool:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        return False
+    return True
+
+
+def _numbers(claims: Path) -> list[int]:
+    try:
+        names = [entry.name for entry in os.scandir(claims)]
+    except FileNotFoundError:
+        return []
+    return [int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdigit()]
+
+
+def _latest(claims: Path) -> tuple[int, Owner | None]:
+    number = max(_numbers(claims), default=0)
+    return number, _read(claims / f"{number}.json") if number else None
+
+
+def _read(path: Path) -> Owner | None:
+    try:
+        return Owner.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _last_sign(directory: Path) -> float:
+    times = [0.0]
+    for name in ("owner.json", "progress.json", "metrics.jsonl"):
+        try:
+            times.append((directory / name).stat().st_mtime)
+        except OSError:
+            continue
+    return max(times)
+
+
+def _process_started(pid: int) -> float | None:
+    """When process ``pid`` started, on a clock of this boot; ``None`` when it doesn't run."""
+    try:
+        # After the command's name, which may hold anything: state first, start time 20th.
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        state, *rest = fields.rpartition(")")[2].split()
+        return None if state in "ZX" else float(rest[18])
+    except FileNotFoundError:
+        if Path("/proc/self/stat").exists():
+            return None
+    except (OSError, ValueError, IndexError):
+        pass
+    try:
+        process = psutil.Process(pid)
+        zombie = process.status() == psutil.STATUS_ZOMBIE
+        return None if zombie else float(process.create_time())
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return str(int(psutil.boot_time()))
+
+
+def _pid_namespace() -> str:
+    # Containers on one host share its name and boot, but not its process numbers.
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def _this_slurm_job(environment: Mapping[str, str]) -> SlurmJob | None:
+    job = environment.get("SLURM_JOB_ID")
+    if not job:
+        return None
+    array = environment.get("SLURM_ARRAY_JOB_ID")
+    name = f"{array}_{environment.get('SLURM_ARRAY_TASK_ID', '0')}" if array else job
+    restarts = int(environment.get("SLURM_RESTART_COUNT", "0") or 0)
+    return SlurmJob(name, restarts, environment.get("SLURM_CLUSTER_NAME", ""))
+
+
+def _ask_slurm(job: SlurmJob) -> bool | None:
+    from avatarl.sweep import queue
+
+    return queue.lives(job.id, job.restarts)

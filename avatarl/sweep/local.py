@@ -1,0 +1,161 @@
+"""A sweep on this machine: worker processes, each bound to its own GPU when there are some."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from avatarl.sweep import launch, machine, snapshot
+from avatarl.sweep.display import Display
+from avatarl.sweep.faults import Policy
+from avatarl.sweep.launch import Asked
+from avatarl.sweep.plan import Plan
+from avatarl.sweep.pool import Outcome, Pool, Slot
+
+
+@dataclass(frozen=True)
+class LocalSettings:
+    """``hydra/launcher=local``; conf/hydra/launcher/local.yaml says what each means."""
+
+    workers: int | str
+    dry_run: bool
+    freeze: bool
+    failure_policy: str
+    max_failures: int | None
+    max_retries: int
+    hang_after_s: float
+    execute: str
+
+    def policy(self) -> Policy:
+        """What to do when runs fail.
+
+        Raises:
+            ConfigError: A setting that can't be used.
+        """
+        return Policy.of(
+            self.failure_policy, self.max_failures, self.max_retries, self.hang_after_s
+        )
+
+
+class Stop:
+    """Ctrl-C or SIGTERM: first asks the runs to checkpoint, a second one kills them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.signal: int | None = None
+
+    def __call__(self, signum: int, frame: object) -> None:
+        """Take note of a signal."""
+        self.count += 1
+        self.signal = signum
+
+    def asked(self) -> bool:
+        """Whether to stop at the next step boundary."""
+        return self.count > 0
+
+    def insisted(self) -> bool:
+        """Whether to stop at once."""
+        return self.count > 1
+
+
+@contextlib.contextmanager
+def catching_signals() -> Iterator[Stop]:
+    """Turn SIGINT and SIGTERM into flags while a sweep runs."""
+    stop = Stop()
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@dataclass(frozen=True)
+class Launched:
+    """What became of a launch.
+
+    Attributes:
+        outcomes: By run id.
+        exit_code: 0 all done, 1 something failed, 130 (or 143) interrupted.
+        complete: Every run is at its end, so the sweep can be summarised.
+    """
+
+    outcomes: Mapping[str, Outcome]
+    exit_code: int
+    complete: bool
+
+
+def start(
+    plan: Plan, asked: Asked, raw_settings: Mapping[str, Any], console: Console
+) -> Launched | None:
+    """Write everything down, freeze it, and run it; ``None`` after a dry run.
+
+    Raises:
+        ConfigError: A launcher setting can't be used, or nothing can be written.
+    """
+    settings = launch.settings(LocalSettings, raw_settings)
+    policy = settings.policy()
+    slots = machine.slots(settings.workers, len(plan.runs))
+    if settings.dry_run:
+        console.print(f"{len(slots)} workers on this machine", highlight=False)
+        launch.show_plan(plan, console, workers=len(slots))
+        return None
+    plan = launch.write_down(plan, asked)
+    code = snapshot.freeze(asked.directory.parent.parent) if settings.freeze else None
+    return run_plan(plan, slots, policy, settings.execute, console, code=code)
+
+
+def run_plan(
+    plan: Plan,
+    slots: Sequence[Slot],
+    policy: Policy,
+    execute: str,
+    console: Console,
+    *,
+    code: Path | None = None,
+) -> Launched:
+    """Run every run of ``plan`` on this machine.
+
+    Args:
+        plan: Already written down.
+        slots: The worker processes.
+        policy: What to do when runs fail.
+        execute: ``module:function`` that executes one run.
+        console: Where progress is shown.
+        code: Frozen source that workers import; ``None``: the working tree.
+    """
+    gpus = sum(slot.gpu is not None for slot in slots)
+    kind = f"{len(slots)} worker{'s' * (len(slots) > 1)}" + (f" on {gpus} GPUs" if gpus else "")
+    console.print(f"{plan.name}: {len(plan.runs)} runs, {kind}", highlight=False)
+    with catching_signals() as stop, Display(console, len(plan.runs), plan.name) as display:
+        pool = Pool(
+            slots=slots,
+            policy=policy,
+            execute=execute,
+            code=code,
+            submission=f"{plan.name}@{plan.created:.3f}",
+            on_event=display.event,
+            on_tick=display.tick,
+        )
+        outcomes = pool.run(plan.runs, stop=stop.asked, kill=stop.insisted)
+    states = [outcome.state for outcome in outcomes.values()]
+    unfinished = states.count("interrupted")
+    if stop.asked():
+        command = " ".join(plan.command) or "the same command"
+        console.print(
+            f"Interrupted: {states.count('done')} of {len(states)} runs are done, the others have "
+            f"their checkpoints. To continue, start again: {command}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        code_number = 128 + (stop.signal or signal.SIGINT)
+        return Launched(outcomes, code_number if unfinished else 0, not unfinished)
+    if unfinished:
+        console.print(f"Given up after too many failures; {unfinished} runs weren't finished.")
+    return Launched(outcomes, 1 if "failed" in states or unfinished else 0, True)

@@ -1,0 +1,59 @@
+"""What this machine (or this SLURM job) offers: cores and GPUs, found without importing torch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+
+from avatarl.errors import ConfigError
+from avatarl.sweep.pool import Slot
+
+
+def cores() -> int:
+    """CPU cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def gpus(environment: Mapping[str, str] | None = None) -> list[str]:
+    """GPUs this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    visible = (os.environ if environment is None else environment).get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        names = [name.strip() for name in visible.split(",") if name.strip()]
+        return names if names and names[0] not in ("-1", "NoDevFiles") else []
+    if shutil.which("nvidia-smi") is None:
+        return []
+    asked = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    if asked.returncode != 0:
+        return []
+    return [str(n) for n, line in enumerate(asked.stdout.splitlines()) if line.startswith("GPU ")]
+
+
+def slots(workers: int | str, runs: int, per_gpu: int = 1) -> list[Slot]:
+    """Share the machine out.
+
+    Args:
+        workers: Number of worker processes, or ``"auto"``: ``per_gpu`` for each GPU, else one a
+            core.
+        runs: No more slots than runs.
+        per_gpu: Workers side by side on one GPU under ``"auto"``.
+
+    Raises:
+        ConfigError: ``workers`` is neither ``auto`` nor a number above zero.
+    """
+    found = gpus()
+    if workers == "auto":
+        count = len(found) * per_gpu if found else cores()
+    else:
+        try:
+            count = int(workers)
+        except ValueError:
+            count = 0
+        if count < 1:
+            raise ConfigError("hydra.launcher.workers", workers, "a number >= 1, or auto")
+    count = max(1, min(count, runs))
+    threads = max(1, cores() // count)
+    return [Slot(found[n % len(found)] if found else None, threads) for n in range(count)]

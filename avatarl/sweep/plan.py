@@ -1,0 +1,270 @@
+"""The plan of a sweep: every run composed, named and written down before anything starts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from avatarl.files import read_json, write_json
+
+SCHEMA = 1
+
+#: Groups whose numbers are tensors inside the step, so that they don't change the program.
+_NUMERIC_GROUPS = ("explorer", "reward", "objective", "optimizer")
+#: Settings of the trainer that change the program.
+_PROGRAM_SETTINGS = ("batch_size", "device", "dtype", "precision", "compile", "deterministic")
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a sweep.
+
+    Attributes:
+        id: 16 hex digits from the resolved configuration and the corpus.
+        name: Readable prefix of the directory.
+        directory: Relative to ``output_dir``.
+        overrides: What the user (or sweeper) asked for, beyond the defaults.
+        config: The resolved configuration, plain data.
+        is_control: A cross-entropy control run added by the launcher.
+        structure_key: Runs with one key share one program, tables and compiled step.
+        corpus_file: The text as stored before fan-out; ``None``: found as configured.
+    """
+
+    id: str
+    name: str
+    directory: str
+    overrides: tuple[str, ...]
+    config: Mapping[str, Any] = field(repr=False)
+    is_control: bool
+    structure_key: str
+    corpus_file: str | None = None
+
+    @property
+    def path(self) -> Path:
+        """The run's directory."""
+        return Path(self.config["output_dir"]) / self.directory
+
+    @property
+    def label(self) -> str:
+        """What tells this run from its neighbours, for people."""
+        words = " ".join(self.overrides) or self.name
+        return f"{words} (control)" if self.is_control else words
+
+    def to_json(self) -> dict[str, Any]:
+        """The run as plan.json and packs hold it."""
+        return {**asdict(self), "overrides": list(self.overrides)}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> PlannedRun:
+        """Rebuild a run from :meth:`to_json`."""
+        key = raw.get("structure_key") or structure_key(raw["config"])
+        return cls(**{**raw, "overrides": tuple(raw["overrides"]), "structure_key": key})
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One combination that was asked for: overrides, resolved configuration, identity."""
+
+    overrides: tuple[str, ...]
+    config: Mapping[str, Any]
+    id: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An ordered list of distinct runs.
+
+    Attributes:
+        name: Name of the sweep, also of its directory.
+        corpus: ``name``, ``sha256`` and ``fallback_reason`` of the text all runs read.
+        keys: The configuration keys that differ between the runs asked for.
+        runs: Distinct runs, in the order asked for, controls last.
+        positions: For each combination asked for, its index in ``runs``.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    corpus: Mapping[str, Any]
+    keys: tuple[str, ...]
+    runs: tuple[PlannedRun, ...]
+    positions: tuple[int, ...] = ()
+    created: float = 0.0
+
+    def write(self, directory: Path) -> Path:
+        """Write ``plan.json`` into ``directory`` and return its path."""
+        path = directory / "plan.json"
+        write_json(
+            path,
+            {
+                "schema": SCHEMA,
+                "name": self.name,
+                "created": self.created,
+                "command": list(self.command),
+                "corpus": dict(self.corpus),
+                "keys": list(self.keys),
+                "runs": [run.to_json() for run in self.runs],
+            },
+        )
+        return path
+
+    def with_corpora(self, files: Mapping[str, Path]) -> Plan:
+        """The plan with each run pointed at its stored text; ``files`` by :func:`data_key`."""
+        runs = tuple(
+            replace(run, corpus_file=str(files[key]))
+            if (key := data_key(run.config)) in files
+            else run
+            for run in self.runs
+        )
+        return replace(self, runs=runs)
+
+    @classmethod
+    def read(cls, directory: Path) -> Plan:
+        """Read ``plan.json`` from ``directory``.
+
+        Raises:
+            FileNotFoundError: No plan there.
+            ValueError: Written by a newer version.
+        """
+        raw = read_json(directory / "plan.json")
+        if raw.get("schema") != SCHEMA:
+            raise ValueError(f"{directory / 'plan.json'} has schema {raw.get('schema')!r}")
+        return cls(
+            name=raw["name"],
+            command=tuple(raw["command"]),
+            corpus=raw["corpus"],
+            keys=tuple(raw["keys"]),
+            runs=tuple(PlannedRun.from_json(run) for run in raw["runs"]),
+            created=raw["created"],
+        )
+
+
+def make_plan(
+    name: str,
+    candidates: Sequence[Candidate],
+    *,
+    corpus: Mapping[str, Any],
+    command: Sequence[str] = (),
+    control: Callable[[Mapping[str, Any]], tuple[Mapping[str, Any], str] | None] | None = None,
+    before: Plan | None = None,
+) -> Plan:
+    """Turn the combinations asked for into distinct runs, and add their controls.
+
+    Args:
+        name: Name of the sweep.
+        candidates: Combinations in the order asked for; equal ids become one run.
+        corpus: Facts about the text, for the record.
+        command: The command line that asked.
+        control: Gives the matched cross-entropy run (config, id) of a configuration, ``None`` for
+            a configuration that is itself one; the argument itself is ``None`` to add no controls.
+        before: The plan of earlier batches of the same sweep (a sweeper that proposes runs in
+            rounds); its runs stay in the plan.
+    """
+    runs: dict[str, PlannedRun] = {run.id: run for run in before.runs} if before else {}
+    for candidate in candidates:
+        planned = runs.get(candidate.id)
+        if planned is None or planned.is_control:  # asked for by name now
+            runs[candidate.id] = _planned(candidate, is_control=False)
+    if control is not None:
+        for candidate in candidates:
+            matched = control(candidate.config)
+            if matched is not None and matched[1] not in runs:
+                config, identity = matched
+                overrides = _control_overrides(candidate.overrides)
+                asked = Candidate(overrides, config, identity)
+                runs[identity] = _planned(asked, is_control=True)
+    order = {identity: position for position, identity in enumerate(runs)}
+    return Plan(
+        name=name,
+        command=tuple(command),
+        corpus=dict(corpus),
+        keys=swept_keys(run.config for run in runs.values() if not run.is_control),
+        runs=tuple(runs.values()),
+        positions=tuple(order[candidate.id] for candidate in candidates),
+        created=before.created if before else time.time(),
+    )
+
+
+def _planned(candidate: Candidate, *, is_control: bool) -> PlannedRun:
+    name = str(candidate.config["name"])
+    return PlannedRun(
+        id=candidate.id,
+        name=name,
+        directory=f"runs/{name}-{candidate.id}",
+        overrides=candidate.overrides,
+        config=candidate.config,
+        is_control=is_control,
+        structure_key=structure_key(candidate.config),
+    )
+
+
+def _control_overrides(overrides: Iterable[str]) -> tuple[str, ...]:
+    groups = ("reference", "explorer", "reward", "objective")
+    kept = [o for o in overrides if o.lstrip("+~").split("=")[0].split(".")[0] not in groups]
+    return (*kept, "objective=cross_entropy")
+
+
+def data_key(config: Mapping[str, Any]) -> str:
+    """Equal for configurations that read the same text."""
+    return json.dumps(config.get("data"), sort_keys=True, default=str)
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys to leaves: ``{"reward": {"scale": 1}}`` becomes ``{"reward.scale": 1}``."""
+    leaves: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            leaves |= flatten(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves
+
+
+def swept_keys(configs: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The dotted keys whose value differs between ``configs``; of a swapped group, its name."""
+    flat = [flatten(config) for config in configs]
+    if len(flat) < 2:
+        return ()
+    keys = list(dict.fromkeys(key for leaves in flat for key in leaves))
+    absent = object()
+
+    def differs(key: str) -> bool:
+        first = flat[0].get(key, absent)
+        return any(leaves.get(key, absent) != first for leaves in flat[1:])
+
+    changed = [key for key in keys if differs(key) and key not in ("name", "output_dir")]
+    swapped = {key.split(".")[0] for key in changed if key.endswith(".name")}
+
+    def follows_from_the_group(key: str) -> bool:
+        group = key.split(".")[0]
+        if group not in swapped or key == f"{group}.name":
+            return False
+        # Within one option of the group the key is constant: it came with the option.
+        per_option: dict[Any, set[str]] = {}
+        for leaves in flat:
+            value = json.dumps(leaves.get(key), sort_keys=True, default=str)
+            per_option.setdefault(leaves.get(f"{group}.name"), set()).add(value)
+        return all(len(values) == 1 for values in per_option.values())
+
+    return tuple(key for key in changed if not follows_from_the_group(key))
+
+
+def structure_key(config: Mapping[str, Any]) -> str:
+    """Hash of what decides the program, without the numbers that are tensors inside it."""
+    structure: dict[str, Any] = {"data": config.get("data"), "model": config.get("model")}
+    for group in _NUMERIC_GROUPS:
+        options = config.get(group)
+        if isinstance(options, Mapping):
+            structure[group] = {
+                key: value
+                for key, value in flatten(options).items()
+                if not isinstance(value, float)
+            }
+    trainer = config.get("trainer") or {}
+    structure["trainer"] = {key: trainer.get(key) for key in _PROGRAM_SETTINGS if key in trainer}
+    text = json.dumps(structure, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,205 @@
+"""The process that works through runs, one after another, staying warm in between.
+
+It lives inside a process pool (:mod:`avatarl.sweep.pool`): :func:`start` is called once, then
+:func:`work` for each run. Signals only set a flag, which the training polls between two steps; a
+worker whose parent is gone stops in the same way, so that no run is ever computed by an orphan.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from avatarl.files import read_json, write_json
+from avatarl.sweep import faults, ledger
+
+#: ``module:function`` that executes one run: ``f(raw, *, stop, on_progress, prepared_corpus)``.
+DEFAULT_EXECUTE = "avatarl.training:execute_raw"
+
+#: Seconds between two looks at whether the parent still lives.
+_LOOK_EVERY_S = 0.5
+
+_stop_requested = False
+_parent = 0
+_working = threading.Lock()
+
+
+def _request_stop(signum: int, frame: object) -> None:
+    global _stop_requested
+    _stop_requested = True
+
+
+def stopping() -> bool:
+    """Whether this worker was told to stop, or has lost the process it works for."""
+    return _stop_requested or os.getppid() != _parent
+
+
+def prepare(parent: int) -> None:
+    """Install the flag-only signal handlers, before anything slow is imported."""
+    global _parent
+    _parent = parent
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent acts
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, _request_stop)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """End this process once its parent is gone and the run at hand is safely put down."""
+    while os.getppid() == _parent:
+        time.sleep(_LOOK_EVERY_S)
+    with _working:
+        os._exit(1)
+
+
+def start(execute: str, threads: int) -> int:
+    """Warm up: import what executes runs, and return the process id."""
+    function = _resolve(execute)
+    if "torch" in sys.modules or getattr(function, "__module__", "").startswith("avatarl.training"):
+        import torch
+
+        torch.set_num_threads(threads)
+    return os.getpid()
+
+
+def work(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Execute one run and say how it ended.
+
+    Args:
+        request: ``run`` (:meth:`PlannedRun.to_json`), ``execute``, ``submission``.
+
+    Returns:
+        ``state``: ``done`` (with ``result``, ``cached``), ``interrupted``, ``owned`` (by another
+        process, with ``reason``) or ``failed`` (with ``reason``, ``kind``, ``traceback``).
+    """
+    with _working:
+        return _work(request)
+
+
+def _work(request: Mapping[str, Any]) -> dict[str, Any]:
+    run = request["run"]
+    directory = Path(run["config"]["output_dir"]) / run["directory"]
+    done = _stored(directory)
+    if done is not None:
+        return {"state": "done", "cached": True, "result": done}
+    if stopping():
+        return {"state": "interrupted"}
+    try:
+        claim = ledger.claim(directory, ledger.this_process(request.get("submission", "")))
+    except ledger.Owned as owned:
+        return {"state": "owned", "reason": str(owned)}
+    except OSError as error:
+        return _failed(error, "")
+    outcome: dict[str, Any] = {"state": "failed", "reason": "worker died", "kind": "infrastructure"}
+    try:
+        done = _stored(directory)  # finished by the previous owner while we were claiming
+        if done is not None:
+            outcome = {"state": "done", "cached": True, "result": done}
+        else:
+            outcome = _execute(run, directory, request)
+    finally:
+        claim.release(outcome["state"], outcome.get("reason"))
+    return outcome
+
+
+def _execute(run: Mapping[str, Any], directory: Path, request: Mapping[str, Any]) -> dict[str, Any]:
+    started = time.time()
+    corpus = run.get("corpus_file")
+    try:
+        with _output_to(directory / "run.log"):
+            function = _resolve(request.get("execute", DEFAULT_EXECUTE))
+            result = function(
+                dict(run["config"]),
+                stop=stopping,
+                on_progress=None,
+                prepared_corpus=Path(corpus) if corpus else None,
+            )
+        return {"state": "done", "cached": False, "result": dict(result)}
+    except BaseException as error:
+        if type(error).__name__ == "Interrupted":
+            return {"state": "interrupted"}
+        text = traceback.format_exc()
+        with contextlib.suppress(OSError):
+            record_failure(run, directory, f"{type(error).__name__}: {error}", text, since=started)
+        return _failed(error, text)
+
+
+def _failed(error: BaseException, text: str) -> dict[str, Any]:
+    first_line = (str(error).splitlines() or [""])[0]
+    return {
+        "state": "failed",
+        "reason": f"{type(error).__name__}: {first_line}",
+        "kind": faults.classify(error),
+        "traceback": text or repr(error),
+    }
+
+
+def record_failure(
+    run: Mapping[str, Any], directory: Path, error: str, text: str, since: float
+) -> None:
+    """Write ``failure.json`` unless the training itself already told this attempt's failure."""
+    path = directory / "failure.json"
+    with contextlib.suppress(OSError, ValueError):
+        if float(read_json(path)["time"]) >= since:
+            return
+    step = None
+    with contextlib.suppress(OSError, ValueError):
+        step = read_json(directory / "progress.json").get("step")
+    write_json(
+        path,
+        {
+            "run_id": run["id"],
+            "name": run["name"],
+            "error": error,
+            "traceback": text,
+            "step": step,
+            "host": socket.gethostname(),
+            "time": time.time(),
+            "attempt": len(ledger.history(directory)),
+        },
+    )
+
+
+def _stored(directory: Path) -> dict[str, Any] | None:
+    try:
+        result = read_json(directory / "result.json")
+    except (OSError, ValueError):
+        return None
+    return result if isinstance(result, dict) else None
+
+
+@contextlib.contextmanager
+def _output_to(path: Path) -> Iterator[None]:
+    """Send everything the run prints, from Python or below it, to its own log."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [os.dup(1), os.dup(2)]
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, before in enumerate(saved, start=1):
+            os.dup2(before, number)
+            os.close(before)
+        os.close(log)
+
+
+def _resolve(name: str) -> Callable[..., Mapping[str, Any]]:
+    module, _, attribute = name.partition(":")
+    function: Callable[..., Mapping[str, Any]] = getattr(importlib.import_module(module), attribute)
+    return function

@@ -1,0 +1,1 @@
+"""Hydra's way in: launchers that delegate to :mod:`avatarl.sweep`."""

@@ -1,0 +1,190 @@
+"""Launcher plugins ``hydra/launcher=local`` and ``hydra/launcher=slurm``.
+
+Hydra imports this file at each start, whichever launcher is used: everything heavy is imported
+inside functions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from avatarl.data import Corpus
+    from avatarl.sweep.launch import Asked
+    from avatarl.sweep.local import Launched
+    from avatarl.sweep.plan import Candidate, Plan
+
+_BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+
+
+class RunFailed(RuntimeError):
+    """The return value of a run that failed; the message is its reason."""
+
+
+class AvatarlLauncher(Launcher):
+    """Composes and validates everything first, then hands a plan to :mod:`avatarl.sweep`."""
+
+    def __init__(self, control: bool) -> None:
+        self.control = control
+        self.config: DictConfig
+        self.hydra_context: HydraContext
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Remember the context; ``task_function`` isn't used, runs execute in workers."""
+        self.hydra_context, self.config = hydra_context, config
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Plan all combinations, run them, and return the held-out nats of each.
+
+        Raises:
+            UserError: Some combination is invalid; nothing was written or submitted.
+            SystemExit: Something failed or was interrupted, under Hydra's basic sweeper.
+        """
+        from rich.console import Console
+
+        from avatarl.sweep import launch
+
+        asked, configs = self._compose(job_overrides, later_batch=initial_job_idx > 0)
+        plan = launch.plan_sweep(asked)
+        console = Console()
+        launched = self.start(plan, asked, console)
+        if launched is None:
+            raise SystemExit(0)
+        if launched.complete:
+            launch.summarise(asked.directory, console)
+        basic = self.config.hydra.sweeper.get("_target_") == _BASIC_SWEEPER
+        if launched.exit_code and (basic or not launched.complete):
+            raise SystemExit(launched.exit_code)
+        return [
+            self._job_return(overrides, config, plan, position, launched)
+            for overrides, config, position in zip(
+                job_overrides, configs, plan.positions, strict=True
+            )
+        ]
+
+    def start(self, plan: Plan, asked: Asked, console: Console) -> Launched | None:
+        """Run the plan; ``None`` when it was only to be shown, or left to run on its own."""
+        raise NotImplementedError
+
+    def _compose(
+        self, job_overrides: Sequence[Sequence[str]], *, later_batch: bool
+    ) -> tuple[Asked, list[DictConfig]]:
+        from avatarl import composition
+        from avatarl.errors import UserError
+        from avatarl.sweep.launch import Asked
+        from avatarl.sweep.plan import Candidate, data_key
+
+        candidates: list[Candidate] = []
+        configs: list[DictConfig] = []
+        wrong: list[str] = []
+        corpora: dict[str, Corpus] = {}
+        for overrides in job_overrides:
+            try:
+                config = self._load(list(overrides))
+                run_config = composition.resolve(config)
+                identity, corpus = composition.identify(run_config)
+            except (UserError, HydraException, OmegaConfBaseException) as error:
+                wrong.append(f"{' '.join(overrides)}: {composition.describe_error(error)}")
+                continue
+            corpora.setdefault(data_key(run_config.raw), corpus)
+            candidates.append(Candidate(tuple(overrides), run_config.raw, identity))
+            configs.append(config)
+        if wrong:
+            raise UserError(refusal(wrong, len(job_overrides)))
+        first = next(iter(corpora.values()))
+        asked = Asked(
+            directory=Path(str(self.config.hydra.sweep.dir)),
+            candidates=candidates,
+            corpus={
+                "name": first.name,
+                "sha256": first.text_sha256,
+                "fallback_reason": first.fallback_reason,
+            },
+            corpora=corpora,
+            control=matched_control if self.control else None,
+            later_batch=later_batch,
+        )
+        return asked, configs
+
+    def _load(self, overrides: list[str]) -> DictConfig:
+        return self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
+
+    def _job_return(
+        self,
+        overrides: Sequence[str],
+        config: DictConfig,
+        plan: Plan,
+        position: int,
+        launched: Launched,
+    ) -> JobReturn:
+        run = plan.runs[position]
+        outcome = launched.outcomes[run.id]
+        done = outcome.state == "done"
+        value = (outcome.result or {}).get("val/nats")
+        task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        return JobReturn(
+            overrides=list(overrides),
+            cfg=task,
+            hydra_cfg=OmegaConf.masked_copy(config, ["hydra"]),
+            working_dir=str(run.path),
+            task_name=run.name,
+            status=JobStatus.COMPLETED if done else JobStatus.FAILED,
+            _return_value=(math.nan if value is None else float(value))
+            if done
+            else RunFailed(outcome.reason or outcome.state),
+        )
+
+
+class LocalLauncher(AvatarlLauncher):
+    """``hydra/launcher=local``: worker processes on this machine.
+
+    Args:
+        settings: See conf/hydra/launcher/local.yaml.
+    """
+
+    def __init__(self, control: bool = True, **settings: Any) -> None:
+        super().__init__(control)
+        self.settings = settings
+
+    def start(self, plan: Plan, asked: Asked, console: Console) -> Launched | None:
+        """Run the plan here and now."""
+        from avatarl.sweep import local
+
+        return local.start(plan, asked, self.settings, console)
+
+
+def matched_control(raw: Mapping[str, Any]) -> tuple[Mapping[str, Any], str] | None:
+    """The matched cross-entropy control of a configuration, with its id."""
+    from avatarl import composition
+    from avatarl.config import parse
+
+    control = composition.control_of(parse(raw))
+    if control is None:
+        return None
+    return control.raw, composition.identify(control)[0]
+
+
+def refusal(wrong: Sequence[str], total: int) -> str:
+    """One line for one bad combination; for several, a list."""
+    if len(wrong) == 1:
+        return wrong[0]
+    shown = wrong[:20]
+    more = [f"  … and {len(wrong) - len(shown)} more"] if len(wrong) > len(shown) else []
+    head = f"{len(wrong)} of {total} combinations can't be run; nothing was started:"
+    return "\n".join([head, *(f"  {line}" for line in shown), *more])
