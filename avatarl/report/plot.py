@@ -106,7 +106,7 @@ def _panel(
         if styles[row.key].muted:
             hidden += 1
         else:
-            entries.append((line, _label(comparison, row, metric)))
+            entries.append((line, legend_label(comparison, row, metric)))
     if hidden:
         entries.append((axis.plot([], [], color="#BFBFBF")[0], f"{hidden} more configurations"))
     axis.set_xlabel("characters seen")
@@ -154,7 +154,8 @@ def _draw(
     return line
 
 
-def _label(comparison: Comparison, row: Configuration, metric: str) -> str:
+def legend_label(comparison: Comparison, row: Configuration, metric: str) -> str:
+    """Return a configuration's values and its final metric, as a legend has them."""
     name = ", ".join(show(row.values[key]) for key in comparison.keys if key in row.values)
     name = "control" if row.is_control and not _controls_differ(comparison) else name or row.label
     name = name if len(name) <= 44 else f"{name[:43]}…"
@@ -194,15 +195,18 @@ def _limits(axis: Axes, drawn: Sequence[float]) -> None:
 def draw_levels(axis: Axes, section: Section, metric: str) -> None:
     """Draw the corpus's n-gram models as labelled levels, those that fall into view."""
     low, high = sorted(axis.get_ylim())
+    better = describe(metric).better
     for name, values in section.levels.items():
         value = values.get(metric)
         if value is None:
             continue
-        if value < low:
-            # The level still to be reached is the point of the picture.
+        # A level still to be reached is the point of the picture; one long passed is not.
+        if better < 0 and value < low:
             low = value - 0.04 * (high - value)
-            axis.set_ylim(low, high)
-        if value <= high:
+        elif better > 0 and value > high:
+            high = value + 0.04 * (value - low)
+        axis.set_ylim(low, high)
+        if low <= value <= high:
             axis.axhline(value, color="#555555", linewidth=0.8, linestyle=(0, (6, 3)), zorder=1)
             axis.annotate(
                 LEVEL_NAMES[name], xy=(1, value), xycoords=("axes fraction", "data"),
