@@ -1,0 +1,133 @@
+"""What ``python run.py`` does: one run on the terminal, and errors that fit on a line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from avatarl import composition
+from avatarl.errors import UserError
+
+_FULL_ERROR = "HYDRA_FULL_ERROR"
+
+
+def guarded(main: Callable[[], Any]) -> None:
+    """Call a Hydra main; tell what is wrong in one line and with an exit code.
+
+    Exit codes: 2 for what can't be asked for (nothing was written), 1 for a run that failed,
+    130 and 143 for one that was interrupted and can be continued.
+    """
+    full_error_wanted = _FULL_ERROR in os.environ
+    # Hydra then lets exceptions pass, instead of printing them its own way with exit code 1.
+    os.environ[_FULL_ERROR] = "1"
+    composition.register_resolvers()
+    overrides = [word for word in sys.argv[1:] if not word.startswith("-")]
+    before = set(_sweeps())
+    try:
+        main()
+    except (UserError, HydraException, OmegaConfBaseException) as error:
+        if full_error_wanted:
+            traceback.print_exc()
+        _remove_empty_sweeps(before)
+        print(f"avatarl: {composition.describe_error(error, overrides)}", file=sys.stderr)
+        sys.exit(error.exit_code if isinstance(error, UserError) else 2)
+    except OSError as error:
+        if full_error_wanted or error.filename is None:
+            raise
+        print(f"avatarl: {composition.describe_error(error, overrides)}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("avatarl: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _output_dir() -> Path:
+    typed = [word for word in sys.argv if word.startswith("output_dir=")]
+    return Path(typed[-1].split("=", 1)[1].strip("'\"") if typed else "outputs")
+
+
+def _sweeps() -> list[Path]:
+    return list((_output_dir() / "sweeps").glob("*"))
+
+
+def _remove_empty_sweeps(before: set[Path]) -> None:
+    # Hydra writes multirun.yaml before any combination is checked; a refused sweep leaves nothing.
+    for directory in set(_sweeps()) - before:
+        if [path.name for path in directory.iterdir()] == ["multirun.yaml"]:
+            (directory / "multirun.yaml").unlink()
+            directory.rmdir()
+    for empty in (_output_dir() / "sweeps", _output_dir()):
+        if empty.is_dir() and not any(empty.iterdir()):
+            empty.rmdir()
+
+
+def run(config: DictConfig) -> float:
+    """Execute one composed run on this terminal; returns its held-out nats."""
+    settings = composition.resolve(config)
+    identity, corpus = composition.identify(settings)
+    from avatarl.training.console import Console, watched
+
+    console = Console()
+    console.introduce(settings, identity, corpus)
+    try:
+        with stop_on_signal() as stop:
+            result = watched(settings, corpus, identity, stop, console)
+    except Exception as error:
+        from avatarl.training import Interrupted
+
+        if isinstance(error, UserError):
+            raise
+        if isinstance(error, Interrupted):
+            console.say(f"{error}; the same command continues it")
+            sys.exit(stop.exit_code)
+        console.say(f"failed: {type(error).__name__}: {error}")
+        if os.environ.get("AVATARL_TRACEBACK"):
+            raise
+        console.say("the traceback is in the run's failure.json")
+        sys.exit(1)
+    console.conclude(result)
+    return float(result["val/nats"])
+
+
+class StopFlag:
+    """Set by the first SIGINT or SIGTERM; a second Ctrl-C ends at once."""
+
+    def __init__(self) -> None:
+        self.exit_code = 0
+
+    def __call__(self) -> bool:
+        """Whether a signal has come."""
+        return self.exit_code != 0
+
+    def handle(self, number: int, frame: object) -> None:
+        """Remember the signal; training looks between two steps."""
+        if self.exit_code and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.exit_code = 128 + number
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[StopFlag]:
+    """Turn SIGINT and SIGTERM into a flag while the block runs (in the main thread)."""
+    flag = StopFlag()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, flag.handle) for number in numbers}
+    try:
+        yield flag
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,195 @@
+"""The edge to Hydra: from what a user typed to a checked :class:`RunConfig`, errors in one line."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from avatarl.config import GROUPS, RunConfig, parse, run_id
+from avatarl.data import Corpus
+from avatarl.data import load as load_corpus
+from avatarl.errors import ConfigError, UserError, did_you_mean
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+# Keys that serve composition alone.
+_NOT_OF_A_RUN = ("hydra", "sweep_name")
+
+
+def register_resolvers() -> None:
+    """Make ``${avatarl_sweep_name:…}`` known to configurations; harmless when repeated."""
+    OmegaConf.register_new_resolver("avatarl_sweep_name", sweep_name, replace=True)
+
+
+def sweep_name(config_name: str, overrides: Sequence[str] | ListConfig) -> str:
+    """Name a sweep after its file, or after what was typed; the same command, the same name."""
+    typed = sorted(str(override) for override in overrides)
+    digest = hashlib.sha256("\n".join(typed).encode()).hexdigest()[:6]
+    if config_name != "config":
+        return f"{config_name}-{digest}" if typed else config_name
+    words = re.sub(r"[^A-Za-z0-9._]+", "-", "_".join(str(override) for override in overrides))
+    return f"{words[:60].strip('-_.') or 'sweep'}-{digest}"
+
+
+def compose(overrides: Sequence[str] = ()) -> RunConfig:
+    """Compose one run as ``python run.py OVERRIDES`` would.
+
+    Args:
+        overrides: For instance ``["reward=match", "reference=none", "trainer.steps=100"]``.
+
+    Raises:
+        UserError: An override can't be used; the message says why.
+    """
+    register_resolvers()
+    try:
+        return resolve(_compose(list(overrides)))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(describe_error(error, overrides)) from error
+
+
+def _compose(overrides: list[str]) -> DictConfig:
+    if GlobalHydra.instance().is_initialized():
+        return hydra_compose("config", overrides)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra_compose("config", overrides)
+
+
+def resolve(config: DictConfig) -> RunConfig:
+    """Resolve and check a composed configuration.
+
+    A run of a sweep is grouped under the sweep's name in wandb, and paths become absolute, so
+    that a run means the same wherever it is started from.
+
+    Raises:
+        ConfigError: A key or a combination can't be used.
+    """
+    task = OmegaConf.masked_copy(config, [key for key in config if key not in _NOT_OF_A_RUN])
+    # Interpolations may point outside the mask, so they are resolved in the whole.
+    raw: dict[str, Any] = {
+        str(key): OmegaConf.to_container(config[key], resolve=True)
+        if OmegaConf.is_config(config[key])
+        else config[key]
+        for key in task
+    }
+    for group in GROUPS:
+        if group not in raw:
+            raise ConfigError(group, None, "an option of the group; it is missing")
+    tracking = raw["tracking"]
+    if isinstance(tracking, dict) and "group" in tracking and tracking["group"] is None:
+        mode = OmegaConf.select(config, "hydra.mode")
+        if mode is not None and getattr(mode, "name", str(mode)) == "MULTIRUN":
+            tracking["group"] = Path(str(config.hydra.sweep.dir)).name
+    if isinstance(raw["output_dir"], str):
+        raw["output_dir"] = str(Path(raw["output_dir"]).expanduser().absolute())
+    data = raw["data"]
+    if isinstance(data, dict) and isinstance(data.get("path"), str):
+        data["path"] = str(Path(data["path"]).expanduser().absolute())
+    return parse(raw)
+
+
+def identify(config: RunConfig) -> tuple[str, Corpus]:
+    """Return a run's id and its text, which is part of it.
+
+    Raises:
+        DataError: The text can't be had, or doesn't fit the model.
+    """
+    corpus = load_corpus(config.data)
+    corpus.check_context(config.model.context_length)
+    return run_id(config.raw, corpus.text_sha256), corpus
+
+
+def control_of(config: RunConfig) -> RunConfig:
+    """Return the matched control: ordinary training of the same network in the same way.
+
+    Network, prior, optimiser, schedule, text, seed, batch and characters seen stay; what is
+    rewarded, explored and referred to becomes plain next-character training.
+    """
+    plain = _compose(["objective=cross_entropy", "reward=match", "explorer=exhaustive"]).copy()
+    raw = dict(config.raw)
+    raw["name"] = "control"
+    for group in ("objective", "reward", "explorer"):
+        raw[group] = OmegaConf.to_container(plain[group], resolve=True)
+    raw["explorer"]["positions"] = config.explorer.positions
+    if not config.model.prior:
+        none = _compose(["reference=none"])
+        raw["reference"] = OmegaConf.to_container(none["reference"], resolve=True)
+    return parse(raw)
+
+
+def describe_error(error: BaseException, overrides: Sequence[str] = ()) -> str:
+    """Tell in one line what is wrong with what the user typed.
+
+    Args:
+        error: From Hydra, OmegaConf or our own checks.
+        overrides: What was typed, to find out what would have been valid.
+    """
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, MissingConfigException):
+        missing = error.missing_cfg_file or ""
+        group, _, option = str(missing).rpartition("/")
+        valid = [str(name) for name in error.options or []]
+        if group and valid:
+            hint = did_you_mean(option, valid)
+            return f"{group}={option!r} can't be used; valid: {', '.join(valid)}{hint}"
+        return _flat(str(error))
+    if isinstance(error, OverrideParseException):
+        return f"{error.override!r} can't be read as an override: {_flat(str(error.message))}"
+    if isinstance(error, ConfigCompositionException):
+        return _describe_composition(error, overrides)
+    if isinstance(error, OSError):
+        reason = (error.strerror or str(error)).lower()
+        return f"output_dir: {error.filename}: {reason}; valid: a folder that can be written to"
+    return _flat(str(error))
+
+
+def _describe_composition(error: ConfigCompositionException, overrides: Sequence[str]) -> str:
+    text = str(error)
+    unknown_key = re.search(r"Could not (?:override|delete) '([^']+)'", text)
+    if unknown_key:
+        key = unknown_key.group(1)
+        valid = _valid_siblings(key, overrides)
+        value = next((o.split("=", 1)[1] for o in overrides if o.startswith(f"{key}=")), None)
+        if valid:
+            hint = did_you_mean(key.rpartition(".")[2], valid)
+            return f"{key}={value!r} can't be used (no such key); valid: {', '.join(valid)}{hint}"
+    unknown_group = re.search(r"Could not override '([^']+)'\. No match in the defaults", text)
+    if unknown_group:
+        key = unknown_group.group(1)
+        valid = [*GROUPS, "name", "seed", "output_dir"]
+        return f"{key!r} is no group or key; valid: {', '.join(valid)}{did_you_mean(key, valid)}"
+    cause = error.__cause__
+    return _flat(f"{text} {cause}" if cause is not None and str(cause) not in text else text)
+
+
+def _valid_siblings(key: str, overrides: Sequence[str]) -> list[str]:
+    """Keys beside a key that isn't there, given the options that were chosen."""
+    chosen = [
+        o for o in overrides if re.fullmatch(r"[a-z_]+=[a-z0-9_]+", o) and o.split("=")[0] in GROUPS
+    ]
+    try:
+        config = _compose(chosen)
+        parent = OmegaConf.select(config, key.rpartition(".")[0]) if "." in key else config
+    except (HydraException, OmegaConfBaseException):
+        return []
+    if not isinstance(parent, DictConfig):
+        return []
+    return [str(name) for name in parent if name != "hydra"]
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())

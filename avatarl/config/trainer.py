@@ -1,0 +1,36 @@
+"""Settings of the training loop (group ``trainer``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt
+
+from avatarl.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Config:
+    """Length, batch, evaluation and safety of a run."""
+
+    name: str
+    kind: str
+    steps: Annotated[int, Ge(1)] | None  # null: epochs decides
+    epochs: Annotated[float, Gt(0)]
+    batch_size: Annotated[int, Ge(1)]  # windows
+    log_every: Annotated[int, Ge(1)]  # steps
+    eval_every: Annotated[int, Ge(1)]  # steps
+    eval_positions: Annotated[int, Ge(1)]  # held-out positions in a periodic evaluation
+    eval_stride: Annotated[int, Ge(1)] | None
+    sample_characters: Annotated[int, Ge(0)]
+    checkpoint_every_s: Annotated[float, Ge(0)]
+    keep_checkpoints: Annotated[int, Ge(1)]
+    device: str
+    threads: Annotated[int, Ge(1)] | None
+    precision: Literal["fp32", "bf16"]
+
+    def __post_init__(self) -> None:
+        """Refuse a device that torch couldn't name."""
+        if self.device not in {"auto", "cpu", "cuda"} and not self.device.startswith("cuda:"):
+            raise ConfigError("device", self.device, "auto, cpu, cuda or cuda:N")

@@ -1,0 +1,15 @@
+"""Explorers: which next characters are tried at each position, and how they count."""
+
+from __future__ import annotations
+
+import importlib
+
+from avatarl.explorer.base import Config, Explorer, Scene
+
+__all__ = ["Config", "Explorer", "Scene", "build"]
+
+
+def build(config: Config) -> Explorer:
+    """Make the explorer that ``config`` describes."""
+    explorer: Explorer = importlib.import_module(f"avatarl.explorer.{config.name}").build(config)
+    return explorer

@@ -1,0 +1,71 @@
+"""What every explorer is told and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from torch import Tensor
+
+from avatarl.game import Exploration, Knobs, Policy
+
+# (actions (B,T,K) or None for all V, steps ahead) → hits (B,T,K); the text answers, unseen itself.
+Ask = Callable[[Tensor | None, int], Tensor]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings that every explorer has."""
+
+    name: str
+    positions: Literal["last", "all"]  # which positions of a window are scored
+
+    @property
+    def weighting(self) -> str:
+        """How actions count: ``policy``, ``uniform`` or ``sampled``."""
+        return "sampled"
+
+    @property
+    def steps_ahead(self) -> int:
+        """How many characters are explored one after another."""
+        return 1
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether proposals read the reference."""
+        return False
+
+    @property
+    def track(self) -> str:
+        """``label_revealing`` where rewards of unsampled characters are seen, else ``bandit``."""
+        return "label_revealing"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What an explorer has to work with at one step.
+
+    Attributes:
+        context: (B,L) int64 what the policy has read.
+        ask: The text's answer to tried characters; the target itself isn't shown.
+        old_policy: The policy that acts.
+        reference: The n-gram policy, or None.
+    """
+
+    context: Tensor
+    ask: Ask
+    old_policy: Policy
+    reference: Policy | None
+
+
+class Explorer(Protocol):
+    """Chooses the actions of a step."""
+
+    config: Config
+
+    def uniforms(self, windows: int, positions: int) -> tuple[int, ...]:
+        """Shape of the uniform random numbers that ``explore`` wants; empty for none."""
+
+    def explore(self, scene: Scene, knobs: Knobs, uniforms: Tensor | None) -> Exploration:
+        """Try actions and ask the text about them; nothing here carries a gradient."""

@@ -1,0 +1,73 @@
+"""All V next characters at once, from one forward pass.
+
+One log-softmax holds the log-probability of every action, so the expectation over actions is
+exact: no sampling, no variance within a context.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from avatarl.errors import ConfigError
+from avatarl.explorer import base
+from avatarl.game import Exploration, Knobs
+
+
+@dataclass(frozen=True)
+class Config(base.Config):
+    """Exhaustive exploration, one character ahead."""
+
+    # How an action counts: by the old policy's probability, or each the same (1, so that a raw
+    # one-hot reward gives exactly the gradient of cross-entropy).
+    action_weighting: Literal["policy", "uniform"]
+    horizon: int
+
+    def __post_init__(self) -> None:
+        """Refuse a longer horizon: V to the power of it would be explored."""
+        if self.horizon != 1:
+            raise ConfigError(
+                "horizon", self.horizon, "1, or explorer=temperature", "exhaustive looks one ahead"
+            )
+
+    @property
+    def weighting(self) -> str:
+        """How actions count."""
+        return self.action_weighting
+
+
+@dataclass(frozen=True)
+class Exhaustive:
+    """Tries every character at every scored position."""
+
+    config: Config
+
+    def uniforms(self, windows: int, positions: int) -> tuple[int, ...]:
+        """Nothing is drawn."""
+        return ()
+
+    def explore(self, scene: base.Scene, knobs: Knobs, uniforms: Tensor | None) -> Exploration:
+        """Weigh all V actions; see :class:`avatarl.explorer.base.Explorer`."""
+        old_logprobs = scene.old_policy(scene.context)  # (B,T,V)
+        if self.config.action_weighting == "policy":
+            weights = group = old_logprobs.exp()
+        else:
+            weights = torch.ones_like(old_logprobs)
+            group = weights / old_logprobs.shape[-1]
+        return Exploration(
+            actions=None,
+            weights=weights,
+            group=group,
+            hits=scene.ask(None, 0),
+            contexts=scene.context,
+            old_logprobs=old_logprobs,
+            last=self.config.positions == "last",
+        )
+
+
+def build(config: Config) -> Exhaustive:
+    """Make the explorer."""
+    return Exhaustive(config)

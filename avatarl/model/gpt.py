@@ -1,0 +1,146 @@
+"""A GPT-2-style decoder, small enough to read from top to bottom.
+
+Shapes: B batch, T position, C channels (``n_embd``), H heads, D = C / H, V vocabulary.
+
+Source: Radford et al. 2019, *Language Models are Unsupervised Multitask Learners*, §2.3 (pre-norm
+blocks, residual projections initialised 1/√(2·n_layer) smaller); Press & Wolf 2017 (weight tying).
+Biases are left out of every layer, and there is no dropout: the policy that acts and the policy
+that is scored must be the same function.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from avatarl.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Config:
+    """Size and shape of the network."""
+
+    name: str
+    kind: str
+    n_layer: Annotated[int, Ge(1)]
+    n_head: Annotated[int, Ge(1)]
+    n_embd: Annotated[int, Ge(1)]
+    context_length: Annotated[int, Ge(1)]  # characters the policy sees
+    prior: bool  # logits = gate · log reference + network, with a learned gate
+
+    def __post_init__(self) -> None:
+        """Refuse a width that the heads can't share."""
+        if self.n_embd % self.n_head:
+            raise ConfigError(
+                "n_embd", self.n_embd, f"a multiple of n_head={self.n_head}", "heads share it"
+            )
+
+
+class Attention(nn.Module):
+    """Causal self-attention over a window."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.n_head = config.n_head
+        self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
+        self.out = nn.Linear(config.n_embd, config.n_embd, bias=False)
+
+    def forward(self, x: Tensor, last: bool = False) -> Tensor:
+        """Map (B,T,C) to (B,T,C), or to (B,1,C) of the last position with ``last``."""
+        heads = (self.n_head, x.shape[2] // self.n_head)
+        if last:
+            # Only one query is wanted: its row of the causal mask is all ones.
+            w_q, w_kv = self.qkv.weight.split([x.shape[2], 2 * x.shape[2]])
+            q = F.linear(x[:, -1:], w_q)  # (B,1,C)
+            k, v = F.linear(x, w_kv).chunk(2, dim=2)  # (B,T,C) each
+        else:
+            q, k, v = self.qkv(x).chunk(3, dim=2)  # (B,T,C) each
+        q, k, v = (part.unflatten(2, heads).transpose(1, 2) for part in (q, k, v))  # (B,H,·,D)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=not last)  # (B,H,T|1,D)
+        return self.out(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]  # (B,T|1,C)
+
+
+class MLP(nn.Module):
+    """Position-wise feed-forward layer, four times as wide inside."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.up = nn.Linear(config.n_embd, 4 * config.n_embd, bias=False)
+        self.out = nn.Linear(4 * config.n_embd, config.n_embd, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B,T,C) to (B,T,C)."""
+        return self.out(F.gelu(self.up(x), approximate="tanh"))  # type: ignore[no-any-return]
+
+
+class Block(nn.Module):
+    """Attention, then the feed-forward layer, each on a normalised copy and added back."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.norm_attention = nn.LayerNorm(config.n_embd, bias=False)
+        self.attention = Attention(config)
+        self.norm_mlp = nn.LayerNorm(config.n_embd, bias=False)
+        self.mlp = MLP(config)
+
+    def forward(self, x: Tensor, last: bool = False) -> Tensor:
+        """Map (B,T,C) to (B,T,C), or to (B,1,C) of the last position with ``last``."""
+        attended = self.attention(self.norm_attention(x), last)
+        x = (x[:, -1:] if last else x) + attended
+        return x + self.mlp(self.norm_mlp(x))  # type: ignore[no-any-return]
+
+
+class GPT(nn.Module):
+    """The policy: logits of the next character at each position of a window.
+
+    Args:
+        config: Size and shape.
+        vocab_size: V.
+        generator: Source of the random initial weights.
+    """
+
+    def __init__(self, config: Config, vocab_size: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        self.vocab_size = vocab_size
+        self.token = nn.Embedding(vocab_size, config.n_embd)
+        self.position = nn.Embedding(config.context_length, config.n_embd)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.norm = nn.LayerNorm(config.n_embd, bias=False)
+        # The gate starts at one: the first policy is then the reference itself.
+        self.prior_gate = nn.Parameter(torch.ones(())) if config.prior else None
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 2:
+                small = name.endswith("out.weight")
+                std = 0.02 / math.sqrt(2 * config.n_layer) if small else 0.02
+                nn.init.normal_(parameter, std=std, generator=generator)
+
+    def forward(
+        self, context: Tensor, *, last: bool = False, prior_logprobs: Tensor | None = None
+    ) -> Tensor:
+        """Score the character after each position.
+
+        Args:
+            context: (B,T) int64 character ids, T ≤ ``context_length``; the window may be shorter.
+            last: Score the last position alone; the final block then computes no other.
+            prior_logprobs: (B,T,V), or (B,1,V) with ``last``; required with ``model.prior``.
+
+        Returns:
+            Logits (B,T,V), or (B,1,V) with ``last``. Position t has seen ``context[:, :t+1]``.
+        """
+        length = context.shape[1]
+        x = self.token(context) + self.position.weight[:length]  # (B,T,C)
+        final = len(self.blocks) - 1
+        for index, block in enumerate(self.blocks):
+            x = block(x, last=last and index == final)  # (B,T,C), at the end (B,T|1,C)
+        logits = F.linear(self.norm(x), self.token.weight)  # (B,T|1,V), tied to the embedding
+        if self.prior_gate is not None:
+            assert prior_logprobs is not None
+            logits = logits + self.prior_gate * prior_logprobs
+        return logits

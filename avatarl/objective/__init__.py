@@ -1,0 +1,15 @@
+"""Objectives: from rewards to a loss whose gradient improves the policy."""
+
+from __future__ import annotations
+
+import importlib
+
+from avatarl.objective.base import Config, Control, Objective, Terms
+
+__all__ = ["Config", "Control", "Objective", "Terms", "build"]
+
+
+def build(config: Config) -> Objective:
+    """Make the objective that ``config`` describes."""
+    objective: Objective = importlib.import_module(f"avatarl.objective.{config.name}").build(config)
+    return objective

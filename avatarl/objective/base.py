@@ -1,0 +1,86 @@
+"""What every objective is given and returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from avatarl.game import Exploration, Knobs
+
+# What controllers remember from step to step, 0-d float32 tensors; part of a run's state.
+Control = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings that every objective has, and what the rest of a run must know of them."""
+
+    name: str
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the loss reads the reference."""
+        return False
+
+    @property
+    def uses_baseline(self) -> bool:
+        """Whether advantages are rewards minus a mean."""
+        return False
+
+    @property
+    def needs_every_action(self) -> bool:
+        """Whether the loss is only defined with the rewards of all V characters."""
+        return False
+
+    @property
+    def old_policy_age(self) -> int:
+        """Steps between refreshes of the acting policy; 1 means it is the policy itself."""
+        return 1
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A loss and what it was made of, all 0-d float32.
+
+    Attributes:
+        loss: To be minimised.
+        facts: Named values for the log, detached.
+        control: The controllers' next memory, detached.
+    """
+
+    loss: Tensor
+    facts: dict[str, Tensor]
+    control: Control
+
+
+class Objective(Protocol):
+    """Maps one step's exploration and rewards to a loss."""
+
+    config: Config
+
+    def initial_control(self) -> dict[str, float]:
+        """What controllers remember before the first step."""
+
+    def __call__(
+        self,
+        logprobs: Tensor,
+        exploration: Exploration,
+        rewards: Tensor,
+        ref_logprobs: Tensor | None,
+        knobs: Knobs,
+        control: Control,
+    ) -> Terms:
+        """Compute the loss.
+
+        Args:
+            logprobs: (B,T,V), or (B·T·K,1,V) for rollouts, of the policy being trained on
+                ``exploration.contexts``; the only argument that carries a gradient.
+            exploration: What was tried.
+            rewards: (B,T,K).
+            ref_logprobs: Shaped as ``logprobs``, or None.
+            knobs: The group's numbers, and ``characters_seen``, ``progress`` (0 to 1).
+            control: The controllers' memory.
+        """

@@ -1,0 +1,56 @@
+"""The control: ordinary next-character training of the same network, in the same loop.
+
+loss = − log π(y). It reads the text through the same exhaustive exploration as the rewards do and
+ignores reward and reference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from avatarl.game import Exploration, Knobs, mean_over_positions
+from avatarl.objective import base, terms
+
+
+@dataclass(frozen=True)
+class Config(base.Config):
+    """No settings of its own."""
+
+    @property
+    def needs_every_action(self) -> bool:
+        """The text's character must be among the tried ones."""
+        return True
+
+
+class CrossEntropy:
+    """Negative log-likelihood of the text."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def initial_control(self) -> dict[str, float]:
+        """Nothing is controlled."""
+        return {}
+
+    def __call__(
+        self,
+        logprobs: Tensor,
+        exploration: Exploration,
+        rewards: Tensor,
+        ref_logprobs: Tensor | None,
+        knobs: Knobs,
+        control: base.Control,
+    ) -> base.Terms:
+        """Compute the loss; see :class:`avatarl.objective.base.Objective`."""
+        picked = (exploration.hits * exploration.select(logprobs)).sum(dim=-1)  # (B,T)
+        loss = -mean_over_positions(picked, exploration.position_weights)
+        spread = mean_over_positions(terms.entropy(logprobs), exploration.position_weights)
+        facts = {"train/loss": loss, "train/policy": loss, "train/entropy": spread}
+        return base.Terms(loss, {name: fact.detach() for name, fact in facts.items()}, control)
+
+
+def build(config: Config) -> CrossEntropy:
+    """Make the objective."""
+    return CrossEntropy(config)

@@ -1,0 +1,40 @@
+"""Muon for the hidden matrices, AdamW for everything else (embeddings, norms, gates).
+
+Source: Jordan et al. 2024, *Muon: an optimizer for hidden layers*; torch.optim.Muon with the step
+size matched to AdamW's RMS, so that one learning rate serves both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Lt
+
+from avatarl.optimizer import adamw, base
+
+
+@dataclass(frozen=True)
+class Config(base.Config):
+    """AdamW's settings and Muon's momentum."""
+
+    momentum: Annotated[float, Ge(0), Lt(1)]
+
+
+def build(config: Config, parameters: dict[str, torch.Tensor]) -> list[torch.optim.Optimizer]:
+    """Make Muon for matrices inside blocks and AdamW for the rest."""
+    hidden = {
+        name: weight
+        for name, weight in parameters.items()
+        if weight.dim() == 2 and name.startswith("blocks.")
+    }
+    rest = {name: weight for name, weight in parameters.items() if name not in hidden}
+    muon = torch.optim.Muon(
+        [{"params": list(hidden.values()), "base_lr": config.lr}],
+        lr=config.lr,
+        weight_decay=config.weight_decay,
+        momentum=config.momentum,
+        adjust_lr_fn="match_rms_adamw",
+    )
+    return [muon, *adamw.build(config, rest)]

@@ -1,0 +1,1 @@
+"""Where results go: files on disk always, wandb if wanted."""

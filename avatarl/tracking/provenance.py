@@ -1,0 +1,86 @@
+"""What produced a result: code, packages, machine, command."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import os
+import platform
+import shlex
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+_ROOT = Path(__file__).resolve().parents[2]
+_PACKAGES = ["torch", "numpy", "hydra-core", "omegaconf", "wandb", "submitit", "safetensors"]
+
+
+@functools.cache
+def code() -> dict[str, str | None]:
+    """Identify the code: git commit, hash of uncommitted changes, hash of the package's source.
+
+    Computed once a process: what is running is what was imported.
+    """
+    digest = hashlib.sha256()
+    for path in sorted((_ROOT / "avatarl").rglob("*.py")):
+        digest.update(str(path.relative_to(_ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
+    commit = _git("rev-parse", "HEAD")
+    difference = _git("diff", "HEAD")
+    return {
+        "git_commit": commit.strip() if commit else None,
+        "git_diff_sha256": hashlib.sha256(difference.encode()).hexdigest() if difference else None,
+        "code_sha256": digest.hexdigest(),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Identify the machine: host, processor, operating system."""
+    return {
+        "host": socket.gethostname(),
+        "cpu": _cpu_name(),
+        "cpu_count": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
+
+
+def provenance(corpus_sha256: str, device: str) -> dict[str, Any]:
+    """Everything worth knowing about where a result came from, as JSON values."""
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    return {
+        **code(),
+        "packages": versions,
+        "corpus_sha256": corpus_sha256,
+        "device": device,
+        **machine(),
+        "command": shlex.join([Path(sys.executable).name, *sys.argv]),
+        "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(_ROOT), *arguments], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,112 @@
+"""The same records in wandb: one wandb run for one run, whatever interrupts it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from avatarl.tracking import base
+
+log = logging.getLogger("avatarl")
+
+
+@dataclass(frozen=True)
+class Config(base.Config):
+    """Where and how wandb logs."""
+
+    mode: Literal["auto", "online", "offline", "disabled"]
+    project: str
+    entity: str | None
+    group: str | None
+    tags: tuple[str, ...]
+
+
+def resolve_mode(mode: str) -> str:
+    """Turn ``auto`` into ``online`` for someone who is logged in, else ``offline``."""
+    if mode != "auto":
+        return mode
+    if os.environ.get("WANDB_MODE"):
+        return os.environ["WANDB_MODE"]
+    import wandb
+
+    # Reads the environment and ~/.netrc; it never asks.
+    with contextlib.suppress(Exception):
+        if wandb.api.api_key:
+            return "online"
+    return "offline"
+
+
+class WandbSink:
+    """One open wandb run."""
+
+    def __init__(self, run: Any) -> None:
+        self._run = run
+
+    def log(self, step: int, record: Mapping[str, Any]) -> None:
+        """Log one record; the x-axis is characters seen."""
+        self._run.log({key: value for key, value in record.items() if key != "step"}, step=step)
+
+    def alarm(self, message: str, raised: bool) -> None:
+        """Send an alert when an alarm is raised."""
+        if raised:
+            self._run.alert(title=message.split(":")[0], text=message)
+
+    def summary(self, values: Mapping[str, Any]) -> None:
+        """Write the result's figures and samples."""
+        for key, value in values.items():
+            if isinstance(value, int | float | str | bool):
+                self._run.summary[key] = value
+        import wandb
+
+        rows = [[item["temperature"], item["text"]] for item in values["samples"]]
+        self._run.log({"samples": wandb.Table(columns=["temperature", "text"], data=rows)})
+
+    def finish(self) -> None:
+        """Flush and close."""
+        self._run.finish(quiet=True)
+
+
+def start(
+    config: base.Config, raw: Mapping[str, Any], run_id: str, directory: Path
+) -> WandbSink | None:
+    """Open the wandb run of a run, or continue it.
+
+    Args:
+        config: Of this module.
+        raw: The whole resolved configuration; logged nested.
+        run_id: Becomes wandb's id, so that a resumed run stays one run.
+        directory: Of the run; offline files go to ``wandb/`` in it.
+    """
+    assert isinstance(config, Config)
+    mode = resolve_mode(config.mode)
+    if mode == "disabled":
+        return None
+    import wandb
+
+    seed = raw["seed"]
+    run = wandb.init(
+        project=config.project,
+        entity=config.entity,
+        group=config.group,
+        job_type="control" if raw["objective"]["name"] == "cross_entropy" else "train",
+        name=f"{raw['name']}-seed{seed}",
+        id=run_id,
+        resume="allow",
+        mode=mode,  # type: ignore[arg-type]
+        dir=directory,
+        config=dict(raw),
+        tags=[raw["reward"]["name"], raw["reference"]["name"], *config.tags],
+        settings=wandb.Settings(silent=True, console="off", x_disable_stats=True, init_timeout=30),
+    )
+    run.define_metric("characters_seen", hidden=True)
+    for pattern in ("train/*", "val/*", "reward/*", "health/*"):
+        run.define_metric(pattern, step_metric="characters_seen")
+    run.define_metric(
+        "val/nats", step_metric="characters_seen", summary="last,best", goal="minimize"
+    )
+    return WandbSink(run)

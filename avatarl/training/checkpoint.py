@@ -1,0 +1,114 @@
+"""Checkpoints: everything a run needs to go on bit for bit, whole or absent.
+
+``checkpoint-<step>.safetensors`` holds the tensors, ``checkpoint-<step>.json`` the plain numbers
+and the tensors' sha256. The JSON is written last: a pair counts only if it is complete and true.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from avatarl.files import read_json, replace_atomically, write_json
+
+_NAME = re.compile(r"checkpoint-(\d+)\.json")
+
+
+def write_checkpoint(
+    directory: Path, step: int, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]
+) -> None:
+    """Write one checkpoint.
+
+    Args:
+        directory: The run's.
+        step: Steps done.
+        tensors: By name.
+        numbers: JSON values.
+
+    Raises:
+        OSError: Disk full or not writable; earlier checkpoints are untouched.
+    """
+    # Tied or strided tensors would share memory in the file; each is stored on its own.
+    raw = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+
+    def write(file: IO[bytes]) -> None:
+        file.write(raw)
+
+    replace_atomically(_tensors(directory, step), write)
+    content = {"step": step, "sha256": hashlib.sha256(raw).hexdigest(), "numbers": dict(numbers)}
+    write_json(_numbers(directory, step), content)
+
+
+def read_latest(directory: Path) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
+    """Read the newest checkpoint that is whole; damaged ones are passed over.
+
+    Returns:
+        Step, tensors (on the CPU), numbers; None if there is none.
+    """
+    for step in sorted(steps(directory), reverse=True):
+        try:
+            content = read_json(_numbers(directory, step))
+            raw = _tensors(directory, step).read_bytes()
+            if hashlib.sha256(raw).hexdigest() != content["sha256"]:
+                continue
+            return step, load(raw), content["numbers"]
+        except (OSError, KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError):
+            continue
+    return None
+
+
+def steps(directory: Path) -> list[int]:
+    """Steps of the checkpoints in a run's directory, ascending."""
+    found = (_NAME.fullmatch(path.name) for path in directory.glob("checkpoint-*.json"))
+    return sorted(int(match.group(1)) for match in found if match)
+
+
+def prune(directory: Path, keep: int) -> None:
+    """Delete all but the newest ``keep`` checkpoints."""
+    for step in steps(directory)[:-keep]:
+        # The description goes first, so that what is left never looks whole.
+        _numbers(directory, step).unlink(missing_ok=True)
+        _tensors(directory, step).unlink(missing_ok=True)
+
+
+def _tensors(directory: Path, step: int) -> Path:
+    return directory / f"checkpoint-{step}.safetensors"
+
+
+def _numbers(directory: Path, step: int) -> Path:
+    return directory / f"checkpoint-{step}.json"
+
+
+def pack_optimizers(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """Flatten the optimisers' memory to named tensors."""
+    packed = {}
+    for index, optimizer in enumerate(optimizers):
+        for place, memory in optimizer.state_dict()["state"].items():
+            for key, value in memory.items():
+                packed[f"optimizer.{index}.{place}.{key}"] = torch.as_tensor(value)
+    return packed
+
+
+def unpack_optimizers(
+    optimizers: list[torch.optim.Optimizer], tensors: Mapping[str, Tensor]
+) -> None:
+    """Give the optimisers back what :func:`pack_optimizers` took."""
+    for index, optimizer in enumerate(optimizers):
+        content = optimizer.state_dict()
+        memory: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            head, _, rest = name.partition(f"optimizer.{index}.")
+            if head or not rest:
+                continue
+            place, key = rest.split(".", 1)
+            memory.setdefault(int(place), {})[key] = value
+        content["state"] = memory
+        optimizer.load_state_dict(content)

@@ -1,0 +1,138 @@
+"""A run on the terminal: one live line while it learns, a few lines at its ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import rich.console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from avatarl.config import RunConfig
+from avatarl.data import Corpus
+from avatarl.training.loop import execute
+from avatarl.training.progress import Progress as Moment
+from avatarl.training.result import Result
+
+_PLAIN_EVERY = 10  # lines of a run on something that isn't a terminal
+
+
+class Console:
+    """Says what a person wants to know; plain lines when the output isn't a terminal."""
+
+    def __init__(self, console: rich.console.Console | None = None) -> None:
+        self.rich = console or rich.console.Console(highlight=False)
+
+    def say(self, text: str, style: str | None = None) -> None:
+        """Print a line, unwrapped and unparsed."""
+        self.rich.print(text, style=style, markup=False, soft_wrap=True)
+
+    def introduce(self, config: RunConfig, identity: str, corpus: Corpus) -> None:
+        """Say what is learned from what, beginning with the text."""
+        if corpus.fallback_reason:
+            self.say(
+                f"text: {corpus.name}, because {corpus.fallback_reason} "
+                "(data.fallback=null makes this an error)",
+                "yellow",
+            )
+        else:
+            self.say(
+                f"text: {corpus.name}, {len(corpus.train):,} characters to train on, "
+                f"{len(corpus.heldout):,} held out, {corpus.vocab_size} distinct"
+            )
+        for note in corpus.notes:
+            self.say(f"note: {note}", "yellow")
+        self.say(
+            f"run: {config.name}-{identity}: {config.model.name}, "
+            f"objective {config.objective.name}, reward {config.reward.name}, "
+            f"reference {config.reference.name}"
+        )
+
+    def conclude(self, result: Result) -> None:
+        """Say what came out, against the n-gram ladder."""
+        self.say(
+            f"held out: {result['val/nats']:.4f} nats ({result['val/perplexity']:.2f} perplexity, "
+            f"{result['val/bits']:.3f} bits), accuracy {result['val/accuracy']:.4f}, "
+            f"calibration error {result['val/ece']:.3f}, entropy {result['val/entropy']:.3f} nats",
+            "bold",
+        )
+        names = ("unigram", "bigram", "trigram", "ngram4")
+        ladder = ", ".join(
+            f"{name} {result[f'ngram/{name}/nats']:.3f} ({result[f'ngram/{name}/accuracy']:.3f})"
+            for name in names
+        )
+        self.say(f"n-grams:  {ladder} nats (accuracy)")
+        self.say(
+            f"earned {result['reward/expected']:.4f} reward a character; "
+            f"{result['characters_seen']:,} characters in {result['seconds']:.0f} s"
+        )
+        if result["alarms"]:
+            self.say(f"alarms raised on the way: {', '.join(result['alarms'])}", "yellow")
+        sample = next(s for s in result["samples"] if s["temperature"] == 0.8)["text"]
+        self.say("sample:   " + " / ".join(sample.strip().splitlines()[:4]))
+        self.say(f"files:    {result.directory}")
+
+
+def watched(
+    config: RunConfig,
+    corpus: Corpus,
+    identity: str,
+    stop: Callable[[], bool],
+    console: Console,
+) -> Result:
+    """Execute a run with its progress shown."""
+    if not console.rich.is_terminal:
+        return _plainly(config, corpus, stop, console)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[facts]}"),
+    )
+    with Progress(*columns, console=console.rich, transient=True) as bar:
+        task = bar.add_task("steps", total=None, facts="")
+        alarms: set[str] = set()
+
+        def show(moment: Moment) -> None:
+            bar.update(task, total=moment.steps, completed=moment.step, facts=facts_of(moment))
+            _tell_changes(alarms, moment, lambda line: bar.console.print(line, markup=False))
+
+        return execute(config, stop=stop, on_progress=show, corpus=corpus)
+
+
+def _plainly(
+    config: RunConfig, corpus: Corpus, stop: Callable[[], bool], console: Console
+) -> Result:
+    alarms: set[str] = set()
+    told = -1
+
+    def show(moment: Moment) -> None:
+        nonlocal told
+        _tell_changes(alarms, moment, console.say)
+        tenth = moment.step * _PLAIN_EVERY // moment.steps
+        if tenth != told:
+            told = tenth
+            console.say(f"step {moment.step}/{moment.steps}  {facts_of(moment)}")
+
+    return execute(config, stop=stop, on_progress=show, corpus=corpus)
+
+
+def facts_of(moment: Moment) -> str:
+    """The few figures that fit on a line."""
+    shown = {
+        "reward": moment.metrics.get("reward/expected"),
+        "entropy": moment.metrics.get("train/entropy"),
+        "nats": moment.nats,
+    }
+    words = [f"{name} {value:.3f}" for name, value in shown.items() if value is not None]
+    return "  ".join([*words, f"{moment.rate:.1f} steps/s"])
+
+
+def _tell_changes(alarms: set[str], moment: Moment, say: Callable[[str], None]) -> None:
+    now = set(moment.warnings)
+    for name in sorted(now - alarms):
+        say(f"warning: {name} (step {moment.step})")
+    for name in sorted(alarms - now):
+        say(f"cleared: {name} (step {moment.step})")
+    alarms.clear()
+    alarms.update(now)

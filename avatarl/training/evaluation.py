@@ -1,0 +1,206 @@
+"""Quality on held-out text: every figure from one pass over the policy's distributions.
+
+Source of the calibration error: Naeini et al. 2015, AAAI, §3 (binned), here with bins of equal
+mass, as in Nguyen & O'Connor 2015, EMNLP, §3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+CALIBRATION_BINS = 15
+CONFIDENT = 0.8
+_CHUNK = 16_384  # held-out windows whose distributions are in memory at once
+_FORWARD = 1024  # contexts a forward pass
+
+# (context (B,L), scored positions at its end) → log-probs (B,n,V)
+Scorer = Callable[[Tensor, int], Tensor]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out text, cut into windows of full length.
+
+    Attributes:
+        ids: (M,) the held-out characters.
+        context_length: L.
+        stride: Characters predicted a window, at its end; each is predicted once, having read
+            at least L − stride + 1 characters.
+    """
+
+    ids: npt.NDArray[Any]
+    context_length: int
+    stride: int
+
+    def starts(self, limit: int | None) -> npt.NDArray[np.int64]:
+        """Starts of all windows, or of about ``limit`` predictions, evenly spread."""
+        last = len(self.ids) - self.context_length - 1
+        starts = np.arange(0, last + 1, self.stride, dtype=np.int64)
+        if limit is not None:
+            wanted = max(1, limit // self.stride)
+            if wanted < len(starts):
+                starts = starts[np.linspace(0, len(starts) - 1, wanted).round().astype(np.int64)]
+        return starts
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a policy is worth on held-out text.
+
+    Attributes:
+        metrics: Flat ``val/…`` and ``health/…`` figures; nats unless the name says otherwise.
+        reliability: Confidence, accuracy and weight of each calibration bin.
+    """
+
+    metrics: dict[str, float]
+    reliability: dict[str, list[float]]
+
+
+@torch.no_grad()
+def evaluate(
+    score: Scorer,
+    held_out: HeldOut,
+    *,
+    device: torch.device,
+    reference: Scorer | None = None,
+    limit: int | None = None,
+) -> Evaluation:
+    """Measure a policy.
+
+    Args:
+        score: The policy.
+        held_out: The text.
+        device: Where to compute.
+        reference: Compared with by divergence, where given.
+        limit: Look at about so many positions, evenly spread; all by default.
+
+    Returns:
+        Figures averaged over positions.
+    """
+    parts: list[dict[str, Tensor]] = []
+    for context, target in _chunks(held_out, limit):
+        parts.append(_score_chunk(score, reference, context, target, held_out.stride, device))
+    facts = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+    return summarise(facts)
+
+
+def _chunks(held_out: HeldOut, limit: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    length = held_out.context_length
+    starts = held_out.starts(limit)
+    for first in range(0, len(starts), _CHUNK):
+        chunk = starts[first : first + _CHUNK, None]
+        context = held_out.ids[chunk + np.arange(length)]  # (W,L)
+        after = np.arange(length - held_out.stride + 1, length + 1)
+        yield context, held_out.ids[chunk + after]  # (W,stride)
+
+
+def _score_chunk(
+    score: Scorer,
+    reference: Scorer | None,
+    context: np.ndarray,
+    target: np.ndarray,
+    stride: int,
+    device: torch.device,
+) -> dict[str, Tensor]:
+    # Short contexts repeat: each distinct one is computed once, exactly.
+    rows = np.ascontiguousarray(context)
+    keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
+    _, index, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    distinct = torch.from_numpy(context[index].astype(np.int64)).to(device)
+    places = torch.from_numpy(inverse.astype(np.int64)).to(device)
+    wanted = torch.from_numpy(target.astype(np.int64)).to(device)
+    facts: dict[str, list[Tensor]] = {}
+    stored, others = [], []
+    for first in range(0, len(distinct), _FORWARD):
+        piece = distinct[first : first + _FORWARD]
+        stored.append(score(piece, stride).float())  # (U,stride,V)
+        if reference is not None:
+            others.append(reference(piece, stride))
+    logprobs = torch.cat(stored)  # (U,stride,V)
+    probs = logprobs.exp()
+    entropy = -(probs * logprobs).sum(-1)
+    squares = probs.square().sum(-1)
+    confidence, choice = probs.max(-1)
+    shared = {"entropy": entropy, "confidence": confidence}
+    if others:
+        ref = torch.cat(others)
+        shared["kl_ref"] = (probs * (logprobs - ref)).sum(-1)
+        shared["kl_from_ref"] = (ref.exp() * (ref - logprobs)).sum(-1)
+    for key, value in shared.items():
+        facts[key] = [value[places].flatten()]
+    log_target = logprobs[places].gather(-1, wanted.unsqueeze(-1)).squeeze(-1)  # (W,stride)
+    facts["nll"] = [-log_target.flatten()]
+    facts["correct"] = [(choice[places] == wanted).float().flatten()]
+    facts["brier"] = [(squares[places] - 2 * log_target.exp() + 1).flatten()]
+    return {key: value[0].cpu() for key, value in facts.items()}
+
+
+def summarise(facts: dict[str, Tensor]) -> Evaluation:
+    """Average per-position facts.
+
+    Args:
+        facts: (N,) each: ``nll entropy confidence correct brier``, optionally ``kl_ref`` and
+            ``kl_from_ref``.
+    """
+    nats = facts["nll"].double().mean().item()
+    entropy = facts["entropy"].double()
+    reliability = reliability_curve(facts["confidence"], facts["correct"])
+    ece = sum(
+        weight * abs(confidence - accuracy)
+        for confidence, accuracy, weight in zip(
+            reliability["confidence"], reliability["accuracy"], reliability["weight"], strict=True
+        )
+    )
+    confident = facts["confidence"] > CONFIDENT
+    gap = 0.0
+    if bool(confident.any()):
+        gap = (facts["confidence"][confident] - facts["correct"][confident]).mean().item()
+    quantiles = np.quantile(entropy.numpy(), [0.1, 0.9])
+    metrics = {
+        "val/nats": nats,
+        "val/perplexity": math.exp(min(nats, 700.0)),
+        "val/bits": nats / math.log(2),
+        "val/accuracy": facts["correct"].double().mean().item(),
+        "val/ece": ece,
+        "val/brier": facts["brier"].double().mean().item(),
+        "val/entropy": entropy.mean().item(),
+        "health/entropy_p10": float(quantiles[0]),
+        "health/entropy_p90": float(quantiles[1]),
+        "health/entropy_below_0.1_share": (entropy < 0.1).double().mean().item(),
+        "health/confident_share": confident.double().mean().item(),
+        "health/confident_gap": gap,
+        "health/entropy_gap": nats - entropy.mean().item(),
+    }
+    for key in ("kl_ref", "kl_from_ref"):
+        if key in facts:
+            metrics[f"val/{key}"] = facts[key].double().mean().item()
+    return Evaluation(metrics, reliability)
+
+
+def reliability_curve(confidence: Tensor, correct: Tensor) -> dict[str, list[float]]:
+    """Sort predictions by confidence into bins of equal mass.
+
+    Args:
+        confidence: (N,) probability of the most probable character.
+        correct: (N,) 1.0 where it was the text's.
+
+    Returns:
+        Mean ``confidence``, ``accuracy`` and share (``weight``) of each of 15 bins; fewer for
+        fewer positions.
+    """
+    order = confidence.argsort(stable=True)
+    bins = min(CALIBRATION_BINS, len(order))
+    curve: dict[str, list[float]] = {"confidence": [], "accuracy": [], "weight": []}
+    for part in torch.tensor_split(order, bins):
+        curve["confidence"].append(confidence[part].double().mean().item())
+        curve["accuracy"].append(correct[part].double().mean().item())
+        curve["weight"].append(len(part) / len(order))
+    return curve

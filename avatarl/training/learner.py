@@ -1,0 +1,234 @@
+"""The learner: network, optimisers and text on one device, advanced step by step."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import avatarl.explorer
+import avatarl.model
+import avatarl.objective
+import avatarl.optimizer
+import avatarl.reference
+import avatarl.reward
+from avatarl.config import RunConfig
+from avatarl.data import Corpus, Windows
+from avatarl.game import Knobs
+from avatarl.training.step import Batch, Program, reward_facts
+
+_KNOB_GROUPS = ("explorer", "reward", "objective")
+
+
+class Learner:
+    """Everything that changes as a run goes on.
+
+    The state is the weights, the acting policy's weights, the optimisers' memory, the
+    controllers' memory and the step; windows and random draws follow from seed and step.
+
+    Args:
+        config: What to learn.
+        corpus: From what.
+        device: Where.
+    """
+
+    def __init__(self, config: RunConfig, corpus: Corpus, device: torch.device) -> None:
+        self.config, self.device = config, device
+        self.step = 0
+        self.ahead = config.explorer.steps_ahead
+        context_length = config.model.context_length
+        self.windows = Windows(
+            len(corpus.train) - (self.ahead - 1),
+            context_length,
+            config.trainer.batch_size,
+            config.explorer.positions,
+            config.seed,
+        )
+        self.steps = config.trainer.steps or max(
+            1, round(config.trainer.epochs * self.windows.steps_per_epoch)
+        )
+        self.last = config.explorer.positions == "last"
+        self.model = avatarl.model.build(config.model, corpus.vocab_size, config.seed).to(device)
+        self.parameters = dict(self.model.named_parameters())
+        self.optimizers = avatarl.optimizer.build(config.optimizer, self.parameters)
+        reference = avatarl.reference.build(
+            config.reference, corpus.train, corpus.vocab_size, device
+        )
+        self.program = Program(
+            explorer=avatarl.explorer.build(config.explorer),
+            reward=avatarl.reward.build(config.reward),
+            objective=avatarl.objective.build(config.objective),
+            reference=reference,
+            vocab_size=corpus.vocab_size,
+            prior=config.model.prior,
+        )
+        self.old_model: avatarl.model.GPT | None = None
+        if config.objective.old_policy_age > 1:
+            self.old_model = avatarl.model.build(config.model, corpus.vocab_size, config.seed)
+            self.old_model.to(device).requires_grad_(False)
+        self.control = {
+            name: torch.tensor(value, device=device)
+            for name, value in self.program.objective.initial_control().items()
+        }
+        self.knobs = {group: knobs_of(config.raw[group], device) for group in _KNOB_GROUPS}
+        self.ids = torch.from_numpy(corpus.train.astype(np.int64)).to(device)
+        span = torch.arange(context_length + self.ahead, device=device)
+        self._span = span
+        first = context_length if self.last else 1
+        self._history = torch.arange(first, context_length + 1, device=device)  # (T,)
+        self._precision = torch.bfloat16 if config.trainer.precision == "bf16" else None
+
+    @property
+    def characters_seen(self) -> int:
+        """Characters that have been targets so far, rollouts' later ones included."""
+        return self.step * self.windows.targets_per_step * self.ahead
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the latest step."""
+        factor = avatarl.optimizer.learning_rate_factor(
+            self.config.optimizer, max(0, self.step - 1), self.steps
+        )
+        return self.config.optimizer.lr * factor
+
+    def batch(self, step: int) -> Batch:
+        """Cut the windows of a step out of the text."""
+        starts = torch.from_numpy(self.windows.starts(step)).to(self.device)  # (B,)
+        text = self.ids[starts.unsqueeze(-1) + self._span]  # (B,L+H)
+        length = self.config.model.context_length
+        return Batch(
+            context=text[:, :length],
+            target=text[:, length:] if self.last else text[:, 1:],
+            positions=starts.unsqueeze(-1) + self._history,  # (B,T)
+            history=self._history,
+        )
+
+    def uniforms(self, step: int) -> Tensor | None:
+        """Draw the explorer's random numbers, a function of seed and step alone."""
+        shape = self.program.explorer.uniforms(self.config.trainer.batch_size, len(self._history))
+        if not shape:
+            return None
+        mixed = np.random.SeedSequence([self.config.seed, step]).generate_state(1, np.uint64)
+        generator = torch.Generator(self.device).manual_seed(int(mixed[0] >> np.uint64(1)))
+        return torch.rand(shape, generator=generator, device=self.device)
+
+    def network(self, model: avatarl.model.GPT, context: Tensor, prior: Tensor | None) -> Tensor:
+        """Log-probabilities (B,T,V) fp32 of the scored positions."""
+        last = self.last or context.shape[1] == 0
+        with torch.autocast(
+            self.device.type, dtype=self._precision, enabled=self._precision is not None
+        ):
+            logits = model(context, last=last, prior_logprobs=prior)
+        return logits.float().log_softmax(dim=-1)
+
+    def train_step(self, *, with_facts: bool) -> dict[str, Tensor]:
+        """Take one optimiser step.
+
+        Args:
+            with_facts: Also describe the step, for the log.
+
+        Returns:
+            0-d tensors on the device: ``grad_norm`` (before clipping) and the facts.
+        """
+        config, step = self.config, self.step
+        if self.old_model is not None and step % config.objective.old_policy_age == 0:
+            with torch.no_grad():
+                for old, new in zip(
+                    self.old_model.parameters(), self.model.parameters(), strict=True
+                ):
+                    old.copy_(new)
+        for knobs in self.knobs.values():
+            knobs["characters_seen"].fill_(float(self.characters_seen))
+            knobs["progress"].fill_(step / self.steps)
+        old_model = self.old_model
+        terms, exploration, rewards = self.program.loss(
+            lambda context, prior: self.network(self.model, context, prior),
+            None
+            if old_model is None
+            else lambda context, prior: self.network(old_model, context, prior),
+            self.batch(step),
+            self.knobs,
+            self.control,
+            self.uniforms(step),
+        )
+        terms.loss.backward()  # type: ignore[no-untyped-call]
+        weights = list(self.parameters.values())
+        norm = torch.nn.utils.clip_grad_norm_(weights, config.optimizer.grad_clip)
+        factor = avatarl.optimizer.learning_rate_factor(config.optimizer, step, self.steps)
+        avatarl.optimizer.set_learning_rate(self.optimizers, factor)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.control = {name: value.detach() for name, value in terms.control.items()}
+        self.step += 1
+        facts = {"grad_norm": norm.detach()}
+        if with_facts:
+            facts |= terms.facts | reward_facts(exploration, rewards)
+        return facts
+
+    def score(self, context: Tensor, positions: int) -> Tensor:
+        """Score held-out or prompted contexts: (B,L) to (B,positions,V)."""
+        prior = None
+        if self.config.model.prior:
+            prior = self.score_reference(context, positions) if self.program.reference else None
+        with torch.autocast(
+            self.device.type, dtype=self._precision, enabled=self._precision is not None
+        ):
+            last = positions == 1
+            logits = self.model(context, last=last, prior_logprobs=prior)
+        return logits[:, -positions:].float().log_softmax(dim=-1)
+
+    @property
+    def score_reference(self) -> Any:
+        """The reference as a scorer of held-out contexts, or None without one."""
+        reference = self.program.reference
+        if reference is None:
+            return None
+
+        def score(context: Tensor, positions: int) -> Tensor:
+            which = "last" if positions == 1 else "all"
+            scored = avatarl.reference.window_logprobs(reference, context, which)
+            return scored[:, -positions:]
+
+        return score
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """Everything that can't be recomputed, by name."""
+        from avatarl.training.checkpoint import pack_optimizers
+
+        tensors = {f"model.{name}": value for name, value in self.parameters.items()}
+        if self.old_model is not None:
+            for name, value in self.old_model.named_parameters():
+                tensors[f"old.{name}"] = value
+        tensors |= {f"control.{name}": value for name, value in self.control.items()}
+        return tensors | pack_optimizers(self.optimizers)
+
+    def load_state(self, step: int, tensors: Mapping[str, Tensor]) -> None:
+        """Continue after ``step`` from what :meth:`state_tensors` gave."""
+        from avatarl.training.checkpoint import unpack_optimizers
+
+        with torch.no_grad():
+            for name, value in self.parameters.items():
+                value.copy_(tensors[f"model.{name}"])
+            if self.old_model is not None:
+                for name, value in self.old_model.named_parameters():
+                    value.copy_(tensors[f"old.{name}"])
+        self.control = {name: tensors[f"control.{name}"].to(self.device) for name in self.control}
+        unpack_optimizers(self.optimizers, tensors)
+        self.step = step
+
+
+def knobs_of(settings: Mapping[str, Any], device: torch.device) -> dict[str, Tensor]:
+    """Lift a group's numbers to 0-d float32 tensors, so that they don't shape the program."""
+    knobs = {
+        name: torch.tensor(float(value), device=device)
+        for name, value in settings.items()
+        if isinstance(value, float | int) and not isinstance(value, bool)
+    }
+    knobs["characters_seen"] = torch.zeros((), device=device)
+    knobs["progress"] = torch.zeros((), device=device)
+    return knobs

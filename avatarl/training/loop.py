@@ -1,0 +1,457 @@
+"""The one training loop: from a configuration to a finished, documented run."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import logging
+import os
+import socket
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from avatarl.config import RunConfig, parse, run_id
+from avatarl.data import Corpus
+from avatarl.data import load as load_corpus
+from avatarl.errors import ConfigError
+from avatarl.files import write_atomic, write_json
+from avatarl.model import parameter_count
+from avatarl.reference.levels import ngram_levels
+from avatarl.tracking import provenance
+from avatarl.tracking.journal import Journal
+from avatarl.tracking.recorder import Recorder
+from avatarl.training import checkpoint
+from avatarl.training.evaluation import Evaluation, HeldOut, evaluate
+from avatarl.training.health import Alarm, Health
+from avatarl.training.learner import Learner
+from avatarl.training.progress import Progress
+from avatarl.training.result import SCHEMA, Result
+from avatarl.training.sampling import generate
+
+log = logging.getLogger("avatarl")
+
+TEMPERATURES = (0.5, 0.8, 1.0)
+_PROGRESS_EVERY_S = 2.0
+
+
+class Interrupted(Exception):
+    """A run was asked to stop; it left a checkpoint and goes on when started again."""
+
+    def __init__(self, directory: Path, step: int) -> None:
+        super().__init__(f"interrupted after step {step}; {directory} holds a checkpoint")
+        self.directory, self.step = directory, step
+
+    def __reduce__(self) -> tuple[type[Interrupted], tuple[Path, int]]:
+        """Survive the way between processes."""
+        return type(self), (self.directory, self.step)
+
+
+class Diverged(Exception):
+    """The loss or gradient is no longer finite."""
+
+
+def run_directory(config: RunConfig, identity: str) -> Path:
+    """Where a run lives; a run known under another name stays where it is."""
+    runs = Path(config.output_dir) / "runs"
+    for known in sorted(runs.glob(f"*-{identity}")):
+        return known
+    return runs / f"{config.name}-{identity}"
+
+
+def execute_raw(
+    raw: Mapping[str, Any],
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[Progress], None] | None = None,
+    prepared_corpus: Path | None = None,
+) -> dict[str, Any]:
+    """Execute a run given as plain data and return its result as plain data."""
+    config = parse(raw)
+    corpus = load_corpus(config.data, prepared_corpus)
+    return dict(execute(config, stop=stop, on_progress=on_progress, corpus=corpus))
+
+
+def execute(
+    config: RunConfig,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[Progress], None] | None = None,
+    corpus: Corpus | None = None,
+) -> Result:
+    """Run to the end, from wherever an earlier attempt left off.
+
+    Args:
+        config: What to run.
+        stop: Asked between two steps; True writes a checkpoint and raises :class:`Interrupted`.
+        on_progress: Told about each logged step.
+        corpus: The text, if it is loaded already.
+
+    Returns:
+        The result; the stored one if the run is done.
+
+    Raises:
+        Interrupted: ``stop`` said so.
+        ConfigError: The text doesn't fit the model, or the device isn't there.
+        Exception: Whatever went wrong; ``failure.json`` then holds the traceback.
+    """
+    corpus = corpus if corpus is not None else load_corpus(config.data)
+    identity = run_id(config.raw, corpus.text_sha256)
+    directory = run_directory(config, identity)
+    finished = Result.read(directory)
+    if finished is not None:
+        return finished
+    corpus.check_context(config.model.context_length)
+    device = pick_device(config.trainer.device)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigError(
+            "output_dir", config.output_dir, "a folder that can be written to", reason
+        ) from error
+    with _run_log(directory / "run.log"):
+        try:
+            result = _Run(config, corpus, identity, directory, device, stop, on_progress).finish()
+        except (Interrupted, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            _write_failure(config, identity, directory, error)
+            raise
+    (directory / "failure.json").unlink(missing_ok=True)
+    return result
+
+
+def pick_device(name: str) -> torch.device:
+    """Turn ``trainer.device`` into a device that is there.
+
+    Raises:
+        ConfigError: No such GPU.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise ConfigError("trainer.device", name, "auto or cpu", f"{found} GPU(s) found")
+    return device
+
+
+class _Run:
+    """One attempt at a run."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        corpus: Corpus,
+        identity: str,
+        directory: Path,
+        device: torch.device,
+        stop: Callable[[], bool],
+        on_progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self.config, self.corpus, self.directory, self.device = config, corpus, directory, device
+        self.identity, self.stop, self.on_progress = identity, stop, on_progress
+        if config.trainer.threads is not None:
+            torch.set_num_threads(config.trainer.threads)
+        self.learner = Learner(config, corpus, device)
+        length = config.model.context_length
+        stride = config.trainer.eval_stride or (1 if length <= 16 else length // 2)
+        if stride > length:
+            raise ConfigError("trainer.eval_stride", stride, f"1 to context_length={length}")
+        self.held_out = HeldOut(corpus.heldout, length, stride)
+        self.health = Health()
+        self.best = {"best/nats": float("inf"), "best/step": 0.0}
+        self.metrics: dict[str, float | None] = {}
+        self.elapsed = 0.0
+        self.started = _now()
+        self._describe()
+        self._resume()
+        header = {"run_id": identity, "name": config.name, "corpus_sha256": corpus.text_sha256}
+        resumed = self.learner.step or None
+        self.journal = Journal(directory / "metrics.jsonl", header, resumed)
+        self.recorder = Recorder.start(config.tracking, config.raw, identity, directory)
+
+    def _describe(self) -> None:
+        write_atomic(self.directory / "config.yaml", _to_yaml(self.config.raw))
+        write_json(self.directory / "config.json", self.config.raw)
+        where = provenance.provenance(self.corpus.text_sha256, str(self.device))
+        write_json(self.directory / "provenance.json", where)
+
+    def _resume(self) -> None:
+        found = checkpoint.read_latest(self.directory)
+        if found is None:
+            return
+        step, tensors, numbers = found
+        self.learner.load_state(step, tensors)
+        self.health = Health.from_state(numbers["health"])
+        self.best = numbers["best"]
+        self.elapsed = numbers["elapsed_s"]
+        self.started = numbers["started"]
+        log.info("continuing after step %d of %d", step, self.learner.steps)
+
+    def finish(self) -> Result:
+        """Train, evaluate, write the result."""
+        try:
+            self._train()
+            result = self._conclude()
+        finally:
+            self.journal.close()
+            self.recorder.finish()
+        self._write_progress("done", 0.0)
+        return result
+
+    def _train(self) -> None:
+        learner, trainer = self.learner, self.config.trainer
+        clock = last_checkpoint = last_progress = time.monotonic()
+        before, first = self.elapsed, learner.step
+        norms: list[torch.Tensor] = []
+        while learner.step < learner.steps:
+            if self.stop():
+                self._checkpoint()
+                self._write_progress("interrupted", 0.0)
+                raise Interrupted(self.directory, learner.step)
+            done = learner.step + 1
+            logs = done % trainer.log_every == 0 or done == learner.steps
+            facts = learner.train_step(with_facts=logs)
+            norms.append(facts.pop("grad_norm"))
+            now = time.monotonic()
+            self.elapsed = before + now - clock
+            if logs:
+                self._log_training(facts, norms)
+                norms = []
+            if done % trainer.eval_every == 0 and done < learner.steps:
+                self._log_evaluation(self._evaluate(trainer.eval_positions))
+            now = time.monotonic()
+            self.elapsed = before + now - clock
+            rate = (learner.step - first) / max(1e-9, now - clock)
+            if logs and self.on_progress is not None:
+                self.on_progress(self._progress(rate))
+            if now - last_progress >= _PROGRESS_EVERY_S:
+                last_progress = now
+                self._write_progress("running", rate)
+            # A checkpoint falls on a logged step, so that no window of norms is cut in two.
+            if logs and now - last_checkpoint >= trainer.checkpoint_every_s:
+                self._checkpoint()
+                last_checkpoint = time.monotonic()
+
+    def _log_training(self, facts: dict[str, torch.Tensor], norms: list[torch.Tensor]) -> None:
+        # The only place where training waits for the device: one transfer for all figures.
+        names = list(facts)
+        values = torch.stack([facts[name].float() for name in names] + norms).tolist()
+        metrics: dict[str, float] = dict(zip(names, values, strict=False))
+        health = self.health.gradients(values[len(names) :], self.config.optimizer.grad_clip)
+        metrics.update(health)
+        metrics["train/lr"] = self.learner.learning_rate
+        self._record(metrics)
+        self._tell(self.health.check_gradients(health))
+        if not torch.tensor([metrics["train/loss"], health["health/grad_norm"]]).isfinite().all():
+            raise Diverged(
+                f"step {self.learner.step}: loss {metrics['train/loss']}, gradient norm "
+                f"{health['health/grad_norm']}; a smaller optimizer.lr or a bounded reward may help"
+            )
+
+    def _evaluate(self, limit: int | None) -> Evaluation:
+        started = time.monotonic()
+        evaluation = evaluate(
+            self.learner.score,
+            self.held_out,
+            device=self.device,
+            reference=self.learner.score_reference,
+            limit=limit,
+        )
+        evaluation.metrics["time/evaluation_s"] = time.monotonic() - started
+        return evaluation
+
+    def _log_evaluation(self, evaluation: Evaluation) -> None:
+        self._record(evaluation.metrics)
+        if evaluation.metrics["val/nats"] < self.best["best/nats"]:
+            self.best = {
+                "best/nats": evaluation.metrics["val/nats"],
+                "best/step": float(self.learner.step),
+            }
+        self._tell(self.health.check_evaluation(evaluation.metrics))
+
+    def _record(self, metrics: Mapping[str, float]) -> None:
+        record = {**self._where(), **metrics}
+        self.metrics.update(metrics)
+        self.journal.write(record)
+        self.recorder.log(self.learner.step, record)
+
+    def _where(self) -> dict[str, Any]:
+        return {
+            "step": self.learner.step,
+            "characters_seen": self.learner.characters_seen,
+            "time/elapsed_s": round(self.elapsed, 3),
+        }
+
+    def _tell(self, alarms: list[Alarm]) -> None:
+        for alarm in alarms:
+            log.warning("step %d: %s", self.learner.step, alarm)
+            event = {
+                "event": "alarm",
+                "alarm": alarm.name,
+                "state": "raised" if alarm.raised else "cleared",
+                "fact": alarm.fact,
+                "value": alarm.value,
+                "threshold": alarm.threshold,
+            }
+            self.journal.write({**self._where(), **event})
+            self.recorder.alarm(str(alarm), alarm.raised)
+
+    def _checkpoint(self) -> None:
+        numbers = {
+            "health": self.health.state(),
+            "best": {key: value for key, value in self.best.items() if value != float("inf")}
+            or {"best/nats": 1e300, "best/step": 0.0},
+            "elapsed_s": self.elapsed,
+            "started": self.started,
+        }
+        checkpoint.write_checkpoint(
+            self.directory, self.learner.step, self.learner.state_tensors(), numbers
+        )
+        checkpoint.prune(self.directory, self.config.trainer.keep_checkpoints)
+
+    def _progress(self, rate: float) -> Progress:
+        left = self.learner.steps - self.learner.step
+        return Progress(
+            step=self.learner.step,
+            steps=self.learner.steps,
+            rate=rate,
+            eta_s=left / rate if rate > 0 else None,
+            loss=self.metrics.get("train/loss"),
+            nats=self.metrics.get("val/nats"),
+            warnings=self.health.warnings,
+            metrics=dict(self.metrics),
+        )
+
+    def _write_progress(self, state: str, rate: float) -> None:
+        progress = self._progress(rate)
+        content = {
+            "state": state,
+            "step": progress.step,
+            "steps": progress.steps,
+            "rate": round(progress.rate, 4),
+            "eta_s": progress.eta_s,
+            "loss": progress.loss,
+            "nats": progress.nats,
+            "warnings": list(progress.warnings),
+            "updated": time.time(),
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "device": str(self.device),
+        }
+        write_json(self.directory / "progress.json", content)
+
+    def _conclude(self) -> Result:
+        config, corpus, learner = self.config, self.corpus, self.learner
+        evaluation = self._evaluate(None)
+        self._log_evaluation(evaluation)
+        self._checkpoint()
+        samples = self._samples()
+        levels = ngram_levels(corpus.train, corpus.heldout, corpus.vocab_size)
+        code = provenance.code()
+        values: dict[str, Any] = {
+            "schema": SCHEMA,
+            "run_id": self.identity,
+            "name": config.name,
+            "state": "done",
+            "track": config.explorer.track,
+            "is_control": config.objective.name == "cross_entropy",
+            "corpus": corpus.name,
+            "corpus_sha256": corpus.text_sha256,
+            "corpus_fallback": corpus.fallback_reason,
+            "notes": list(corpus.notes),
+            "seed": config.seed,
+            "parameters": parameter_count(learner.model),
+            "steps": learner.steps,
+            "characters_seen": learner.characters_seen,
+            "seconds": round(self.elapsed, 3),
+            **{key: value for key, value in self.metrics.items() if value is not None},
+            **self.best,
+            "best/step": int(self.best["best/step"]),
+            "git_commit": code["git_commit"],
+            "git_diff_sha256": code["git_diff_sha256"],
+            "code_sha256": code["code_sha256"],
+            "device": str(self.device),
+            "started": self.started,
+            "finished": _now(),
+            "alarms": self.health.ever,
+            "reliability": evaluation.reliability,
+            "samples": samples,
+        }
+        for name, level in levels.items():
+            values[f"ngram/{name}/nats"] = level.nats
+            values[f"ngram/{name}/accuracy"] = level.accuracy
+        result = Result(self.directory, values)
+        result.write()
+        self.recorder.summary(values)
+        return result
+
+    def _samples(self) -> list[dict[str, Any]]:
+        characters = self.config.trainer.sample_characters
+        prompt = self.corpus.heldout[: self.config.model.context_length].tolist()
+        texts: list[list[int]] = [[] for _ in TEMPERATURES]
+        for chosen, _ in generate(
+            self.learner.score,
+            prompt,
+            context_length=self.config.model.context_length,
+            temperatures=TEMPERATURES,
+            characters=characters,
+            seed=self.config.seed,
+            device=self.device,
+        ):
+            for text, character in zip(texts, chosen.tolist(), strict=True):
+                text.append(character)
+        samples = [
+            {"temperature": temperature, "text": self.corpus.decode(text)}
+            for temperature, text in zip(TEMPERATURES, texts, strict=True)
+        ]
+        shown = (f"--- temperature {item['temperature']} ---\n{item['text']}\n" for item in samples)
+        write_atomic(self.directory / "samples.txt", "\n".join(shown))
+        return samples
+
+
+@contextlib.contextmanager
+def _run_log(path: Path) -> Iterator[None]:
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    previous = log.level
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(previous)
+        handler.close()
+
+
+def _write_failure(config: RunConfig, identity: str, directory: Path, error: BaseException) -> None:
+    trace = "".join(traceback.format_exception(error))
+    log.error("%s", trace)
+    content = {
+        "run_id": identity,
+        "name": config.name,
+        "error": f"{type(error).__name__}: {error}",
+        "traceback": trace,
+        "host": socket.gethostname(),
+        "time": _now(),
+    }
+    # Whatever broke the run (a full disk, say) may break this too; the first error matters more.
+    with contextlib.suppress(OSError):
+        write_json(directory / "failure.json", content)
+
+
+def _to_yaml(raw: Mapping[str, Any]) -> str:
+    import yaml
+
+    return str(yaml.safe_dump(dict(raw), sort_keys=False, allow_unicode=True))
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")

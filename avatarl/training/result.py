@@ -1,0 +1,54 @@
+"""The result of a run: a flat mapping, and where it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from avatarl.files import read_json, write_json
+
+SCHEMA = 1
+
+
+class Result(Mapping[str, Any]):
+    """What ``result.json`` holds, by its flat keys, such as ``val/nats``.
+
+    Attributes:
+        directory: Of the run.
+    """
+
+    def __init__(self, directory: Path, values: Mapping[str, Any]) -> None:
+        self.directory = directory
+        self._values = dict(values)
+
+    def __getitem__(self, key: str) -> Any:
+        """Return one figure."""
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the keys."""
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        """Count the keys."""
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        """Show the headline figures."""
+        return (
+            f"Result({self['name']}-{self['run_id']}: {self['val/nats']:.4f} nats, "
+            f"accuracy {self['val/accuracy']:.4f}, {self.directory})"
+        )
+
+    def write(self) -> None:
+        """Write ``result.json``; its presence means the run is done."""
+        write_json(self.directory / "result.json", self._values)
+
+    @classmethod
+    def read(cls, directory: Path) -> Result | None:
+        """Return the stored result, or None if the run isn't done."""
+        try:
+            return cls(directory, read_json(directory / "result.json"))
+        except FileNotFoundError:
+            return None
