@@ -77,7 +77,7 @@ def resolve(config: DictConfig) -> RunConfig:
     Raises:
         ConfigError: A key or a combination can't be used.
     """
-    task = OmegaConf.masked_copy(config, [key for key in config if key not in _NOT_OF_A_RUN])
+    task = OmegaConf.masked_copy(config, [str(key) for key in config if key not in _NOT_OF_A_RUN])
     # Interpolations may point outside the mask, so they are resolved in the whole.
     raw: dict[str, Any] = {
         str(key): OmegaConf.to_container(config[key], resolve=True)

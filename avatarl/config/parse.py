@@ -56,8 +56,7 @@ def parse(raw: Mapping[str, Any]) -> RunConfig:
             "it names a folder",
         )
     plain = {
-        key: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
-        for key, value in values.items()
+        key: dataclasses.asdict(value) if key in parts else value for key, value in values.items()
     }
     config = RunConfig(**values, raw=json.loads(json.dumps(plain)))
     check_combination(config)
@@ -127,7 +126,7 @@ def _typed(key: str, option: Any, value: Any) -> Any:
 
 def _is_type_tag(part: int | str) -> bool:
     # In a union pydantic adds the branch's type to the location; the user's key ends before it.
-    return isinstance(part, str) and not part.isidentifier() or part in {"int", "float", "str"}
+    return (isinstance(part, str) and not part.isidentifier()) or part in {"int", "float", "str"}
 
 
 def _check_finite(key: str, value: Any) -> None:

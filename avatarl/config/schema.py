@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from avatarl.config.trainer import Config as TrainerConfig
 from avatarl.data.base import Config as DataConfig
 from avatarl.explorer.base import Config as ExplorerConfig
 from avatarl.model.gpt import Config as ModelConfig
@@ -13,7 +14,6 @@ from avatarl.optimizer.base import Config as OptimizerConfig
 from avatarl.reference.base import Config as ReferenceConfig
 from avatarl.reward.base import Config as RewardConfig
 from avatarl.tracking.base import Config as TrackingConfig
-from avatarl.config.trainer import Config as TrainerConfig
 
 # Where each group's options live: module ``<package>.<kind>`` exports ``Config``.
 GROUPS = {

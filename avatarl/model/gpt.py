@@ -56,12 +56,13 @@ class Attention(nn.Module):
         heads = (self.n_head, x.shape[2] // self.n_head)
         if last:
             # Only one query is wanted: its row of the causal mask is all ones.
-            w_q, w_kv = self.qkv.weight.split([x.shape[2], 2 * x.shape[2]])
+            w_q, w_kv = self.qkv.weight.tensor_split([x.shape[2]])
             q = F.linear(x[:, -1:], w_q)  # (B,1,C)
             k, v = F.linear(x, w_kv).chunk(2, dim=2)  # (B,T,C) each
         else:
             q, k, v = self.qkv(x).chunk(3, dim=2)  # (B,T,C) each
-        q, k, v = (part.unflatten(2, heads).transpose(1, 2) for part in (q, k, v))  # (B,H,·,D)
+        q, k, v = (part.view(*part.shape[:2], *heads).transpose(1, 2) for part in (q, k, v))
+        # (B,H,·,D) each
         y = F.scaled_dot_product_attention(q, k, v, is_causal=not last)  # (B,H,T|1,D)
         return self.out(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]  # (B,T|1,C)
 

@@ -1,7 +1,7 @@
 """Group-relative policy optimisation, exact where the explorer is exhaustive.
 
-loss = − Σ_a w_a · min(ρ_a A_a, clip(ρ_a) A_a) + λ · KL(π ‖ ref) − β · H(π), averaged over positions;
-ρ = π/π_old, A = (r − group mean) / max(group std, floor).
+loss = − Σ_a w_a · min(ρ_a A_a, clip(ρ_a) A_a) + λ · KL(π ‖ ref) − β · H(π),
+averaged over positions; ρ = π/π_old, A = (r − group mean) / max(group std, floor).
 
 The division by the group's std follows the published algorithm; on one-hot rewards it cancels
 whatever scales them and turns the objective into 2·arcsin√π_y, which seeks certainty.

@@ -49,7 +49,7 @@ def machine() -> dict[str, Any]:
 
 def provenance(corpus_sha256: str, device: str) -> dict[str, Any]:
     """Everything worth knowing about where a result came from, as JSON values."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in _PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)

@@ -38,7 +38,7 @@ class Recorder:
         if config.name == "files":
             return cls(None)
         try:
-            from avatarl.tracking import wandb as sink
+            import avatarl.tracking.wandb as sink
 
             return cls(sink.start(config, raw, run_id, directory))
         except Exception as error:

@@ -106,7 +106,5 @@ def start(
     run.define_metric("characters_seen", hidden=True)
     for pattern in ("train/*", "val/*", "reward/*", "health/*"):
         run.define_metric(pattern, step_metric="characters_seen")
-    run.define_metric(
-        "val/nats", step_metric="characters_seen", summary="last,best", goal="minimize"
-    )
+    run.define_metric("val/nats", step_metric="characters_seen", summary="last,min")
     return WandbSink(run)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +17,6 @@ import avatarl.reference
 import avatarl.reward
 from avatarl.config import RunConfig
 from avatarl.data import Corpus, Windows
-from avatarl.game import Knobs
 from avatarl.training.step import Batch, Program, reward_facts
 
 _KNOB_GROUPS = ("explorer", "reward", "objective")
@@ -53,7 +51,7 @@ class Learner:
         )
         self.last = config.explorer.positions == "last"
         self.model = avatarl.model.build(config.model, corpus.vocab_size, config.seed).to(device)
-        self.parameters = dict(self.model.named_parameters())
+        self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
         self.optimizers = avatarl.optimizer.build(config.optimizer, self.parameters)
         reference = avatarl.reference.build(
             config.reference, corpus.train, corpus.vocab_size, device
@@ -123,7 +121,8 @@ class Learner:
             self.device.type, dtype=self._precision, enabled=self._precision is not None
         ):
             logits = model(context, last=last, prior_logprobs=prior)
-        return logits.float().log_softmax(dim=-1)
+        logprobs: Tensor = logits.float().log_softmax(dim=-1)
+        return logprobs
 
     def train_step(self, *, with_facts: bool) -> dict[str, Tensor]:
         """Take one optimiser step.
@@ -180,7 +179,8 @@ class Learner:
         ):
             last = positions == 1
             logits = self.model(context, last=last, prior_logprobs=prior)
-        return logits[:, -positions:].float().log_softmax(dim=-1)
+        logprobs: Tensor = logits[:, -positions:].float().log_softmax(dim=-1)
+        return logprobs
 
     @property
     def score_reference(self) -> Any:
@@ -190,8 +190,9 @@ class Learner:
             return None
 
         def score(context: Tensor, positions: int) -> Tensor:
-            which = "last" if positions == 1 else "all"
-            scored = avatarl.reference.window_logprobs(reference, context, which)
+            scored = avatarl.reference.window_logprobs(
+                reference, context, "last" if positions == 1 else "all"
+            )
             return scored[:, -positions:]
 
         return score
@@ -200,7 +201,9 @@ class Learner:
         """Everything that can't be recomputed, by name."""
         from avatarl.training.checkpoint import pack_optimizers
 
-        tensors = {f"model.{name}": value for name, value in self.parameters.items()}
+        tensors: dict[str, Tensor] = {
+            f"model.{name}": value for name, value in self.parameters.items()
+        }
         if self.old_model is not None:
             for name, value in self.old_model.named_parameters():
                 tensors[f"old.{name}"] = value
