@@ -14,11 +14,16 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
-from avatarl.errors import ConfigError
+from avatarl.reference import cross_fit
 from avatarl.reference.base import CountedConfig, Reliability
+from avatarl.reference.counted import build_counted
+from avatarl.reference.counts import check_order
+from avatarl.reference.memory import require_memory
+from avatarl.reference.smoothing import ContextFacts, Floats
+from avatarl.reference.table import RowTable
 
-MAX_DENSE_BYTES = 2**31
-"""Largest dense table: 2 GiB."""
+MAX_DENSE_BYTES = 2**28
+"""A table of every possible context may take 256 MiB; beyond, only contexts that occur get rows."""
 
 
 @dataclass(frozen=True)
@@ -34,39 +39,66 @@ class Config(CountedConfig):
     alpha: Annotated[float, Gt(0)]
 
 
+@dataclass(frozen=True)
+class AddAlpha:
+    """See ``Smoothing``; the rule is the same at every level."""
+
+    alpha: float
+    vocab_size: int
+    continuation = False
+    to_uniform = True
+
+    def level(self, length: int, counts: Floats) -> AddAlpha:
+        """See ``Smoothing``."""
+        return self
+
+    def discounted(self, count: Floats) -> Floats:
+        """See ``LevelSmoothing``."""
+        return count
+
+    def normaliser(self, facts: ContextFacts) -> Floats:
+        """See ``LevelSmoothing``."""
+        return facts.total + self.alpha * self.vocab_size
+
+    def escape(self, facts: ContextFacts) -> Floats:
+        """Give every character α."""
+        return np.full_like(facts.total, self.alpha * self.vocab_size)
+
+
 def build(
     config: Config, train_ids: np.ndarray, vocab_size: int, device: torch.device
-) -> DenseTable:
-    """Count the training text into a table with a row for every context up to ``order - 1``.
+) -> DenseTable | RowTable:
+    """Tabulate every possible context if that is small, else every context that occurs.
+
+    Both give the same distributions; a dense table is looked up by arithmetic alone.
 
     Raises:
-        ConfigError: The text is shorter than the order, or the table larger than
-            ``MAX_DENSE_BYTES``.
+        ConfigError: The order doesn't suit the text, or the table doesn't fit into memory.
     """
-    if config.order > len(train_ids):
-        raise ConfigError(
-            "reference.order", config.order, f"1 to {len(train_ids)}", "longer than the text"
-        )
-    rows = dense_rows(vocab_size, config.order)
-    size = rows * vocab_size * 4
-    if size > MAX_DENSE_BYTES:
-        raise ConfigError(
-            "reference.order",
-            config.order,
-            "a lower order, or reference=kneser_ney, which keeps only contexts that occur",
-            f"a dense table over {vocab_size} characters needs {size / 2**30:,.1f} GiB of "
-            f"{MAX_DENSE_BYTES / 2**30:g} allowed",
-        )
-    counts = dense_counts(train_ids, vocab_size, config.order)  # (rows, V)
+    check_order(config.order, len(train_ids), vocab_size)
+    size = dense_rows(vocab_size, config.order) * vocab_size * 4
+    fitted = cross_fit.resolve(config.cross_fit, config.order)
+    if size > MAX_DENSE_BYTES or fitted is not None:
+        smoothing = AddAlpha(config.alpha, vocab_size)
+        return build_counted(config, config.order, smoothing, train_ids, vocab_size, device)
+    require_memory(4 * size, "reference.order", config.order, "a dense table")
+    return build_dense(config.order, config.alpha, train_ids, vocab_size, device)
+
+
+def build_dense(
+    order: int, alpha: float, train_ids: np.ndarray, vocab_size: int, device: torch.device
+) -> DenseTable:
+    """Count the training text into a table with a row for every context up to ``order - 1``."""
+    counts = dense_counts(train_ids, vocab_size, order)  # (rows, V)
     totals = counts.sum(axis=1)
     # A context never seen has α for each character: the uniform distribution.
-    table = torch.full((rows, vocab_size), -math.log(vocab_size))
+    table = torch.full(counts.shape, -math.log(vocab_size))
     seen = np.flatnonzero(totals)
-    smoothed = (counts[seen] + config.alpha) / (totals[seen, None] + config.alpha * vocab_size)
+    smoothed = (counts[seen] + alpha) / (totals[seen, None] + alpha * vocab_size)
     table[torch.from_numpy(seen)] = torch.from_numpy(np.log(smoothed)).float()
     train = torch.from_numpy(train_ids.astype(np.int64))
     return DenseTable(
-        table.to(device), torch.from_numpy(totals).to(device), train.to(device), config.order
+        table.to(device), torch.from_numpy(totals).to(device), train.to(device), order
     )
 
 
@@ -124,20 +156,20 @@ class DenseTable:
 
     def logprobs(self, contexts: Tensor) -> Tensor:
         """Look contexts (..., L) up → (..., V) fp32; see ``Reference.logprobs``."""
-        return self.table[self.rows(contexts)]
+        rows = self.rows(contexts)
+        # index_select reads whole rows; plain indexing is four times slower on a CPU.
+        picked = self.table.index_select(0, rows.reshape(-1))
+        return picked.reshape(*rows.shape, self.vocab_size)
 
     def reliability(self, contexts: Tensor) -> Reliability:
-        """Give the longest seen context's order and count, each (...,) int64."""
-        order = contexts.new_ones(contexts.shape[:-1])
-        count = self.totals[0].expand(order.shape)
-        row = torch.zeros_like(order)
-        for back in range(1, min(self.order, contexts.shape[-1] + 1)):
-            character = contexts[..., -back]
-            row = torch.where(character >= 0, row * self.vocab_size + 1 + character, row)
-            seen = (character >= 0) & (self.totals[row] > 0)
-            order = torch.where(seen, back + 1, order)
-            count = torch.where(seen, self.totals[row], count)
-        return Reliability(order, count)
+        """Give order and count of each context; (1, 0) where it was never seen."""
+        row = self.rows(contexts)
+        count = self.totals.index_select(0, row.reshape(-1)).reshape(row.shape)
+        order = torch.ones_like(row)
+        starts = [dense_rows(self.vocab_size, length) for length in range(1, self.order)]
+        for start in starts:
+            order += (row >= start).long()
+        return Reliability(torch.where(count > 0, order, 1), count)
 
     def train_contexts(self, positions: Tensor, history: Tensor | int | None) -> Tensor:
         """Cut the contexts before training positions (...,) out of the text → (..., order-1)."""

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from avatarl.errors import ConfigError
 from avatarl.reference import MISSING, build, history_windows, window_logprobs
-from avatarl.reference.add_alpha import Config
+from avatarl.reference.add_alpha import AddAlpha, Config, build_dense
+from avatarl.reference.counted import tabulate
+from avatarl.reference.counts import count_grams
 from avatarl.reference.levels import ngram_levels
 from avatarl.reference.schedule import Constant
+from avatarl.reference.table import RowTable
 
 
 def table(ids, vocab_size, order, alpha=1.0):
@@ -114,13 +117,34 @@ def test_training_positions_are_scored_by_what_precedes_them():
     assert torch.equal(shorter, reference.logprobs(torch.from_numpy(ids[498:499])))
 
 
-def test_reliability_names_the_longest_seen_context():
+def test_reliability_says_how_often_the_context_was_seen():
     reference = table([0, 1, 2, 0, 1, 2, 0, 1], 4, 3)
-    contexts = torch.tensor([[0, 1], [3, 1], [3, 3], [MISSING, 1], [MISSING, MISSING]])
+    contexts = torch.tensor([[0, 1], [3, 1], [MISSING, 1], [MISSING, MISSING]])
     reliability = reference.reliability(contexts)
-    assert reliability.order.tolist() == [3, 2, 1, 2, 1]
-    # The last "01" and "1" of the text are followed by nothing.
-    assert reliability.count.tolist() == [2, 2, 8, 2, 8]
+    # The last "01" and "1" of the text are followed by nothing; "31" never occurs.
+    assert reliability.order.tolist() == [3, 1, 2, 1]
+    assert reliability.count.tolist() == [2, 0, 2, 8]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 5), st.integers(0, 99))
+def test_rows_of_occurring_contexts_agree_with_the_dense_table(vocab_size, order, seed):
+    rng = np.random.default_rng(seed)
+    ids = rng.integers(0, vocab_size, 60)
+    dense = build_dense(order, 0.5, ids, vocab_size, torch.device("cpu"))
+    sparse = RowTable(
+        tabulate(count_grams(ids, vocab_size, order), AddAlpha(0.5, vocab_size), None)
+    )
+    contexts = torch.from_numpy(rng.integers(0, vocab_size, (50, 6)))
+    contexts[:, :3] = torch.where(torch.rand(50, 1) < 0.5, MISSING, contexts[:, :3])
+    assert torch.allclose(sparse.logprobs(contexts), dense.logprobs(contexts), atol=2e-6)
+    ours, theirs = sparse.reliability(contexts), dense.reliability(contexts)
+    assert torch.equal(ours.order, theirs.order)
+    assert torch.equal(ours.count, theirs.count)
+    positions = torch.arange(60)
+    for history in (None, 2, torch.randint(0, 6, (60,))):
+        ours = sparse.train_logprobs(positions, history)
+        assert torch.allclose(ours, dense.train_logprobs(positions, history), atol=2e-6)
 
 
 def test_look_up_compiles_to_one_graph_and_maps():
@@ -140,14 +164,20 @@ class _Lookup(torch.nn.Module):
         return self.reference.logprobs(contexts)
 
 
-def test_a_vocabulary_too_large_for_a_dense_table_is_refused():
-    ids = np.arange(3000)
-    with pytest.raises(ConfigError, match=r"reference\.order=4 .*3000 characters needs .* GiB"):
-        table(ids, 3000, 4)
+def test_a_vocabulary_too_large_for_memory_is_refused():
+    ids = np.random.default_rng(0).permutation(200_000)
+    with pytest.raises(ConfigError, match=r"reference\.order=2 .* GiB and .* GiB are free"):
+        table(ids, 200_000, 2)
+
+
+def test_a_vocabulary_too_large_for_a_dense_table_keeps_the_contexts_that_occur():
+    reference = table(np.arange(900), 900, 4)
+    assert isinstance(reference, RowTable)
+    assert reference.logprobs(torch.tensor([6, 7, 8])).argmax().item() == 9
 
 
 def test_an_order_longer_than_the_text_is_refused():
-    with pytest.raises(ConfigError, match="longer than the text"):
+    with pytest.raises(ConfigError, match="the length of the text"):
         table([0, 1], 2, 3)
 
 

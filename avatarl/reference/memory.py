@@ -1,0 +1,38 @@
+"""Refuse work that wouldn't fit before it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+
+from avatarl.errors import ConfigError
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def free_memory() -> int:
+    """Count the bytes this process may still take: of the machine, and of its job's limit."""
+    free = int(psutil.virtual_memory().available)
+    try:
+        limit = (_CGROUP / "memory.max").read_text().strip()
+        used = int((_CGROUP / "memory.current").read_text())
+    except (OSError, ValueError):
+        return free
+    return free if limit == "max" else min(free, max(0, int(limit) - used))
+
+
+def require_memory(needed: int, key: str, value: object, what: str) -> None:
+    """Go on only if ``needed`` bytes are free.
+
+    Raises:
+        ConfigError: They aren't; names ``key`` and ``value`` and ``what`` the memory is for.
+    """
+    free = free_memory()
+    if needed > free:
+        raise ConfigError(
+            key,
+            value,
+            "a lower one, or a machine with more memory",
+            f"{what} would take {needed / 2**30:,.1f} GiB and {free / 2**30:,.1f} GiB are free",
+        )
