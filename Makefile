@@ -1,0 +1,65 @@
+# Everything a user or developer types. `make` alone lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Two cores: let pytest use both, each process with one thread, so that they don't fight.
+JOBS ?= auto
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+.PHONY: help
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+# torch first and pinned: without a version pip would fetch the newest build and its GPU libraries.
+$(READY): setup.cfg pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "setting up $(VENV) (once)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch==2.13.0
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.PHONY: setup
+setup: $(READY)  ## Make the virtual environment with exact versions
+
+.PHONY: demo
+demo: $(READY)  ## Train six runs and their control, compare them: table and picture
+	@$(BIN)/python run.py -cd sweeps -cn demo
+	@echo "table and curves: outputs/sweeps/demo/"
+
+.PHONY: test
+test: $(READY)  ## Run the tests (a few minutes)
+	@$(PYTEST) -m "not slurm and not slow and not browser"
+
+.PHONY: test-slow
+test-slow: $(READY)  ## Run the slow tests and the ones in a headless browser
+	@$(PYTEST) -m "slow or browser"
+
+.PHONY: slurm-up
+slurm-up: $(READY)  ## Start a real two-node SLURM on this machine (root; installs it when missing)
+	@$(BIN)/python tests/slurm/cluster.py up
+
+.PHONY: slurm-down
+slurm-down: $(READY)  ## Stop it
+	@$(BIN)/python tests/slurm/cluster.py down
+
+.PHONY: test-slurm
+test-slurm: slurm-up  ## Run the tests on the two-node SLURM
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slurm tests/slurm; code=$$?; \
+		$(BIN)/python tests/slurm/cluster.py down; exit $$code
+
+.PHONY: lint
+lint: $(READY)  ## Check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+.PHONY: bench
+bench: $(READY)  ## Run every benchmark, quickly; JSON lines
+	@for script in benchmarks/*.py; do $(BIN)/python $$script --quick --json || exit 1; done
+
+.PHONY: clean
+clean:  ## Remove the environment and caches; outputs/ stays
+	rm -rf $(VENV) *.egg-info build .pytest_cache .mypy_cache .ruff_cache .hypothesis
