@@ -80,7 +80,10 @@ def build(
     fitted = cross_fit.resolve(config.cross_fit, config.order)
     if size > MAX_DENSE_BYTES or fitted is not None:
         smoothing = AddAlpha(config.alpha, vocab_size)
-        return build_counted(config, config.order, smoothing, train_ids, vocab_size, device)
+        settings = {"alpha": config.alpha}
+        return build_counted(
+            config, config.order, smoothing, train_ids, vocab_size, device, settings
+        )
     require_memory(4 * size, "reference.order", config.order, "a dense table")
     return build_dense(config.order, config.alpha, train_ids, vocab_size, device)
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 
 from avatarl.reference import cross_fit
 from avatarl.reference.base import CountedConfig
-from avatarl.reference.counts import Counts, Longs, count_grams
+from avatarl.reference.counts import Counts, Longs, check_order, count_grams
 from avatarl.reference.memory import require_memory
 from avatarl.reference.rows import fill_rows, lay_out, link_contexts
 from avatarl.reference.smoothing import Smoothing
+from avatarl.reference.store import cached, fingerprint
 from avatarl.reference.table import Arrays, RowTable
 
 COUNTING_BYTES = 60
@@ -24,16 +28,32 @@ def build_counted(
     train_ids: np.ndarray,
     vocab_size: int,
     device: torch.device,
+    settings: Mapping[str, Any] | None = None,
 ) -> RowTable:
     """Build, or read back what an earlier run with the same text and settings has built.
+
+    Args:
+        config: Where to keep the table and how to score training positions.
+        order: Longest context plus one.
+        smoothing: The rule.
+        train_ids: (N,) integers in [0, V).
+        vocab_size: V.
+        device: Where look-ups happen.
+        settings: What else determines the rule, as JSON values.
 
     Raises:
         ConfigError: The order doesn't suit the text, or the table doesn't fit into memory.
     """
+    check_order(order, len(train_ids), vocab_size)
     setting = cross_fit.resolve(config.cross_fit, order)
-    require_memory(COUNTING_BYTES * len(train_ids), "reference.order", order, "counting")
-    arrays = tabulate(count_grams(train_ids, vocab_size, order), smoothing, setting)
-    return RowTable(arrays.to(device))
+
+    def make() -> dict[str, torch.Tensor]:
+        require_memory(COUNTING_BYTES * len(train_ids), "reference.order", order, "counting")
+        return tabulate(count_grams(train_ids, vocab_size, order), smoothing, setting).tensors()
+
+    rule = {"rule": type(smoothing).__name__, "order": order, "cross_fit": setting}
+    name = fingerprint(train_ids, vocab_size, {**rule, **(settings or {})})
+    return RowTable(Arrays(**cached(config.cache_dir, name, make)).to(device))
 
 
 def tabulate(counts: Counts, smoothing: Smoothing, setting: cross_fit.CrossFit) -> Arrays:

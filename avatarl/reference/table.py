@@ -30,11 +30,15 @@ class Arrays:
 
     def to(self, device: torch.device) -> Arrays:
         """Move everything to ``device``."""
-        return Arrays(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        return Arrays(**{name: tensor.to(device) for name, tensor in self.tensors().items()})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Name every array."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def nbytes(self) -> int:
         """Count the bytes of all arrays."""
-        return sum(getattr(self, f.name).nbytes for f in fields(self))
+        return sum(tensor.nbytes for tensor in self.tensors().values())
 
 
 class RowTable:

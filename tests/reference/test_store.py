@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avatarl.reference import build, store
+from avatarl.reference.kneser_ney import Config
+from avatarl.reference.schedule import Constant
+
+IDS = np.random.default_rng(0).integers(0, 9, 4000)
+
+
+def kneser_ney(cache_dir, ids=IDS, order=5, fit=None):
+    config = Config("kneser_ney", "kneser_ney", fit, str(cache_dir), Constant("constant"), order)
+    return build(config, ids, 9)
+
+
+def folders(cache_dir):
+    return sorted(p for p in Path(cache_dir).iterdir() if not p.name.startswith("."))
+
+
+def stamp(folder):
+    return {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in folder.iterdir()}
+
+
+def test_a_table_is_built_once_and_read_back_the_same(tmp_path):
+    first = kneser_ney(tmp_path)
+    (folder,) = folders(tmp_path)
+    before = stamp(folder)
+    again = kneser_ney(tmp_path)
+    assert stamp(folder) == before
+    for name, tensor in first.arrays.tensors().items():
+        assert torch.equal(tensor, again.arrays.tensors()[name])
+    assert {p.suffix for p in folder.iterdir()} == {".npy", ".json"}
+
+
+def test_text_vocabulary_and_settings_have_tables_of_their_own(tmp_path):
+    kneser_ney(tmp_path)
+    kneser_ney(tmp_path, ids=IDS[::-1])
+    kneser_ney(tmp_path, order=4)
+    kneser_ney(tmp_path, fit=3)
+    kneser_ney(tmp_path, fit="loo")
+    assert len(folders(tmp_path)) == 5
+    ids = np.arange(4)
+    assert store.fingerprint(ids, 4, {}) != store.fingerprint(ids, 5, {})
+
+
+@pytest.mark.parametrize("damage", ["truncated", "version", "index", "missing"])
+def test_a_damaged_or_foreign_table_is_built_again(tmp_path, damage):
+    whole = kneser_ney(tmp_path).arrays.table.clone()
+    (folder,) = folders(tmp_path)
+    table, index = folder / "table.npy", folder / "index.json"
+    if damage == "truncated":
+        os.truncate(table, table.stat().st_size // 2)
+    elif damage == "version":
+        index.write_text(index.read_text().replace('"format": 1', '"format": 0'))
+    elif damage == "index":
+        index.write_text("{")
+    else:
+        table.unlink()
+    again = kneser_ney(tmp_path)
+    assert torch.equal(again.arrays.table, whole)
+    assert store._open(folder) is not None
+    assert folders(tmp_path) == [folder]
+
+
+def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch, caplog):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store, "write_json", full)
+    assert kneser_ney(tmp_path).logprobs(torch.tensor([1])).isfinite().all()
+    assert folders(tmp_path) == []
+    assert [p.name for p in tmp_path.iterdir() if p.is_dir()] == []
+    assert "No space left" in caplog.text
+
+
+def test_an_unusable_folder_costs_only_a_warning(tmp_path, caplog):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert kneser_ney(blocked).order == 5
+    assert "can't be used" in caplog.text
+
+
+def _build_and_note(cache_dir, notes):
+    def make():
+        (Path(notes) / str(os.getpid())).touch()
+        return {"x": torch.arange(1000)}
+
+    assert torch.equal(store.cached(cache_dir, "same", make)["x"], torch.arange(1000))
+
+
+def test_of_many_processes_one_builds(tmp_path):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    context = multiprocessing.get_context("fork")
+    processes = [
+        context.Process(target=_build_and_note, args=(tmp_path / "cache", notes)) for _ in range(6)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 6
+    assert len(list(notes.iterdir())) == 1
