@@ -21,6 +21,8 @@ _INFRASTRUCTURE_WORDS = (
     "device-side",
     "stale file handle",
 )
+_DIED = "worker process"
+_SILENT = "no sign of life"
 #: Errors of the operating system that mean the request was wrong, not the machine.
 _NOT_INFRASTRUCTURE = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
 
@@ -65,18 +67,29 @@ def worth_retrying(faults: Sequence[Fault], max_retries: int) -> bool:
     return not (repeated and last.traceback)
 
 
+def remembered(reason: str) -> Fault:
+    """A fault of an earlier attempt, of which only the reason was kept."""
+    died = reason.startswith((_DIED, _SILENT))
+    return Fault("infrastructure", reason, "" if died else reason)
+
+
+def hang_reason(after_s: float) -> str:
+    """Put a hung worker in words."""
+    return f"{_SILENT} for {after_s:g} s, killed"
+
+
 def exit_reason(exitcode: int | None) -> str:
     """Put a worker's exit code in words."""
     if exitcode is None:
-        return "worker process died"
+        return f"{_DIED} died"
     if exitcode < 0:
         try:
             name = signal.Signals(-exitcode).name
         except ValueError:
             name = f"signal {-exitcode}"
         hint = " (out of memory?)" if name == "SIGKILL" else ""
-        return f"worker process was killed by {name}{hint}"
-    return f"worker process exited with code {exitcode}"
+        return f"{_DIED} was killed by {name}{hint}"
+    return f"{_DIED} exited with code {exitcode}"
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from avatarl.sweep import history, state
 from avatarl.sweep.plan import Candidate, Plan, make_plan
 
 S = TypeVar("S")
-ControlOf = Callable[[Mapping[str, Any]], "tuple[Mapping[str, Any], str] | None"]
+ControlOf = Callable[[Mapping[str, Any]], tuple[Mapping[str, Any], str]]
 
 
 @dataclass(frozen=True)

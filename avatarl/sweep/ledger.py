@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from avatarl.files import write_atomic
 
@@ -65,6 +65,7 @@ class Owner:
     namespace: str
     time: float
     submission: str
+    code: str | None = None
     slurm: SlurmJob | None = None
     released: float | None = None
     outcome: str | None = None
@@ -77,8 +78,13 @@ class Owner:
         return cls(**{**raw, "slurm": SlurmJob(**job) if job else None})
 
 
-def this_process(submission: str = "") -> Owner:
-    """Describe the calling process; ``submission`` names the launch it works for."""
+def this_process(submission: str = "", code: str | None = None) -> Owner:
+    """Describe the calling process.
+
+    Args:
+        submission: Names the launch it works for.
+        code: The frozen source it imports, if any.
+    """
     return Owner(
         pid=os.getpid(),
         started=_process_started(os.getpid()) or 0.0,
@@ -87,6 +93,7 @@ def this_process(submission: str = "") -> Owner:
         namespace=_pid_namespace(),
         time=time.time(),
         submission=submission,
+        code=code,
         slurm=_this_slurm_job(os.environ),
     )
 

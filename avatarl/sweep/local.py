@@ -132,7 +132,7 @@ def run_plan(
     """
     gpus = sum(slot.gpu is not None for slot in slots)
     kind = f"{len(slots)} worker{'s' * (len(slots) > 1)}" + (f" on {gpus} GPUs" if gpus else "")
-    console.print(f"{plan.name}: {len(plan.runs)} runs, {kind}", highlight=False)
+    console.print(f"{plan.name}: {len(plan.runs)} runs, {kind}", highlight=False, soft_wrap=True)
     with catching_signals() as stop, Display(console, len(plan.runs), plan.name) as display:
         pool = Pool(
             slots=slots,

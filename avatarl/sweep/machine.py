@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from avatarl.errors import ConfigError
 from avatarl.sweep.pool import Slot
 
 
 def cores() -> int:
-    """CPU cores this process may use."""
+    """CPU cores this process, or this SLURM job, may use."""
+    for name in ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"):
+        if os.environ.get(name, "").isdigit():
+            return int(os.environ[name])
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -32,21 +35,19 @@ def gpus(environment: Mapping[str, str] | None = None) -> list[str]:
     return [str(n) for n, line in enumerate(asked.stdout.splitlines()) if line.startswith("GPU ")]
 
 
-def slots(workers: int | str, runs: int, per_gpu: int = 1) -> list[Slot]:
+def slots(workers: int | str, runs: int) -> list[Slot]:
     """Share the machine out.
 
     Args:
-        workers: Number of worker processes, or ``"auto"``: ``per_gpu`` for each GPU, else one a
-            core.
+        workers: Number of worker processes, or ``"auto"``: one a GPU, else one a core.
         runs: No more slots than runs.
-        per_gpu: Workers side by side on one GPU under ``"auto"``.
 
     Raises:
         ConfigError: ``workers`` is neither ``auto`` nor a number above zero.
     """
     found = gpus()
     if workers == "auto":
-        count = len(found) * per_gpu if found else cores()
+        count = len(found) or cores()
     else:
         try:
             count = int(workers)
@@ -54,6 +55,11 @@ def slots(workers: int | str, runs: int, per_gpu: int = 1) -> list[Slot]:
             count = 0
         if count < 1:
             raise ConfigError("hydra.launcher.workers", workers, "a number >= 1, or auto")
+    return share(count, runs, found)
+
+
+def share(count: int, runs: int, found: Sequence[str]) -> list[Slot]:
+    """Make ``count`` slots, no more than ``runs``; GPUs are dealt round, cores shared out."""
     count = max(1, min(count, runs))
     threads = max(1, cores() // count)
     return [Slot(found[n % len(found)] if found else None, threads) for n in range(count)]

@@ -33,6 +33,7 @@ class PlannedRun:
         is_control: A cross-entropy control run added by the launcher.
         structure_key: Runs with one key share one program, tables and compiled step.
         corpus_file: The text as stored before fan-out; ``None``: found as configured.
+        label: What tells this run from its neighbours, for people.
     """
 
     id: str
@@ -43,17 +44,12 @@ class PlannedRun:
     is_control: bool
     structure_key: str
     corpus_file: str | None = None
+    label: str = ""
 
     @property
     def path(self) -> Path:
         """The run's directory."""
         return Path(self.config["output_dir"]) / self.directory
-
-    @property
-    def label(self) -> str:
-        """What tells this run from its neighbours, for people."""
-        words = " ".join(self.overrides) or self.name
-        return f"{words} (control)" if self.is_control else words
 
     def to_json(self) -> dict[str, Any]:
         """The run as plan.json and packs hold it."""
@@ -149,7 +145,7 @@ def make_plan(
     *,
     corpus: Mapping[str, Any],
     command: Sequence[str] = (),
-    control: Callable[[Mapping[str, Any]], tuple[Mapping[str, Any], str] | None] | None = None,
+    control: Callable[[Mapping[str, Any]], tuple[Mapping[str, Any], str]] | None = None,
     before: Plan | None = None,
 ) -> Plan:
     """Turn the combinations asked for into distinct runs, and add their controls.
@@ -159,8 +155,8 @@ def make_plan(
         candidates: Combinations in the order asked for; equal ids become one run.
         corpus: Facts about the text, for the record.
         command: The command line that asked.
-        control: Gives the matched cross-entropy run (config, id) of a configuration, ``None`` for
-            a configuration that is itself one; the argument itself is ``None`` to add no controls.
+        control: Gives the matched cross-entropy run (config, id) of a configuration, which may
+            be that run itself; ``None`` adds no controls.
         before: The plan of earlier batches of the same sweep (a sweeper that proposes runs in
             rounds); its runs stay in the plan.
     """
@@ -171,12 +167,16 @@ def make_plan(
             runs[candidate.id] = _planned(candidate, is_control=False)
     if control is not None:
         for candidate in candidates:
-            matched = control(candidate.config)
-            if matched is not None and matched[1] not in runs:
-                config, identity = matched
+            config, identity = control(candidate.config)
+            if identity not in runs:
                 overrides = _control_overrides(candidate.overrides)
                 asked = Candidate(overrides, config, identity)
                 runs[identity] = _planned(asked, is_control=True)
+    shared = _shared(candidates)
+    for identity, run in runs.items():
+        words = [word for word in run.overrides if word not in shared] or [run.name]
+        label = " ".join(words) + (" (control)" if run.is_control else "")
+        runs[identity] = replace(run, label=run.label or label)
     order = {identity: position for position, identity in enumerate(runs)}
     return Plan(
         name=name,
@@ -187,6 +187,13 @@ def make_plan(
         positions=tuple(order[candidate.id] for candidate in candidates),
         created=before.created if before else time.time(),
     )
+
+
+def _shared(candidates: Sequence[Candidate]) -> frozenset[str]:
+    """Overrides that all candidates share: they tell no run from another."""
+    if len(candidates) < 2:
+        return frozenset()
+    return frozenset.intersection(*(frozenset(c.overrides) for c in candidates))
 
 
 def _planned(candidate: Candidate, *, is_control: bool) -> PlannedRun:

@@ -159,6 +159,13 @@ class Pool:
             CannotStart: The workers can't import the code to execute.
         """
         self._queue.extend(runs)
+        for run in runs:
+            # What this launch already went through before the job was requeued counts.
+            self._faults[run.id] = [
+                faults.remembered(past.reason or "")
+                for past in ledger.history(run.path)
+                if past.outcome == "failed" and past.submission == self.submission
+            ]
         workers = [_Worker(number, slot) for number, slot in enumerate(self.slots)]
         looked = 0.0
         try:
@@ -217,6 +224,7 @@ class Pool:
                 "run": run.to_json(),
                 "execute": self.execute,
                 "submission": self.submission,
+                "code": str(self.code) if self.code else None,
             }
             one.future = one.executor.submit(worker.work, request)
         one.run, one.began = run, time.monotonic()
@@ -234,10 +242,7 @@ class Pool:
         error = future.exception()
         if hello is not None and not isinstance(hello, TerminatedWorkerError):
             raise CannotStart(f"{self.execute} can't be imported: {hello}") from hello
-        if error is None:
-            answer = future.result()
-        else:
-            answer = self._died(one, run, error, stopping)
+        answer = future.result() if error is None else self._died(one, run, error, stopping)
         self._settle(run, answer, seconds)
 
     def _died(
@@ -275,7 +280,7 @@ class Pool:
                 self._finish(run, Outcome("elsewhere", reason=answer["reason"]))
         else:
             fault = Fault(answer["kind"], answer["reason"], answer.get("traceback", ""))
-            history = self._faults.setdefault(run.id, [])
+            history = self._faults[run.id]
             history.append(fault)
             if faults.worth_retrying(history, self.policy.max_retries):
                 again = time.monotonic() + min(0.5 * 2 ** (len(history) - 1), 30.0)
@@ -324,7 +329,7 @@ class Pool:
             if seen != one.sign[0]:
                 one.sign = (seen, now)
             elif now - one.sign[1] > self.policy.hang_after_s and one.killed_because is None:
-                one.killed_because = f"no sign of life for {self.policy.hang_after_s:g} s, killed"
+                one.killed_because = faults.hang_reason(self.policy.hang_after_s)
                 _signal(one, signal.SIGKILL)
 
     def _stop(self, one: _Worker, kill: bool) -> None:

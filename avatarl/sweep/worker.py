@@ -76,7 +76,7 @@ def work(request: Mapping[str, Any]) -> dict[str, Any]:
     """Execute one run and say how it ended.
 
     Args:
-        request: ``run`` (:meth:`PlannedRun.to_json`), ``execute``, ``submission``.
+        request: ``run`` (:meth:`PlannedRun.to_json`), ``execute``, ``submission``, ``code``.
 
     Returns:
         ``state``: ``done`` (with ``result``, ``cached``), ``interrupted``, ``owned`` (by another
@@ -95,7 +95,8 @@ def _work(request: Mapping[str, Any]) -> dict[str, Any]:
     if stopping():
         return {"state": "interrupted"}
     try:
-        claim = ledger.claim(directory, ledger.this_process(request.get("submission", "")))
+        me = ledger.this_process(request.get("submission", ""), request.get("code"))
+        claim = ledger.claim(directory, me)
     except ledger.Owned as owned:
         return {"state": "owned", "reason": str(owned)}
     except OSError as error:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from hydra.types import HydraContext, RunMode, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 if TYPE_CHECKING:
@@ -123,7 +123,12 @@ class AvatarlLauncher(Launcher):
         return asked, configs
 
     def _load(self, overrides: list[str]) -> DictConfig:
-        return self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
+        # A job's own overrides would name another sweep, and Hydra composes it as a single run.
+        with read_write(config.hydra), open_dict(config.hydra):
+            config.hydra.sweep.dir = str(self.config.hydra.sweep.dir)
+            config.hydra.mode = RunMode.MULTIRUN
+        return config
 
     def _job_return(
         self,
@@ -169,14 +174,12 @@ class LocalLauncher(AvatarlLauncher):
         return local.start(plan, asked, self.settings, console)
 
 
-def matched_control(raw: Mapping[str, Any]) -> tuple[Mapping[str, Any], str] | None:
+def matched_control(raw: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
     """The matched cross-entropy control of a configuration, with its id."""
     from avatarl import composition
     from avatarl.config import parse
 
     control = composition.control_of(parse(raw))
-    if control is None:
-        return None
     return control.raw, composition.identify(control)[0]
 
 
