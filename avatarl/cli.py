@@ -1,4 +1,4 @@
-"""The ``avatarl`` command: look at runs and sweeps, compare, sample, sync. No torch until needed."""
+"""The ``avatarl`` command: look at runs and sweeps, compare, sample, sync; torch only if needed."""
 
 from __future__ import annotations
 

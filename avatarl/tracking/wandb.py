@@ -68,7 +68,7 @@ class WandbSink:
 
     def finish(self) -> None:
         """Flush and close."""
-        self._run.finish(quiet=True)
+        self._run.finish()
 
 
 def start(

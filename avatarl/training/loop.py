@@ -165,7 +165,9 @@ class _Run:
             raise ConfigError("trainer.eval_stride", stride, f"1 to context_length={length}")
         self.held_out = HeldOut(corpus.heldout, length, stride)
         self.health = Health()
-        self.best = {"best/nats": float("inf"), "best/step": 0.0}
+        self.best: dict[str, float] = {}
+        # Gradient norms since the last training record, still on the device.
+        self.norms: list[torch.Tensor] = []
         self.metrics: dict[str, float | None] = {}
         self.elapsed = 0.0
         self.started = _now()
@@ -190,6 +192,7 @@ class _Run:
         self.learner.load_state(step, tensors)
         self.health = Health.from_state(numbers["health"])
         self.best = numbers["best"]
+        self.norms = list(torch.tensor(numbers["norms"], device=self.device))
         self.elapsed = numbers["elapsed_s"]
         self.started = numbers["started"]
         log.info("continuing after step %d of %d", step, self.learner.steps)
@@ -209,7 +212,6 @@ class _Run:
         learner, trainer = self.learner, self.config.trainer
         clock = last_checkpoint = last_progress = time.monotonic()
         before, first = self.elapsed, learner.step
-        norms: list[torch.Tensor] = []
         while learner.step < learner.steps:
             if self.stop():
                 self._checkpoint()
@@ -218,12 +220,11 @@ class _Run:
             done = learner.step + 1
             logs = done % trainer.log_every == 0 or done == learner.steps
             facts = learner.train_step(with_facts=logs)
-            norms.append(facts.pop("grad_norm"))
+            self.norms.append(facts.pop("grad_norm"))
             now = time.monotonic()
             self.elapsed = before + now - clock
             if logs:
-                self._log_training(facts, norms)
-                norms = []
+                self._log_training(facts)
             if done % trainer.eval_every == 0 and done < learner.steps:
                 self._log_evaluation(self._evaluate(trainer.eval_positions))
             now = time.monotonic()
@@ -234,15 +235,15 @@ class _Run:
             if now - last_progress >= _PROGRESS_EVERY_S:
                 last_progress = now
                 self._write_progress("running", rate)
-            # A checkpoint falls on a logged step, so that no window of norms is cut in two.
             if logs and now - last_checkpoint >= trainer.checkpoint_every_s:
                 self._checkpoint()
                 last_checkpoint = time.monotonic()
 
-    def _log_training(self, facts: dict[str, torch.Tensor], norms: list[torch.Tensor]) -> None:
+    def _log_training(self, facts: dict[str, torch.Tensor]) -> None:
         # The only place where training waits for the device: one transfer for all figures.
         names = list(facts)
-        values = torch.stack([facts[name].float() for name in names] + norms).tolist()
+        values = torch.stack([facts[name].float() for name in names] + self.norms).tolist()
+        self.norms = []
         metrics: dict[str, float] = dict(zip(names, values, strict=False))
         health = self.health.gradients(values[len(names) :], self.config.optimizer.grad_clip)
         metrics.update(health)
@@ -269,11 +270,9 @@ class _Run:
 
     def _log_evaluation(self, evaluation: Evaluation) -> None:
         self._record(evaluation.metrics)
-        if evaluation.metrics["val/nats"] < self.best["best/nats"]:
-            self.best = {
-                "best/nats": evaluation.metrics["val/nats"],
-                "best/step": float(self.learner.step),
-            }
+        nats = evaluation.metrics["val/nats"]
+        if nats < self.best.get("best/nats", float("inf")):
+            self.best = {"best/nats": nats, "best/step": self.learner.step}
         self._tell(self.health.check_evaluation(evaluation.metrics))
 
     def _record(self, metrics: Mapping[str, float]) -> None:
@@ -306,8 +305,8 @@ class _Run:
     def _checkpoint(self) -> None:
         numbers = {
             "health": self.health.state(),
-            "best": {key: value for key, value in self.best.items() if value != float("inf")}
-            or {"best/nats": 1e300, "best/step": 0.0},
+            "best": self.best,
+            "norms": [norm.item() for norm in self.norms],
             "elapsed_s": self.elapsed,
             "started": self.started,
         }
@@ -373,7 +372,6 @@ class _Run:
             "seconds": round(self.elapsed, 3),
             **{key: value for key, value in self.metrics.items() if value is not None},
             **self.best,
-            "best/step": int(self.best["best/step"]),
             "git_commit": code["git_commit"],
             "git_diff_sha256": code["git_diff_sha256"],
             "code_sha256": code["code_sha256"],

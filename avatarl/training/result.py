@@ -50,5 +50,5 @@ class Result(Mapping[str, Any]):
         """Return the stored result, or None if the run isn't done."""
         try:
             return cls(directory, read_json(directory / "result.json"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None

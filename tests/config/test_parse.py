@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from avatarl.config import GROUPS, parse
+from avatarl.errors import ConfigError
+
+
+def changed(raw: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """Return a copy with one dotted key replaced."""
+    result = copy.deepcopy(raw)
+    place = result
+    *path, last = key.split(".")
+    for part in path:
+        place = place[part]
+    place[last] = value
+    return result
+
+
+def test_every_group_becomes_its_own_type(raw: dict[str, Any]) -> None:
+    config = parse(raw)
+    for group, package in GROUPS.items():
+        assert type(getattr(config, group)).__module__.startswith(package)
+    assert config.raw == raw
+
+
+def test_parsing_what_was_parsed_changes_nothing(raw: dict[str, Any]) -> None:
+    assert parse(parse(raw).raw) == parse(raw)
+
+
+def test_whole_numbers_of_float_keys_become_floats(raw: dict[str, Any]) -> None:
+    config = parse(changed(raw, "reward.confidence_weight", 1))
+    assert config.raw["reward"]["confidence_weight"] == 1.0
+    assert isinstance(config.raw["reward"]["confidence_weight"], float)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "named"),
+    [
+        ("reward.confidence_weight", "much", "number"),
+        ("reward.confidence_weight", float("nan"), "finite"),
+        ("reward.confidence_weight", float("inf"), "finite"),
+        ("reward.confidence_weight", True, "number"),
+        ("reward.hard_weight", -1.0, "greater than or equal to 0"),
+        ("reward.signal", "logits", "'probability'"),
+        ("optimizer.lr", 0.0, "greater than 0"),
+        ("trainer.steps", 1.5, "integer"),
+        ("trainer.steps", -3, "greater than or equal to 1"),
+        ("trainer.device", "tpu", "cuda"),
+        ("explorer.horizon", 2, "explorer=temperature"),
+        ("model.n_head", 5, "multiple of n_head"),
+        ("seed", -1, "from 0"),
+        ("seed", "one", "integer"),
+        ("name", "../escape", "letters"),
+        ("name", "", "letters"),
+        ("reward.kind", "no_such_module", "avatarl.reward"),
+    ],
+)
+def test_bad_values_name_key_value_and_what_is_valid(
+    raw: dict[str, Any], key: str, value: Any, named: str
+) -> None:
+    broken = changed(raw, key, value)
+    with pytest.raises(ConfigError) as caught:
+        parse(broken)
+    if key != "model.n_head":
+        assert caught.value.key == key
+        assert caught.value.value == value or value != value
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_misspelt_key_is_refused_with_the_nearest_name(raw: dict[str, Any]) -> None:
+    raw["reward"]["confidence_wieght"] = 1.0
+    with pytest.raises(ConfigError, match="did you mean 'confidence_weight'") as caught:
+        parse(raw)
+    assert caught.value.key == "reward.confidence_wieght"
+
+
+def test_a_missing_key_and_a_missing_group_are_named(raw: dict[str, Any]) -> None:
+    without_key = copy.deepcopy(raw)
+    del without_key["optimizer"]["lr"]
+    with pytest.raises(ConfigError, match=r"optimizer\.lr"):
+        parse(without_key)
+    del raw["optimizer"]
+    with pytest.raises(ConfigError, match="optimizer"):
+        parse(raw)
+
+
+def test_an_unknown_group_is_refused(raw: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'reward'"):
+        parse({**raw, "rewards": {}})

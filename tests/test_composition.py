@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+
+from avatarl import composition
+from avatarl.errors import UserError
+
+FOLIO = ["data=folio", "data.characters=20000", "tracking=files"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["reward=nothing"], ["reward", "nothing", "match", "confidence_scaled"]),
+        (["reward.confidence_wieght=1"], ["reward.confidence_wieght", "'1'", "did you mean"]),
+        (["reward=match", "reward.hard_weight=1"], ["reward.hard_weight", "valid: name"]),
+        (["rewards=match"], ["rewards", "did you mean 'reward'"]),
+        (["seed=[1,2"], ["seed=[1,2", "override"]),
+        (["reward=mixed", "reference=none"], ["reference", "none", "reads it"]),
+        (["explorer.action_weighting=uniform"], ["objective.baseline", "without an optimum"]),
+        (["objective=cross_entropy", "explorer=temperature"], ["explorer", "exhaustive"]),
+        (["explorer.horizon=4"], ["explorer.horizon", "explorer=temperature"]),
+        (["optimizer.lr=-1"], ["optimizer.lr", "-1", "greater than 0"]),
+        (["optimizer.lr=nan"], ["optimizer.lr", "nan", "finite"]),
+        (["model.n_embd=wide"], ["model.n_embd", "wide", "integer"]),
+    ],
+)
+def test_each_mistake_is_one_line_naming_key_value_and_what_is_valid(
+    overrides: list[str], words: list[str]
+) -> None:
+    with pytest.raises(UserError) as caught:
+        composition.compose([*FOLIO, *overrides])
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_the_control_shares_everything_but_the_game() -> None:
+    run = composition.compose([*FOLIO, "optimizer.lr=0.01", "seed=3", "explorer.positions=last"])
+    control = composition.control_of(run)
+    assert control.objective.name == "cross_entropy"
+    assert control.explorer.positions == "last"
+    for group in ("data", "model", "optimizer", "trainer", "seed"):
+        assert control.raw[group] == run.raw[group]
+
+
+def test_runs_that_differ_in_the_game_alone_share_one_control() -> None:
+    one = composition.compose([*FOLIO, "reference=bigram", "reward.confidence_weight=0"])
+    two = composition.compose([*FOLIO, "reference=trigram", "reward.confidence_weight=2"])
+    controls = [composition.identify(composition.control_of(run))[0] for run in (one, two)]
+    assert controls[0] == controls[1]
+    assert composition.identify(one)[0] != composition.identify(two)[0]
+
+
+def test_the_same_command_names_the_same_sweep() -> None:
+    name = composition.sweep_name("config", ["reference=bigram,trigram", "seed=0,1"])
+    assert name == composition.sweep_name("config", ["reference=bigram,trigram", "seed=0,1"])
+    assert name != composition.sweep_name("config", ["reference=bigram,trigram", "seed=0,2"])
+    assert composition.sweep_name("demo", []) == "demo"
+    assert set(composition.sweep_name("config", ["a/b=c d", "$(x)=`y`"])) <= set(
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+    )
