@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
-from annotated_types import Ge
 from torch import Tensor
 
-from avatarl.reference.schedule import ScheduleConfig
+from avatarl.errors import ConfigError
+from avatarl.reference.schedule import ScheduleConfig, check_rungs
 
 MISSING = -1
 """Stands in a context for a character before the start of the window: a shorter history."""
@@ -106,9 +106,20 @@ class CountedConfig(Config):
     """
 
     kind: str
-    cross_fit: Literal["auto", "loo"] | Annotated[int, Ge(2)] | None
+    cross_fit: int | str | None
     cache_dir: str | None
     schedule: ScheduleConfig
+
+    def __post_init__(self) -> None:
+        """Refuse impossible folds, and a schedule that the order has no room for."""
+        if self.cross_fit not in ("auto", "loo", None) and (
+            isinstance(self.cross_fit, str | bool) or self.cross_fit < 2
+        ):
+            valid = "auto, loo, null or a number of folds from 2"
+            raise ConfigError("cross_fit", self.cross_fit, valid)
+        order = getattr(self, "order", None)
+        if isinstance(order, int):
+            check_rungs(self.schedule, order)
 
 
 def window_logprobs(

@@ -32,10 +32,13 @@ AUTO_FOLDS = 10
 CrossFit = int | Literal["loo"] | None
 
 
-def resolve(setting: int | Literal["auto", "loo"] | None, order: int) -> CrossFit:
+def resolve(setting: int | str | None, order: int) -> CrossFit:
     """Turn ``auto`` into folds above order 4, where single occurrences abound, else none."""
     if setting == "auto":
         return AUTO_FOLDS if order > AUTO_ABOVE_ORDER else None
+    if setting == "loo":
+        return "loo"
+    assert setting is None or isinstance(setting, int)
     return setting
 
 
