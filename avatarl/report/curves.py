@@ -27,10 +27,12 @@ class Curve:
     Attributes:
         x: (N,) characters seen, increasing.
         y: (N,) finite values.
+        thinned: Whether points were left out.
     """
 
     x: NDArray[np.float64]
     y: NDArray[np.float64]
+    thinned: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def thin(records: pl.DataFrame, metrics: Sequence[str], points: int) -> dict[str
             continue
         there, values = x[finite], y[finite]
         places = min_max_indices(values, points)
-        kept[metric] = Curve(there[places], values[places])
+        kept[metric] = Curve(there[places], values[places], places.size < values.size)
     return kept
 
 

@@ -34,6 +34,7 @@ _KNOWN = {
     "reward/expected": Metric("expected reward under the policy", 1, 4),
     "characters_seen": Metric("characters seen", 0, 0),
     "seconds": Metric("seconds", -1, 1),
+    "best/step": Metric("best step", 0, 0),
     "steps": Metric("steps", 0, 0),
     "parameters": Metric("parameters", 0, 0),
     "train/loss": Metric("training loss", -1, 4),
