@@ -18,8 +18,10 @@ from rich.console import Console
 from rich.table import Table
 
 from avatarl.errors import ConfigError, did_you_mean
-from avatarl.sweep import history, state
+from avatarl.files import write_json
+from avatarl.sweep import history, ledger, state
 from avatarl.sweep.plan import Candidate, Plan, make_plan
+from avatarl.sweep.pool import Outcome
 
 S = TypeVar("S")
 ControlOf = Callable[[Mapping[str, Any]], tuple[Mapping[str, Any], str]]
@@ -44,6 +46,21 @@ class Asked:
     corpora: Mapping[str, Any]
     control: ControlOf | None
     later_batch: bool = False
+
+
+@dataclass(frozen=True)
+class Launched:
+    """What became of a launch.
+
+    Attributes:
+        outcomes: By run id.
+        exit_code: 0 all done, 1 something failed, 130 (or 143) interrupted.
+        complete: Every run is at its end, so the sweep can be summarised.
+    """
+
+    outcomes: Mapping[str, Outcome]
+    exit_code: int
+    complete: bool
 
 
 def plan_sweep(asked: Asked) -> Plan:
@@ -80,6 +97,15 @@ def write_down(plan: Plan, asked: Asked) -> Plan:
         place = str(asked.directory.parent.parent)
         raise ConfigError("output_dir", place, "a directory to write to", why) from error
     return plan
+
+
+def record(directory: Path, launcher: str, settings: Mapping[str, Any]) -> None:
+    """Note in ``launch.json`` how the sweep was started last, and by which process."""
+    owner = dataclasses.asdict(ledger.this_process())
+    write_json(
+        directory / "launch.json",
+        {"schema": 1, "launcher": launcher, "settings": dict(settings), "owner": owner},
+    )
 
 
 def command_line() -> tuple[str, ...]:

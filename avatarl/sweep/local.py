@@ -14,9 +14,9 @@ from rich.console import Console
 from avatarl.sweep import launch, machine, snapshot
 from avatarl.sweep.display import Display
 from avatarl.sweep.faults import Policy
-from avatarl.sweep.launch import Asked
+from avatarl.sweep.launch import Asked, Launched
 from avatarl.sweep.plan import Plan
-from avatarl.sweep.pool import Outcome, Pool, Slot
+from avatarl.sweep.pool import Pool, Slot
 
 
 @dataclass(frozen=True)
@@ -76,21 +76,6 @@ def catching_signals() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
-@dataclass(frozen=True)
-class Launched:
-    """What became of a launch.
-
-    Attributes:
-        outcomes: By run id.
-        exit_code: 0 all done, 1 something failed, 130 (or 143) interrupted.
-        complete: Every run is at its end, so the sweep can be summarised.
-    """
-
-    outcomes: Mapping[str, Outcome]
-    exit_code: int
-    complete: bool
-
-
 def start(
     plan: Plan, asked: Asked, raw_settings: Mapping[str, Any], console: Console
 ) -> Launched | None:
@@ -107,6 +92,7 @@ def start(
         launch.show_plan(plan, console, workers=len(slots))
         return None
     plan = launch.write_down(plan, asked)
+    launch.record(asked.directory, "local", raw_settings)
     code = snapshot.freeze(asked.directory.parent.parent) if settings.freeze else None
     return run_plan(plan, slots, policy, settings.execute, console, code=code)
 

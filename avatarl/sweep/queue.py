@@ -100,6 +100,23 @@ def accounted(ids: Iterable[str]) -> dict[str, Job]:
     return found
 
 
+def cancel(ids: Iterable[str]) -> bool:
+    """Cancel jobs; false when SLURM couldn't be reached."""
+    wanted = sorted(set(ids))
+    out = _run(["scancel", *wanted]) if wanted else (0, "", "")
+    return out is not None and out[0] == 0
+
+
+def max_array_size() -> int:
+    """Most elements an array may have on this cluster (SLURM's own default where it won't say)."""
+    out = _run(["scontrol", "show", "config"])
+    for line in out[1].splitlines() if out else []:
+        name, _, value = line.partition("=")
+        if name.strip() == "MaxArraySize" and value.strip().isdigit():
+            return max(1, int(value) - 1)  # the highest index is one less
+    return 1000
+
+
 def _squeue(ids: frozenset[str]) -> dict[str, Job] | None:
     layout = ",".join(f"{name}:{width}" for name, width in _FIELDS)
     out = _run(

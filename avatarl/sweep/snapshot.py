@@ -41,9 +41,9 @@ def freeze(output_dir: Path, root: Path | None = None) -> Path:
     root = root or source_root()
     if (root / MANIFEST).exists():
         return root  # already running from a snapshot
-    contents = {name: (root / name).read_bytes() for name in source_files(root)}
+    contents = _contents(root)
     digest = _digest(contents)
-    target = (output_dir / "code" / digest[:16]).absolute()
+    target = _target(output_dir, digest)
     if (target / MANIFEST).exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -68,6 +68,22 @@ def freeze(output_dir: Path, root: Path | None = None) -> Path:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return target
+
+
+def location(output_dir: Path, root: Path | None = None) -> Path:
+    """Where :func:`freeze` would put the source as it is now; nothing is written."""
+    root = root or source_root()
+    if (root / MANIFEST).exists():
+        return root
+    return _target(output_dir, _digest(_contents(root)))
+
+
+def _contents(root: Path) -> dict[str, bytes]:
+    return {name: (root / name).read_bytes() for name in source_files(root)}
+
+
+def _target(output_dir: Path, digest: str) -> Path:
+    return (output_dir / "code" / digest[:16]).absolute()
 
 
 def manifest(code: Path) -> dict[str, object]:

@@ -89,7 +89,7 @@ def work(request: Mapping[str, Any]) -> dict[str, Any]:
 def _work(request: Mapping[str, Any]) -> dict[str, Any]:
     run = request["run"]
     directory = Path(run["config"]["output_dir"]) / run["directory"]
-    done = _stored(directory)
+    done = stored(directory)
     if done is not None:
         return {"state": "done", "cached": True, "result": done}
     if stopping():
@@ -103,7 +103,7 @@ def _work(request: Mapping[str, Any]) -> dict[str, Any]:
         return _failed(error, "")
     outcome: dict[str, Any] = {"state": "failed", "reason": "worker died", "kind": "infrastructure"}
     try:
-        done = _stored(directory)  # finished by the previous owner while we were claiming
+        done = stored(directory)  # finished by the previous owner while we were claiming
         if done is not None:
             outcome = {"state": "done", "cached": True, "result": done}
         else:
@@ -171,7 +171,8 @@ def record_failure(
     )
 
 
-def _stored(directory: Path) -> dict[str, Any] | None:
+def stored(directory: Path) -> dict[str, Any] | None:
+    """The result of a run that is done, else ``None``."""
     try:
         result = read_json(directory / "result.json")
     except (OSError, ValueError):

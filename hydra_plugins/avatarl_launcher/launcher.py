@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from avatarl.data import Corpus
-    from avatarl.sweep.launch import Asked
-    from avatarl.sweep.local import Launched
+    from avatarl.sweep.launch import Asked, Launched
     from avatarl.sweep.plan import Candidate, Plan
 
 _BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -172,6 +171,30 @@ class LocalLauncher(AvatarlLauncher):
         from avatarl.sweep import local
 
         return local.start(plan, asked, self.settings, console)
+
+
+class SlurmLauncher(AvatarlLauncher):
+    """``hydra/launcher=slurm``: one array of packs, through submitit.
+
+    Args:
+        settings: See conf/hydra/launcher/slurm.yaml.
+    """
+
+    def __init__(self, control: bool = True, **settings: Any) -> None:
+        super().__init__(control)
+        self.settings = settings
+
+    def start(self, plan: Plan, asked: Asked, console: Console) -> Launched | None:
+        """Queue the plan, and stay with it if wanted."""
+        from avatarl.sweep import slurm
+
+        plain = {
+            key: OmegaConf.to_container(value, resolve=True)
+            if OmegaConf.is_config(value)
+            else value
+            for key, value in self.settings.items()
+        }
+        return slurm.start(plan, asked, plain, console)
 
 
 def matched_control(raw: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:

@@ -1,4 +1,4 @@
-"""A real two-node SLURM on this machine, for tests: ``python tests/slurm/cluster.py up|down|status``.
+"""A real two-node SLURM on this machine: ``python tests/slurm/cluster.py up|down|status``.
 
 Two slurmd daemons with one pretended GPU each, a controller and a munge of their own; everything
 they write is under one directory (``$AVATARL_SLURM_DIR``, by default /tmp/avatarl-slurm), every
@@ -210,7 +210,9 @@ def wait_until_idle(patience_s: float = 40.0) -> None:
         if sorted(states.split()[1::2]) == ["idle", "idle"]:
             return
         time.sleep(0.3)
-    raise SystemExit(f"The nodes aren't ready after {patience_s:g} s: {states!r}; see {directory()}")
+    raise SystemExit(
+        f"The nodes aren't ready after {patience_s:g} s: {states!r}; see {directory()}"
+    )
 
 
 def _start_munge(home: Path) -> None:
@@ -263,7 +265,7 @@ def _runs_on(pid: int, node: str) -> bool:
     # A step daemon rewrites its command line, but keeps its node's log open.
     log = str(directory() / f"slurmd-{node}.log")
     with contextlib.suppress(OSError):
-        return any(os.readlink(fd) == log for fd in Path(f"/proc/{pid}/fd").iterdir())
+        return any(str(fd.readlink()) == log for fd in Path(f"/proc/{pid}/fd").iterdir())
     return False
 
 
