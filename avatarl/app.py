@@ -32,24 +32,35 @@ def guarded(main: Callable[[], Any]) -> None:
     # Hydra then lets exceptions pass, instead of printing them its own way with exit code 1.
     os.environ[_FULL_ERROR] = "1"
     composition.register_resolvers()
-    overrides = [word for word in sys.argv[1:] if not word.startswith("-")]
     before = set(_sweeps())
     try:
-        main()
+        with _told(full_error_wanted):
+            main()
+    except SystemExit as leaving:
+        if leaving.code == UserError.exit_code:
+            _remove_empty_sweeps(before)
+        raise
+
+
+@contextmanager
+def _told(full_error_wanted: bool = False) -> Iterator[None]:
+    """Turn what a user can cause into one line on stderr and an exit code."""
+    overrides = [word for word in sys.argv[1:] if not word.startswith("-")]
+    try:
+        yield
     except (UserError, HydraException, OmegaConfBaseException) as error:
         if full_error_wanted:
             traceback.print_exc()
-        _remove_empty_sweeps(before)
         print(f"avatarl: {composition.describe_error(error, overrides)}", file=sys.stderr)
-        sys.exit(error.exit_code if isinstance(error, UserError) else 2)
+        sys.exit(error.exit_code if isinstance(error, UserError) else UserError.exit_code)
     except OSError as error:
         if full_error_wanted or error.filename is None:
             raise
         print(f"avatarl: {composition.describe_error(error, overrides)}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(UserError.exit_code)
     except KeyboardInterrupt:
         print("avatarl: interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(128 + signal.SIGINT)
 
 
 def _output_dir() -> Path:
@@ -74,6 +85,12 @@ def _remove_empty_sweeps(before: set[Path]) -> None:
 
 def run(config: DictConfig) -> float:
     """Execute one composed run on this terminal; returns its held-out nats."""
+    # Inside, so that Hydra doesn't add its own lines to ours.
+    with _told():
+        return _run(config)
+
+
+def _run(config: DictConfig) -> float:
     settings = composition.resolve(config)
     identity, corpus = composition.identify(settings)
     from avatarl.training.console import Console, watched

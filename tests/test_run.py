@@ -1,0 +1,165 @@
+"""The command line as users type it, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+QUICK = [
+    "data=folio",
+    "data.characters=20000",
+    "model=gpt2_tiny",
+    "reference=bigram",
+    "tracking=files",
+    "trainer.batch_size=16",
+    "trainer.steps=20",
+    "trainer.eval_positions=256",
+    "trainer.sample_characters=20",
+    "trainer.device=cpu",
+]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+
+
+def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), *words],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def results(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("runs/*/result.json"))]
+
+
+def test_one_run_tells_its_story_and_is_not_computed_twice(tmp_path: Path) -> None:
+    done = run(*QUICK, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("text: folio")
+    assert "held out:" in done.stdout
+    assert "n-grams:" in done.stdout
+    (result,) = results(tmp_path / "outputs")
+    assert f"{result['val/nats']:.4f} nats" in done.stdout
+    before = (tmp_path / "outputs/runs").stat().st_mtime
+    again = run(*QUICK, cwd=tmp_path)
+    assert again.returncode == 0
+    assert results(tmp_path / "outputs") == [result]
+    assert (tmp_path / "outputs/runs").stat().st_mtime == before
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["reward=nothing"], "confidence_scaled"),
+        (["reward.confidence_wieght=1"], "did you mean 'confidence_weight'"),
+        (["-m", "reference=bigram,nothing"], "ngram4"),
+        (["-m", "seed=0,-1"], "seed=-1"),
+        (["data=text", "data.path=/no/such/file"], "data.path"),
+        (["model.context_length=30000"], "model.context_length"),
+        (["output_dir=/dev/null/x"], "output_dir"),
+    ],
+)
+def test_bad_input_is_one_line_exit_code_2_and_nothing_written(
+    tmp_path: Path, words: list[str], named: str
+) -> None:
+    # argparse wants options before the overrides.
+    done = run(*words[:1], *QUICK, *words[1:], cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    message = done.stderr.strip()
+    assert named in message
+    assert message.startswith("avatarl: ")
+    if "-m" not in words:
+        assert "\n" not in message
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_checkpoints_and_the_same_command_continues(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    words = [sys.executable, str(ROOT / "run.py"), *QUICK, "trainer.steps=1500"]
+    process = subprocess.Popen(
+        [*words, "trainer.log_every=5"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("step"):
+                break
+        process.send_signal(number)
+        rest = process.stdout.read()
+        assert process.wait(60) == code
+    finally:
+        process.kill()
+        process.wait()
+    assert "continues it" in rest
+    directory = next((tmp_path / "outputs/runs").iterdir())
+    assert list(directory.glob("checkpoint-*.safetensors"))
+    assert not (directory / "result.json").exists()
+    done = run(*words[2:], "trainer.log_every=5", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "continuing after step" in (directory / "run.log").read_text()
+    steps = [json.loads(line).get("step") for line in (directory / "metrics.jsonl").open()][1:]
+    assert steps == sorted(steps)
+    assert steps[-1] == 1500
+
+
+def test_a_sweep_ends_with_table_and_picture_and_recomputes_nothing(tmp_path: Path) -> None:
+    words = ["-m", *QUICK, "reward=confidence_scaled", "reward.confidence_weight=0,1"]
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    finished = results(tmp_path / "outputs")
+    assert len(finished) == 3
+    assert [result["is_control"] for result in finished].count(True) == 1
+    (sweep,) = (tmp_path / "outputs/sweeps").iterdir()
+    assert (sweep / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    table = (sweep / "comparison.txt").read_text()
+    assert "bigram" in table
+    assert "control" in table
+    started = time.monotonic()
+    again = run(*words, cwd=tmp_path)
+    assert again.returncode == 0
+    assert results(tmp_path / "outputs") == finished
+    assert time.monotonic() - started < 60
+
+
+def test_help_is_for_people(tmp_path: Path) -> None:
+    done = run("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    for group in ("data", "model", "reference", "explorer", "reward", "objective", "optimizer"):
+        assert f"{group}:" in done.stdout
+    assert "python run.py -m" in done.stdout
+
+
+def test_the_configuration_can_be_shown(tmp_path: Path) -> None:
+    done = run("--cfg", "job", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "confidence_weight: 0.5" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_from_python_the_same_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import avatarl
+
+    monkeypatch.chdir(tmp_path)
+    result = avatarl.run(QUICK)
+    assert dict(result) == results(tmp_path / "outputs")[0]
