@@ -95,4 +95,6 @@ def adapted_kl_control(control: Control, kl: Tensor, target: float, window: floa
     """
     mean = control["kl_mean"] + (kl.detach() - control["kl_mean"]) / window
     error = (mean / target - 1).clamp(-0.2, 0.2)
-    return {"kl_scale": control["kl_scale"] * (1 + 0.5 * error), "kl_mean": mean}
+    # Bounded, so that an unreachable target can't make the coefficient overflow.
+    scale = (control["kl_scale"] * (1 + 0.5 * error)).clamp(1e-3, 1e3)
+    return {"kl_scale": scale, "kl_mean": mean}

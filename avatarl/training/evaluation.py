@@ -176,7 +176,7 @@ def summarise(facts: dict[str, Tensor]) -> Evaluation:
         "health/entropy_p90": float(quantiles[1]),
         "health/entropy_below_0.1_share": (entropy < 0.1).double().mean().item(),
         "health/confident_share": confident.double().mean().item(),
-        "health/confident_gap": gap,
+        "health/collapse_gap": gap,
         "health/entropy_gap": nats - entropy.mean().item(),
     }
     for key in ("kl_ref", "kl_from_ref"):

@@ -94,7 +94,7 @@ class Health:
 
     def check_evaluation(self, facts: Mapping[str, float]) -> list[Alarm]:
         """Judge calibration and confidence on held-out text."""
-        collapse = [("health/confident_gap", CONFIDENT_GAP), ("health/entropy_gap", ENTROPY_GAP)]
+        collapse = [("health/collapse_gap", CONFIDENT_GAP), ("health/entropy_gap", ENTROPY_GAP)]
         return [
             *self._check("calibration", facts, [("val/ece", CALIBRATION_ECE)]),
             *self._check("confidence_collapse", facts, collapse),

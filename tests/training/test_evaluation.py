@@ -105,4 +105,4 @@ def test_calibration_error_of_a_policy_that_is_always_too_sure() -> None:
     }
     found = summarise(facts).metrics
     assert found["val/ece"] == pytest.approx(0.3, abs=1e-6)
-    assert found["health/confident_gap"] == pytest.approx(0.3, abs=1e-6)
+    assert found["health/collapse_gap"] == pytest.approx(0.3, abs=1e-6)
