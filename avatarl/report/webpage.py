@@ -56,15 +56,16 @@ def write_page(runs: Runs, comparison: Comparison, path: Path) -> None:
     write_atomic(path, render(runs, comparison))
 
 
-def render(runs: Runs, comparison: Comparison, *, live: bool = False) -> str:
+def render(runs: Runs, comparison: Comparison, *, live: bool = False, version: str = "") -> str:
     """Return the page's HTML.
 
     Args:
         runs: The runs.
         comparison: The same, aggregated.
         live: Whether the page asks its server for newer data.
+        version: The server's word for the state of the runs.
     """
-    encoded = encode(runs, comparison, live=live)
+    encoded = encode(runs, comparison, live=live, version=version)
     folder = resources.files("avatarl.report") / "page"
     scripts = sorted(
         (item for item in folder.iterdir() if item.name.endswith(".js")), key=lambda item: item.name
@@ -185,7 +186,11 @@ def _info(name: str) -> dict[str, Any]:
 def _group(row: Configuration, where: Mapping[str, int]) -> dict[str, Any]:
     pair = None
     if row.against is not None:
-        pair = {"difference": row.against.difference, "p": format_p(row.against)}
+        pair = {
+            "difference": row.against.difference,
+            "p": format_p(row.against),
+            "n": row.against.n,
+        }
     return {
         # Stable over reloads, unlike its place.
         "key": hashlib.sha256(row.key.encode()).hexdigest()[:12],
@@ -266,10 +271,8 @@ def _runs(
 
 def _numbers(run: Run) -> dict[str, float]:
     """Return the result's numbers, or the newest ones of a run that isn't done."""
-    left_out = {
-        "schema",
-        *(f"ngram/{level}/{m}" for level in NGRAM_LEVELS for m in ("nats", "accuracy")),
-    }
+    levels = [f"ngram/{level}" for level in NGRAM_LEVELS]
+    left_out = {"schema", *(f"{level}/{end}" for level in levels for end in ("nats", "accuracy"))}
     if run.result:
         found = {key: run.number(key) for key in run.result if key not in left_out}
         return {key: _short(value) for key, value in found.items() if value is not None}
@@ -335,26 +338,23 @@ def _trace(run: Run) -> str:
     if run.state != "failed":
         return ""
     try:
-        return str(read_json(run.directory / "failure.json").get("traceback", ""))[
-            -_TRACE_CHARACTERS:
-        ]
+        trace = str(read_json(run.directory / "failure.json").get("traceback", ""))
+        return trace[-_TRACE_CHARACTERS:]
     except (OSError, ValueError, AttributeError):
         return ""
 
 
 def _provenance(run: Run) -> dict[str, Any]:
-    found = flatten(read_provenance(run.directory))
-    words = {
-        k: v if isinstance(v, str | int | float | bool) else json.dumps(v)
-        for k, v in found.items()
-        if v is not None
-    }
-    if isinstance(found.get("command"), list):
-        words["command"] = shlex.join(map(str, found["command"]))
-    return {
-        key: None if isinstance(v, float) and not math.isfinite(v) else v
-        for key, v in words.items()
-    }
+    told: dict[str, Any] = {}
+    for key, value in flatten(read_provenance(run.directory)).items():
+        if value is None or (isinstance(value, float) and not math.isfinite(value)):
+            continue
+        if key == "command" and isinstance(value, list):
+            told[key] = shlex.join(map(str, value))
+        else:
+            plain = isinstance(value, str | int | float)
+            told[key] = value if plain else json.dumps(value, default=str)
+    return told
 
 
 def _command(run: Run, provenance: Mapping[str, Any]) -> str:

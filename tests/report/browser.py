@@ -33,7 +33,7 @@ def find_chromium() -> str | None:
 
 
 class Browser:
-    """One page; ``errors`` collects what its console complains of, ``requests`` what it asks for."""
+    """One page; ``errors`` collects its console's complaints, ``requests`` what it asks for."""
 
     def __init__(self, width: int = 1280, height: int = 900) -> None:
         self.profile = tempfile.mkdtemp(prefix="avatarl-chromium-")
@@ -147,8 +147,8 @@ class Browser:
         """Click the middle of an element with the mouse."""
         x, y = self.js(
             f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
-            "e.scrollIntoView({block: 'center', behavior: 'instant'});"
-            "const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()"
+            "e.scrollIntoView({block: 'center', behavior: 'instant'}); const b = "
+            "e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()"
         )
         self.drag(x, y, x, y)
 
@@ -164,7 +164,8 @@ class Browser:
     def type(self, selector: str, text: str) -> None:
         """Replace an input's text by typing."""
         self.js(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.focus(); e.select(); }})()"
+            f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
+            "e.focus(); e.select(); })()"
         )
         if text:
             self.send("Input.insertText", text=text)

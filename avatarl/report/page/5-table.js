@@ -84,7 +84,7 @@ function cell(row, column, numericKeys) {
   if (column.key === "state") return h("td", attributes, h("span", { class: `state ${row.run.state}` }, row.run.told));
   if (column.key === "seed") return h("td", attributes, show(row.run.seed));
   if (column.pair) return h("td", attributes, row.group.baseline ? "baseline" : row.group.pair ? `${row.group.pair.difference > 0 ? "+" : ""}${number(row.group.pair.difference, info(D.metrics[0]).digits)}` : "–");
-  if (column.p) return h("td", attributes, row.group.pair?.p ?? "");
+  if (column.p) return h("td", { ...attributes, title: row.group.pair?.p }, (row.group.pair?.p ?? "").replace(/ \(.*/, ""));
   if (column.code) return h("td", attributes, (row.group ?? D.groups[row.run.group]).code.slice(0, 8) || "unknown");
   if (column.metric) {
     const digits = info(column.key).digits;

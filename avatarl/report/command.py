@@ -1,0 +1,165 @@
+"""``avatarl compare``: the table, the plots and the page of any runs.
+
+Nothing heavy is imported before it is needed, so that ``avatarl --help`` stays quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avatarl.errors import UserError
+
+if TYPE_CHECKING:
+    from avatarl.report.aggregate import Comparison
+    from avatarl.report.load import Runs
+
+_FORMATS = ("rich", "csv", "json", "markdown", "latex")
+_DEFAULT_PORT = 8642
+HELP = "compare runs: a table, plots, one page"
+DESCRIPTION = """\
+Compare runs from their files alone: one row a configuration, seeds aggregated.
+Runs on different corpora or tracks get tables of their own; unfinished and failed
+seeds are named, never averaged in."""
+EPILOG = """\
+examples:
+  avatarl compare demo                                    a sweep by its name
+  avatarl compare outputs/runs/avatarl-1f* demo           runs by glob, and a sweep
+  avatarl compare demo --where 'reward.confidence_weight>0 and reference.name=="ngram4"'
+  avatarl compare demo --against control --metrics val/nats,val/ece
+  avatarl compare demo --group-by reference.name --format latex
+  avatarl compare demo --plot plots --html demo.html
+  avatarl compare demo --serve                            follows the runs in a browser"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to ``parser``."""
+    parser.description = DESCRIPTION
+    parser.epilog = EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "selection", nargs="*", metavar="RUNS",
+        help="sweeps or runs: a path, a name, an id (or its start) or a glob; all by default",
+    )  # fmt: skip
+    parser.add_argument(
+        "--outputs", type=Path, default=Path("outputs"), metavar="DIR",
+        help="the output directory that names and ids are looked up in (outputs)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--where", action="append", default=[], metavar="EXPR",
+        help="keep only runs for which this holds: comparisons of keys (reference.name), metrics "
+        "(val/nats) or facts (state, seed), joined by and, or, not; may be given again",
+    )  # fmt: skip
+    parser.add_argument(
+        "--metrics", action="append", default=[], metavar="NAME,…",
+        help="the metrics to show; the first is tested by --against and drawn over the swept keys",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sort", default="", metavar="NAME",
+        help="a metric or key to sort by, best first; turned round by --sort=-NAME",
+    )  # fmt: skip
+    parser.add_argument(
+        "--group-by", action="append", default=[], metavar="KEY,…",
+        help="average over everything but these keys (never over corpora, tracks or code)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--against", default="", metavar="BASELINE",
+        help="test each row against this one, paired by seed: control, best, a run's name or id, "
+        "or a filter that fits one row",
+    )  # fmt: skip
+    parser.add_argument(
+        "--interval", choices=("t", "bootstrap"), default="t",
+        help="how the 95 %% interval over seeds is made (t)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--format", choices=_FORMATS, default="rich", help="how the table is written (rich)"
+    )
+    parser.add_argument(
+        "--plot", type=Path, metavar="DIR", help="also write every plot there, as PNG and SVG"
+    )
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="also write one self-contained page"
+    )
+    parser.add_argument(
+        "--serve", action="store_true",
+        help="serve the page on this machine only; it reloads as the runs progress",
+    )  # fmt: skip
+    parser.add_argument(
+        "--port", type=int, default=_DEFAULT_PORT, metavar="N",
+        help=f"for --serve; 0 takes any free one ({_DEFAULT_PORT})",
+    )  # fmt: skip
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the command.
+
+    Returns:
+        0, or 2 if part of what was asked for can't be done (the rest is still shown).
+
+    Raises:
+        UserError: Nothing can be shown.
+    """
+    from rich.console import Console
+
+    from avatarl.report.table import RENDERERS, print_comparison
+
+    told = Console(stderr=True, highlight=False)
+    if args.serve:
+        from avatarl.report.serve import serve
+
+        serve(lambda: _load(args), args.port, told)
+        return 0
+    runs, comparison = _load(args)
+    if args.format == "rich":
+        print_comparison(comparison, Console())
+    else:
+        sys.stdout.write(RENDERERS[args.format](comparison))
+        sys.stdout.flush()
+    for problem in runs.problems:
+        kind = "error" if problem in runs.errors else "warning"
+        told.print(f"{kind}: {problem}", style="red" if kind == "error" else "yellow", markup=False)
+    if args.plot is not None:
+        from avatarl.report.figures import write_plots
+
+        _write(args.plot, lambda: write_plots(runs, comparison, args.plot))
+        told.print(f"plots: {args.plot}", markup=False)
+    if args.html is not None:
+        from avatarl.report.webpage import write_page
+
+        _write(args.html, lambda: write_page(runs, comparison, args.html))
+        told.print(f"page: {args.html}", markup=False)
+    return 2 if runs.errors else 0
+
+
+def _load(args: argparse.Namespace) -> tuple[Runs, Comparison]:
+    from avatarl.report.aggregate import compare
+    from avatarl.report.load import load_runs
+
+    runs = load_runs(args.selection, where=args.where, outputs=args.outputs)
+    if not runs:
+        raise UserError("; ".join(runs.errors))
+    comparison = compare(
+        runs.runs,
+        swept=runs.swept_keys,
+        metrics=_split(args.metrics),
+        sort=args.sort,
+        group_by=_split(args.group_by),
+        against=args.against,
+        interval=args.interval,
+        title=runs.title,
+    )
+    return runs, comparison
+
+
+def _split(words: Sequence[str]) -> list[str]:
+    return [part.strip() for word in words for part in word.split(",") if part.strip()]
+
+
+def _write(path: Path, write: Callable[[], object]) -> None:
+    try:
+        write()
+    except OSError as error:
+        raise UserError(f"{path} can't be written: {error.strerror or error}") from None
