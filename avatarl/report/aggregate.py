@@ -188,6 +188,8 @@ def _checked_metrics(metrics: Sequence[str], runs: Sequence[Run]) -> list[str]:
     known: dict[str, None] = {}
     for run in runs:
         known.update(dict.fromkeys(k for k in run.result if run.number(k) is not None))
+    for name in [name for name in known if name == "schema" or name.startswith("ngram/")]:
+        del known[name]
     if not metrics:
         shown = [metric for metric in DEFAULT if metric in known]
         return shown or list(DEFAULT[:2])
@@ -373,7 +375,8 @@ def _against(
             reasons.append(str(error))
             tested.append(section)
             continue
-        told = told or describe_configuration(base, keys)
+        name = "the control" if base.is_control else describe_configuration(base, keys)
+        told = told or name
         rows = [
             replace(row, baseline=row is base, against=_pair(row, base, metric))
             for row in section.configurations
@@ -409,15 +412,24 @@ def _baseline(section: Section, against: str, keys: Sequence[str]) -> Configurat
             try:
                 kept = {run.run_id for run in apply_filter(against, members, members)}
             except FilterError as error:
+                if against.replace("-", "_").isidentifier():
+                    raise UserError(_no_baseline(against, [], section, keys)) from None
                 raise UserError(str(error).replace("--where", "--against", 1)) from None
             fit = [row for row in rows if any(run.run_id in kept for run in row.runs)]
     if len(fit) == 1:
         return fit[0]
-    some = "; ".join(describe_configuration(row, keys) for row in (fit or rows)[:6])
-    what = "fits no configuration" if not fit else f"fits {len(fit)} configurations"
-    raise UserError(
+    raise UserError(_no_baseline(against, fit, section, keys))
+
+
+def _no_baseline(
+    against: str, fit: Sequence[Configuration], section: Section, keys: Sequence[str]
+) -> str:
+    rows = fit or section.configurations
+    some = "; ".join(describe_configuration(row, keys) for row in rows[:6])
+    what = f"fits {len(fit)} configurations" if fit else "fits no configuration"
+    return (
         f"--against {against}: {what} of {section.title}; valid: control, best, a run's name or "
-        f"id, or a filter that fits one of: {some}{'; …' if len(fit or rows) > 6 else ''}"
+        f"id, or a filter that fits one of: {some}{'; …' if len(rows) > 6 else ''}"
     )
 
 

@@ -120,7 +120,12 @@ def main(args: argparse.Namespace) -> int:
         sys.stdout.flush()
     for problem in runs.problems:
         kind = "error" if problem in runs.errors else "warning"
-        told.print(f"{kind}: {problem}", style="red" if kind == "error" else "yellow", markup=False)
+        told.print(
+            f"{kind}: {problem}",
+            style="red" if kind == "error" else "yellow",
+            markup=False,
+            soft_wrap=True,
+        )
     if args.plot is not None:
         from avatarl.report.figures import write_plots
 

@@ -400,6 +400,9 @@ def _csv_cell(value: Any) -> Any:
         return ""
     if isinstance(value, list):
         return "; ".join(map(show, value))
+    if isinstance(value, float):
+        # Twelve digits hide the last bit's noise and lose nothing that was measured.
+        return float(f"{value:.12g}")
     return show(value) if isinstance(value, bool) else value
 
 

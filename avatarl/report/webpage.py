@@ -189,7 +189,6 @@ def _group(row: Configuration, where: Mapping[str, int]) -> dict[str, Any]:
         pair = {
             "difference": row.against.difference,
             "p": format_p(row.against),
-            "n": row.against.n,
         }
     return {
         # Stable over reloads, unlike its place.
