@@ -193,3 +193,7 @@ class DenseTable:
     ) -> Reliability:
         """Give the evidence at training positions (...,); see ``Reference``."""
         return self.reliability(self.train_contexts(positions, history))
+
+    def nbytes(self) -> int:
+        """Count the bytes of the table, its totals and the text."""
+        return self.table.nbytes + self.totals.nbytes + self.train.nbytes

@@ -80,6 +80,10 @@ class Reference(Protocol):
         """Say how well the text that scores each training position knows its context."""
         ...
 
+    def nbytes(self) -> int:
+        """Count the bytes that look-ups need in memory."""
+        ...
+
 
 @dataclass(frozen=True)
 class Config:

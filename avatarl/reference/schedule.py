@@ -195,8 +195,9 @@ class Schedule:
             count = reliability.count.to(logprobs.dtype)
             opened: Tensor = count / (count + self.config.half)
             return opened
-        entropy = torch.special.entr(logprobs.exp()).sum(dim=-1)
-        return (1 - entropy / math.log(logprobs.shape[-1])).clamp(0, 1)
+        entropy: Tensor = torch.special.entr(logprobs.exp()).sum(dim=-1)
+        known: Tensor = 1 - entropy / math.log(logprobs.shape[-1])
+        return known.clamp(0, 1)
 
     def report_losses(self, policy: float, reference: float) -> Promotion | None:
         """Take note of the losses of both on the same training positions.

@@ -115,3 +115,7 @@ class RowTable:
     ) -> Reliability:
         """Give the evidence at training positions (...,); see ``Reference``."""
         return self.evidence(self.train_row_numbers(positions, history))
+
+    def nbytes(self) -> int:
+        """Count the bytes of all arrays."""
+        return self.arrays.nbytes()

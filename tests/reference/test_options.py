@@ -77,5 +77,5 @@ def test_a_misspelt_or_foreign_schedule_key_is_refused():
 
 @pytest.mark.parametrize("folds", [1, 0, -3, "x", "LOO"])
 def test_impossible_folds_are_refused(folds):
-    with pytest.raises(ConfigError, match="cross_fit=.* valid: auto, loo, null or a number"):
+    with pytest.raises(ConfigError, match=r"cross_fit=.* valid: auto, loo, null or a number"):
         dataclasses.replace(settings("trigram"), cross_fit=folds)
