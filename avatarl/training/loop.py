@@ -225,7 +225,7 @@ class _Run:
             self.elapsed = before + now - clock
             if logs:
                 self._log_training(facts)
-            if done % trainer.eval_every == 0 and done < learner.steps:
+            if done % trainer.eval_every == 0 or done == learner.steps:
                 self._log_evaluation(self._evaluate(trainer.eval_positions))
             now = time.monotonic()
             self.elapsed = before + now - clock
@@ -348,8 +348,12 @@ class _Run:
 
     def _conclude(self) -> Result:
         config, corpus, learner = self.config, self.corpus, self.learner
+        # All held-out text now. It goes into the journal as an event: the curve is made of
+        # evaluations on one fixed sample of positions, and a point on others would be a kink in it.
         evaluation = self._evaluate(None)
-        self._log_evaluation(evaluation)
+        self.metrics.update(evaluation.metrics)
+        self.journal.write({**self._where(), "event": "final", **evaluation.metrics})
+        self._tell(self.health.check_evaluation(evaluation.metrics))
         self._checkpoint()
         samples = self._samples()
         levels = ngram_levels(corpus.train, corpus.heldout, corpus.vocab_size)
