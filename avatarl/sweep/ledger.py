@@ -66,6 +66,7 @@ class Owner:
     time: float
     submission: str
     code: str | None = None
+    threads: int | None = None
     slurm: SlurmJob | None = None
     released: float | None = None
     outcome: str | None = None
@@ -78,12 +79,15 @@ class Owner:
         return cls(**{**raw, "slurm": SlurmJob(**job) if job else None})
 
 
-def this_process(submission: str = "", code: str | None = None) -> Owner:
+def this_process(
+    submission: str = "", code: str | None = None, threads: int | None = None
+) -> Owner:
     """Describe the calling process.
 
     Args:
         submission: Names the launch it works for.
         code: The frozen source it imports, if any.
+        threads: CPU threads it may use, if that is known.
     """
     return Owner(
         pid=os.getpid(),
@@ -94,6 +98,7 @@ def this_process(submission: str = "", code: str | None = None) -> Owner:
         time=time.time(),
         submission=submission,
         code=code,
+        threads=threads,
         slurm=_this_slurm_job(os.environ),
     )
 

@@ -85,7 +85,7 @@ def start(
         ConfigError: A launcher setting can't be used, or nothing can be written.
     """
     settings = launch.settings(LocalSettings, raw_settings)
-    policy = settings.policy()
+    settings.policy()
     slots = machine.slots(settings.workers, len(plan.runs))
     if settings.dry_run:
         console.print(f"{len(slots)} workers on this machine", highlight=False)
@@ -93,8 +93,17 @@ def start(
         return None
     plan = launch.write_down(plan, asked)
     launch.record(asked.directory, "local", raw_settings)
-    code = snapshot.freeze(asked.directory.parent.parent) if settings.freeze else None
-    return run_plan(plan, slots, policy, settings.execute, console, code=code)
+    return run_again(plan, asked.directory, raw_settings, console)
+
+
+def run_again(
+    plan: Plan, directory: Path, raw_settings: Mapping[str, Any], console: Console
+) -> Launched:
+    """Run a plan that is written down already; see :func:`start`."""
+    settings = launch.settings(LocalSettings, raw_settings)
+    slots = machine.slots(settings.workers, len(plan.runs))
+    code = snapshot.freeze(directory.parent.parent) if settings.freeze else None
+    return run_plan(plan, slots, settings.policy(), settings.execute, console, code=code)
 
 
 def run_plan(

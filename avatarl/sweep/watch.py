@@ -13,7 +13,6 @@ from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -31,6 +30,17 @@ from avatarl.sweep.submission import Submission, submissions
 STATES = ("failed", "running", "interrupted", "queued", "new", "done")
 _STYLES = {"failed": "bold red", "running": "green", "interrupted": "yellow", "done": "dim"}
 _MOST_ROWS = 30
+#: Columns of the table after the run's name, and how narrow each may get.
+_COLUMNS = {
+    "state": 7,
+    "step": 9,
+    "steps/s": 7,
+    "left": 5,
+    "loss": 7,
+    "job": 6,
+    "node": 5,
+    "gpu": 3,
+}
 
 
 @dataclass(frozen=True)
@@ -140,8 +150,9 @@ def _row(
 def table(rows: Sequence[Row], most: int | None = _MOST_ROWS) -> Table:
     """Runs that aren't done, most interesting first, one row each."""
     shown = Table(box=None, padding=(0, 1), show_edge=False)
-    for name in ("run", "state", "", "step", "steps/s", "left", "loss", "job", "node", "gpu"):
-        shown.add_column(name, overflow="ellipsis", no_wrap=True)
+    shown.add_column("run", overflow="ellipsis", no_wrap=True, min_width=12)
+    for name, width in _COLUMNS.items():
+        shown.add_column(name, no_wrap=True, min_width=width)
     shown.add_column("notes", overflow="fold")
     order = {name: place for place, name in enumerate(STATES)}
     listed = sorted(rows, key=lambda row: order.get(row.state, 9))
@@ -153,7 +164,6 @@ def table(rows: Sequence[Row], most: int | None = _MOST_ROWS) -> Table:
         shown.add_row(
             row.run.label,
             Text(row.state, style=_STYLES.get(row.state, "")),
-            ProgressBar(total=steps, completed=step, width=12) if steps else "",
             f"{step}/{steps}" if steps else "",
             number(progress.get("rate"), 1) if running else "",
             duration(progress.get("eta_s")) if running else "",

@@ -31,6 +31,7 @@ _LOOK_EVERY_S = 0.5
 
 _stop_requested = False
 _parent = 0
+_threads: int | None = None
 _working = threading.Lock()
 
 
@@ -64,6 +65,8 @@ def _leave_with_parent() -> None:
 
 def start(execute: str, threads: int) -> int:
     """Warm up: import what executes runs, and return the process id."""
+    global _threads
+    _threads = threads
     function = _resolve(execute)
     if "torch" in sys.modules or getattr(function, "__module__", "").startswith("avatarl.training"):
         import torch
@@ -95,7 +98,8 @@ def _work(request: Mapping[str, Any]) -> dict[str, Any]:
     if stopping():
         return {"state": "interrupted"}
     try:
-        me = ledger.this_process(request.get("submission", ""), request.get("code"))
+        threads = (run["config"].get("trainer") or {}).get("threads") or _threads
+        me = ledger.this_process(request.get("submission", ""), request.get("code"), threads)
         claim = ledger.claim(directory, me)
     except ledger.Owned as owned:
         return {"state": "owned", "reason": str(owned)}

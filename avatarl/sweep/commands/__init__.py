@@ -1,0 +1,1 @@
+"""What ``avatarl status | watch | logs | cancel | retry | reproduce`` do; none imports torch."""

@@ -1,0 +1,25 @@
+"""``avatarl reproduce RUN``: run a run again from its bundle and say whether the metrics match."""
+
+from __future__ import annotations
+
+import argparse
+
+from avatarl.sweep import find
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("run", help="a run's name or id, a beginning of either, or its path")
+    parser.add_argument("--tolerance", type=float, default=0.0, help="largest difference allowed")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: as the run had)")
+    find.add_output_dir(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Exit code 0 when every metric matches, 1 when one doesn't."""
+    from rich.console import Console
+
+    from avatarl.sweep import reproduce
+
+    directory = find.run_directory(args.run, args.output_dir).absolute()
+    return reproduce.reproduce(directory, args.tolerance, args.threads, Console())

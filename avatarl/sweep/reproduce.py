@@ -1,0 +1,203 @@
+"""Running a finished run again, from the frozen source, configuration and text it had."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from avatarl.errors import UserError
+from avatarl.files import read_json, write_json
+from avatarl.sweep import ledger, snapshot
+
+#: Keys of results and records that say when and where, not what.
+_VOLATILE = ("time/", "seconds", "started", "finished", "git_", "code_sha256", "device", "host")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a run was made from.
+
+    Attributes:
+        config: Its resolved configuration.
+        code: Frozen source; ``None`` when the run was started outside a sweep.
+        corpus: Stored text; ``None`` when it has to be found as configured.
+        threads: CPU threads it had; ``None`` when unknown.
+    """
+
+    config: Mapping[str, Any]
+    code: Path | None
+    corpus: Path | None
+    threads: int | None
+
+
+def bundle_of(directory: Path) -> Bundle:
+    """Find the bundle of a finished run.
+
+    Raises:
+        UserError: The run isn't finished.
+    """
+    try:
+        result = read_json(directory / "result.json")
+        config = read_json(directory / "config.json")
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{directory} isn't a finished run: no {Path(error.filename).name}"
+        ) from error
+    output_dir = directory.parent.parent
+    code = None
+    threads = None
+    for owner in reversed(ledger.history(directory)):
+        if owner.outcome == "done":
+            threads = owner.threads
+            code = Path(owner.code) if owner.code else None
+            break
+    sha = result.get("corpus_sha256", "")
+    texts = sorted((output_dir / "corpora").glob(f"{sha}-*.json")) if sha else []
+    fallback = bool(result.get("corpus_fallback"))
+    texts = [path for path in texts if path.stem.endswith("-fallback") == fallback] or texts
+    return Bundle(config, code, texts[0] if texts else None, threads)
+
+
+def reproduce(directory: Path, tolerance: float, threads: int | None, console: Console) -> int:
+    """Run a finished run again beside it, and compare every metric.
+
+    Args:
+        directory: The run's directory.
+        tolerance: Largest absolute difference that counts as equal.
+        threads: CPU threads; ``None``: as many as the run had.
+        console: Where to tell.
+
+    Returns:
+        0 when everything matches, 1 when not.
+
+    Raises:
+        UserError: The run isn't finished, its bundle is damaged, or it fails now.
+    """
+    bundle = bundle_of(directory)
+    threads = threads or bundle.threads
+    code = _checked_code(bundle.code, console)
+    target = directory.parent.parent / "reproductions"
+    number = 1
+    while (target / f"{directory.name}-{number}").exists():
+        number += 1
+    target = target / f"{directory.name}-{number}"
+    target.mkdir(parents=True)
+    config = {**bundle.config, "output_dir": str(target)}
+    if isinstance(config.get("tracking"), Mapping) and "mode" in config["tracking"]:
+        config["tracking"] = {**config["tracking"], "mode": "disabled"}
+    if threads is not None and "threads" in config.get("trainer", {}):
+        config["trainer"] = {**config["trainer"], "threads": threads}
+    request = target / "request.json"
+    corpus = str(bundle.corpus) if bundle.corpus else None
+    write_json(request, {"config": config, "corpus": corpus})
+    console.print(f"running {directory.name} again in {target}", highlight=False, soft_wrap=True)
+    _run(code, request, threads)
+    again = next(iter((target / "runs").glob("*/result.json"))).parent
+    differences = compare(directory, again, tolerance)
+    for line in differences[:20]:
+        console.print(line, highlight=False, soft_wrap=True)
+    verdict = f"differs in {len(differences)} places" if differences else "matches in every metric"
+    console.print(f"{directory.name} {verdict}", highlight=False, soft_wrap=True)
+    return int(bool(differences))
+
+
+def compare(before: Path, after: Path, tolerance: float = 0.0) -> list[str]:
+    """Differences between two computations of one run, one line each.
+
+    Compares ``result.json`` and every record of ``metrics.jsonl``, except times and places.
+    """
+    differences = _differences(
+        "result.json",
+        read_json(before / "result.json"),
+        read_json(after / "result.json"),
+        tolerance,
+    )
+    old, new = (_journal(directory / "metrics.jsonl") for directory in (before, after))
+    if len(old) != len(new):
+        differences.append(f"metrics.jsonl: {len(old)} records before, {len(new)} now")
+    for number, (one, other) in enumerate(zip(old, new, strict=False), start=1):
+        differences += _differences(f"metrics.jsonl line {number}", one, other, tolerance)
+    return differences
+
+
+def _differences(
+    where: str, before: Mapping[str, Any], after: Mapping[str, Any], tolerance: float
+) -> list[str]:
+    found = []
+    for key in dict.fromkeys([*before, *after]):
+        if not key.startswith(_VOLATILE) and not _equal(before.get(key), after.get(key), tolerance):
+            found.append(f"{where}: {key} was {before.get(key)!r}, is {after.get(key)!r}")
+    return found
+
+
+def _equal(one: Any, other: Any, tolerance: float) -> bool:
+    if isinstance(one, float) and isinstance(other, int | float):
+        return one == other or math.isclose(one, other, rel_tol=0.0, abs_tol=tolerance)
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return all(_equal(a, b, tolerance) for a, b in zip(one, other, strict=True))
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        return all(_equal(one[key], other[key], tolerance) for key in one)
+    return bool(one == other)
+
+
+def _journal(path: Path) -> list[dict[str, Any]]:
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(json.JSONDecodeError):
+            records.append(json.loads(line))
+    return records
+
+
+def _checked_code(code: Path | None, console: Console) -> Path:
+    if code is None:
+        console.print(
+            "This run has no frozen source (it wasn't started by a sweep): using the source as it "
+            "is now.",
+            soft_wrap=True,
+        )
+        return snapshot.source_root()
+    if not (code / snapshot.MANIFEST).exists():
+        raise UserError(f"the run's frozen source {code} is gone")
+    if not snapshot.verify(code):
+        raise UserError(f"the run's frozen source {code} was changed since")
+    return code
+
+
+_PROGRAM = """
+import json, sys
+from pathlib import Path
+request = json.loads(Path(sys.argv[1]).read_text())
+if sys.argv[2] != "None":
+    import torch
+    torch.set_num_threads(int(sys.argv[2]))
+from avatarl.training import execute_raw
+corpus = request["corpus"]
+execute_raw(request["config"], prepared_corpus=Path(corpus) if corpus else None)
+"""
+
+
+def _run(code: Path, request: Path, threads: int | None) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(code)}
+    if threads is not None:
+        environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, str(request), str(threads)],
+        cwd=code,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"the run fails now: {last}")

@@ -1,0 +1,283 @@
+"""Every fault a sweep must survive, on a real SLURM: each run ends once, as if undisturbed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+from conftest import ROOT, Sweep, slurm
+
+from avatarl.sweep import ledger
+
+
+def job_of(sweep, seed):
+    [path] = sweep.sweep.glob("slurm/1/submission.json")
+    raw = json.loads(path.read_text())
+    identity = sweep.runs()[seed].id
+    return next(j for j, runs in zip(raw["jobs"], raw["packs"], strict=True) if identity in runs)
+
+
+def restarts(job):
+    shown = slurm("scontrol", "show", "job", job)
+    return int(shown.split("Restarts=")[1].split()[0])
+
+
+def preempt(node):
+    """Ask for a node in the partition that preempts; returns once it has had it."""
+    slurm(
+        "sbatch", "-W", "-p", "urgent", "-w", node, "--gres=gpu:1", "-o/dev/null", "--wrap=sleep 2"
+    )
+
+
+def test_all_is_well(sweep, check):
+    code, out = sweep.finish(sweep.start())
+    assert code == 0, out
+    check()
+    assert out.count(" done ") == 3
+    again, out = sweep.finish(sweep.start())
+    assert again == 0
+    assert "all 3 runs are done" in out
+    assert [sweep.starts(seed) for seed in range(3)] == [1, 1, 1]
+
+
+def test_several_runs_side_by_side_on_one_gpu(sweep, check):
+    sweep.seeds = 4
+    more = ("hydra.launcher.slots_per_gpu=2", "hydra.launcher.runs_per_job=4")
+    code, out = sweep.finish(sweep.start(*more))
+    assert code == 0, out
+    check()
+    lines = (sweep.directory / "marks" / "started").read_text().splitlines()
+    assert len({line.split()[2] for line in lines}) == 2  # two warm workers for four runs
+
+
+@pytest.mark.parametrize("user_signal", [False, True])
+def test_preemption(sweep, check, cluster, user_signal):
+    cluster.reconfigure(user_signal)
+    try:
+        client = sweep.start()
+        sweep.wait_for_step(0)
+        job = job_of(sweep, 0)
+        preempt(slurm("squeue", "-h", "-r", "-j", job, "-o", "%N").strip())
+        code, out = sweep.finish(client)
+        assert code == 0, out
+        assert restarts(job) == 1
+        assert sweep.starts(0) == 2
+        check()
+    finally:
+        cluster.reconfigure(False)
+
+
+def test_requeue_again_and_again(sweep, check):
+    client = sweep.start(environment={"AVATARL_TEST_PAUSE_S": "0.1"})
+    for step in (10, 40, 70):
+        sweep.wait_for_step(0, step)
+        slurm("scontrol", "requeue", job_of(sweep, 0))
+    code, out = sweep.finish(client)
+    assert code == 0, out
+    assert restarts(job_of(sweep, 0)) == 3
+    check()
+
+
+def test_warning_signal_requeues(sweep, check):
+    client = sweep.start()
+    sweep.wait_for_step(0)
+    slurm("scancel", "--signal=USR2", job_of(sweep, 0))
+    code, out = sweep.finish(client)
+    assert code == 0, out
+    assert restarts(job_of(sweep, 0)) == 1
+    check()
+
+
+def test_walltime(sweep, check):
+    # A minute is the shortest walltime; the pack needs more than that.
+    sweep.seeds = 1
+    more = (
+        "hydra.launcher.timeout_min=1",
+        "hydra.launcher.signal_delay_s=25",
+        "hydra.launcher.max_num_timeout=null",
+    )
+    client = sweep.start(*more, environment={"AVATARL_TEST_PAUSE_S": "0.6"})
+    code, out = sweep.finish(client, patience_s=240)
+    assert code == 0, out
+    assert restarts(job_of(sweep, 0)) >= 1
+    assert sweep.starts(0) == restarts(job_of(sweep, 0)) + 1
+    check()
+
+
+def test_cancelling_one_job(sweep, check):
+    client = sweep.start()
+    sweep.wait_for_step(0)
+    sweep.wait_for_step(2)
+    slurm("scancel", job_of(sweep, 2))
+    code, out = sweep.finish(client)
+    assert code == 1
+    assert "FAILED seed=2: JobLost" in out
+    assert "was cancelled" in out
+    check(failed={2: "was cancelled"})
+    code, out = sweep.finish(sweep.start())  # asked for again, it goes on from its checkpoint
+    assert code == 0, out
+    check()
+
+
+@pytest.mark.parametrize("who", ["child", "supervisor"])
+def test_kill_9_in_the_job(sweep, check, who):
+    client = sweep.start()
+    sweep.wait_for_step(0, 60)
+    child = ledger.current_owner(sweep.runs()[0].path).pid
+    parent = psutil.Process(child).ppid()
+    os.kill(child if who == "child" else parent, signal.SIGKILL)
+    code, out = sweep.finish(client)
+    assert code == 0, out
+    assert sweep.starts(0) == 2
+    check()
+
+
+def test_kill_9_of_the_client(sweep, check):
+    client = sweep.start()
+    sweep.wait_for_step(0)
+    client.kill()
+    client.wait()
+    sweep.wait_for(lambda: not slurm("squeue", "-h"), what="empty queue")
+    check()
+    code, out = sweep.finish(sweep.start())
+    assert code == 0, out
+    assert [sweep.starts(seed) for seed in range(3)] == [1, 1, 1]
+
+
+def test_a_node_goes_down_for_good(sweep, check, cluster):
+    client = sweep.start()
+    sweep.wait_for_step(0, 40)
+    job = job_of(sweep, 0)
+    node = slurm("squeue", "-h", "-r", "-j", job, "-o", "%N").strip()
+    cluster.stop_node(node)
+    try:
+        code, out = sweep.finish(client, patience_s=180)
+        assert code == 0, out
+        assert sweep.starts(0) == 2
+        check()
+    finally:
+        cluster.start_node(node)
+        slurm("scontrol", "update", f"NodeName={node}", "State=RESUME", check=False)
+        cluster.wait_until_idle()
+
+
+def test_the_controller_restarts(sweep, check, cluster):
+    client = sweep.start()
+    sweep.wait_for_step(0)
+    cluster.stop_controller()
+    try:
+        time.sleep(3)
+    finally:
+        cluster.start_controller()
+    code, out = sweep.finish(client)
+    assert code == 0, out
+    check()
+    assert [sweep.starts(seed) for seed in range(3)] == [1, 1, 1]
+
+
+def test_two_clients_at_once(sweep, check):
+    clients = [sweep.start(), sweep.start("hydra.launcher.runs_per_job=1")]
+    for client in clients:
+        code, out = sweep.finish(client, patience_s=180)
+        assert code == 0, out
+    check()
+    assert [sweep.starts(seed) for seed in range(3)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "starts"),
+    [
+        ("raise", "ValueError: this run is no good", 1),
+        ("exit 9", "exited with code 9", 3),
+        ("memory", "can't allocate memory", 2),
+        ("nan", "Diverged", 1),
+        ("disk", "No space left", 2),
+    ],
+)
+def test_a_run_that_fails_is_named_and_the_others_end(sweep, check, fault, reason, starts):
+    sweep.faults = {0: fault}
+    code, out = sweep.finish(sweep.start())
+    assert code == 1, out
+    assert "FAILED seed=0" in out
+    assert reason in out
+    check(failed={0: reason})
+    assert sweep.starts(0) == starts
+
+
+@pytest.mark.parametrize("fault", ["hang once", "kill once", "disk once"])
+def test_a_fault_that_passes_is_survived(sweep, check, fault):
+    sweep.faults = {0: fault}
+    code, out = sweep.finish(sweep.start("hydra.launcher.hang_after_s=6"))
+    assert code == 0, out
+    assert sweep.starts(0) == 2
+    check()
+
+
+def test_a_truncated_checkpoint_is_passed_over(sweep, check):
+    client = sweep.start()
+    sweep.wait_for_step(0, 60)
+    slurm("scontrol", "hold", job := job_of(sweep, 0), check=False)
+    slurm("scontrol", "requeuehold", job)
+    sweep.wait_for(
+        lambda: (
+            json.loads((sweep.runs()[0].path / "progress.json").read_text())["state"]
+            == "interrupted"
+        ),
+        what="checkpoint",
+    )
+    newest = max(
+        sweep.runs()[0].path.glob("checkpoint-*.safetensors"), key=lambda p: p.stat().st_mtime
+    )
+    newest.write_bytes(newest.read_bytes()[:1000])
+    sweep.wait_for(lambda: "PENDING" in slurm("squeue", "-h", "-r", "-j", job, "-o", "%T"))
+    slurm("scontrol", "release", job)
+    code, out = sweep.finish(client)
+    assert code == 0, out
+    check()
+
+
+def test_editing_the_working_tree_while_jobs_wait_changes_nothing(sweep, check, tmp_path):
+    # A copy of the source is what gets edited; the sweep is launched from it.
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.split("\n")
+    tree = tmp_path / "tree"
+    for name in listed:
+        if name and (ROOT / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            (tree / name).write_bytes((ROOT / name).read_bytes())
+    subprocess.run(["git", "init", "-q", str(tree)], check=True)
+    command = sweep.command(
+        "hydra.launcher.wait=false", "+hydra.launcher.additional_parameters.hold=true"
+    )
+    command[1] = str(tree / "run.py")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tree)}
+    out = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
+    assert out.returncode == 0, out.stdout + out.stderr
+    for path in (*tree.glob("avatarl/**/*.py"), *tree.glob("conf/**/*.yaml"), tree / "run.py"):
+        path.write_text("1 / 0\n")
+    for path in (sweep.directory / "corpora").glob("nothing"):
+        path.unlink()
+    slurm("scontrol", "release", sweep.jobs()[0].split("_")[0])
+    sweep.wait_for(lambda: not slurm("squeue", "-h"), patience_s=90, what="empty queue")
+    check()
+
+
+def test_failing_fast_stops_the_sweep(sweep, check):
+    sweep.faults, sweep.seeds = {0: "raise"}, 4
+    code, out = sweep.finish(sweep.start("hydra.launcher.failure_policy=fail_fast"))
+    assert code == 1
+    done = [seed for seed, run in sweep.runs().items() if (run.path / "result.json").exists()]
+    assert len(done) < 3
+    sweep.faults = {}
+    code, out = sweep.finish(sweep.start())
+    assert code == 0, out
+    check()
+
+
+assert Sweep  # what the fixtures are made of
