@@ -1,0 +1,124 @@
+"""wandb offline, for real: the files are read back with wandb's own reader."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avatarl import composition
+from avatarl.config import RunConfig
+from avatarl.tracking.recorder import Recorder
+from avatarl.training import Interrupted, execute
+
+Quick = Callable[..., RunConfig]
+
+
+@pytest.fixture
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Quick:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def make(*overrides: str) -> RunConfig:
+        return composition.compose(
+            [
+                "data=folio",
+                "data.characters=20000",
+                "model=gpt2_tiny",
+                "reference=bigram",
+                "trainer.batch_size=16",
+                "trainer.steps=12",
+                "trainer.log_every=4",
+                "trainer.eval_positions=256",
+                "trainer.sample_characters=10",
+                "trainer.device=cpu",
+                f"output_dir={tmp_path / 'out'}",
+                *overrides,
+            ]
+        )
+
+    return make
+
+
+def records_of(directory: Path) -> list[Any]:
+    """Every record of every offline file of a run."""
+    from wandb.proto import wandb_internal_pb2
+    from wandb.sdk.internal import datastore
+
+    found = []
+    for path in sorted(directory.glob("wandb/offline-run-*/*.wandb")):
+        store = datastore.DataStore()
+        store.open_for_scan(str(path))
+        while (raw := store.scan_data()) is not None:
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(raw)
+            found.append(record)
+    return found
+
+
+def history_of(records: list[Any]) -> list[dict[str, Any]]:
+    rows = []
+    for record in records:
+        if record.WhichOneof("record_type") == "history":
+            rows.append(
+                {
+                    item.key or "/".join(item.nested_key): json.loads(item.value_json)
+                    for item in record.history.item
+                }
+            )
+    return rows
+
+
+def test_without_an_account_it_logs_offline_what_the_journal_holds(quick: Quick) -> None:
+    result = execute(quick("tracking.group=some-sweep", "tracking.tags=[mine]"))
+    records = records_of(result.directory)
+    (run,) = [record.run for record in records if record.WhichOneof("record_type") == "run"][:1]
+    assert run.run_id == result["run_id"]
+    assert run.run_group == "some-sweep"
+    assert {"confidence_scaled", "bigram", "mine"} <= set(run.tags)
+    config = {item.key: json.loads(item.value_json) for item in run.config.update}
+    assert config["reward"]["confidence_weight"] == 0.5
+    logged = {row["_step"]: row for row in history_of(records) if "train/loss" in row}
+    lines = (result.directory / "metrics.jsonl").read_text().splitlines()[1:]
+    written = [json.loads(line) for line in lines]
+    losses = {line["step"]: line["train/loss"] for line in written if "train/loss" in line}
+    assert {step: row["train/loss"] for step, row in logged.items()} == losses
+
+
+def test_a_resumed_run_stays_one_run_with_monotone_steps(quick: Quick) -> None:
+    polls = iter([False] * 6 + [True])
+    with pytest.raises(Interrupted):
+        execute(quick(), stop=lambda: next(polls))
+    result = execute(quick())
+    records = records_of(result.directory)
+    runs = [record.run for record in records if record.WhichOneof("record_type") == "run"]
+    assert {run.run_id for run in runs} == {result["run_id"]}
+    steps = [row["_step"] for row in history_of(records)]
+    assert steps == sorted(steps)
+
+
+def test_disabled_leaves_no_files(quick: Quick) -> None:
+    result = execute(quick("tracking.mode=disabled"))
+    assert not (result.directory / "wandb").exists()
+
+
+def test_a_sink_that_fails_is_dropped_and_the_run_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Failing:
+        calls = 0
+
+        def log(self, step: int, record: object) -> None:
+            self.calls += 1
+            raise ConnectionError("no network")
+
+    sink = Failing()
+    recorder = Recorder(sink)  # type: ignore[arg-type]
+    recorder.log(1, {"a": 1.0})
+    recorder.log(2, {"a": 2.0})
+    recorder.finish()
+    assert sink.calls == 1
+    assert "the run goes on: ConnectionError: no network" in caplog.text
