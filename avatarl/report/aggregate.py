@@ -19,6 +19,8 @@ from avatarl.report.metrics import DEFAULT, describe
 from avatarl.report.runs import NGRAM_LEVELS, Run
 from avatarl.report.statistics import Estimate, Interval, Paired, estimate, holm, paired
 
+#: What plots need whatever the table shows.
+_ALWAYS = ("val/nats", "val/accuracy", "val/ece")
 #: The level names as they are written on a line or in a row.
 LEVEL_NAMES = {
     "unigram": "unigram",
@@ -154,7 +156,7 @@ def compare(
     metrics = _checked_metrics(metrics, runs)
     keys = _columns(runs, swept, group_by)
     sort_key, reverse = _sort_key(sort, metrics, keys, runs)
-    wanted = tuple(dict.fromkeys([*metrics, "val/nats", *([sort_key] if "/" in sort_key else [])]))
+    wanted = tuple(dict.fromkeys([*metrics, *_ALWAYS, *([sort_key] if "/" in sort_key else [])]))
     sections = []
     for (corpus_sha256, track), members in _by_section(runs).items():
         rows = _configurations(members, keys, group_by, wanted, sort_key, interval)

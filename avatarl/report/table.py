@@ -179,15 +179,17 @@ def _paired_cells(row: Configuration, digits: int) -> list[str]:
         if told.low is None or told.high is None
         else f" ±{(told.high - told.low) / 2:.{digits}f}"
     )
-    return [f"{told.difference:+.{digits}f}{half}", format_p(told)]
+    return [f"{told.difference:+.{digits}f}{half}", format_p(told, len(row.done))]
 
 
-def format_p(told: Paired) -> str:
-    """Return Holm's adjusted p and the number of pairs."""
-    if told.adjusted_p is None:
-        return f"– ({told.n} pair{'' if told.n == 1 else 's'})"
-    p = "<0.001" if told.adjusted_p < 0.001 else f"{told.adjusted_p:.3f}"
-    return f"{p} ({told.n} pairs)"
+def format_p(told: Paired, seeds: int) -> str:
+    """Return Holm's adjusted p; the number of pairs where it isn't that of the row's seeds."""
+    p = "–"
+    if told.adjusted_p is not None:
+        p = "<0.001" if told.adjusted_p < 0.001 else f"{told.adjusted_p:.3f}"
+    if told.n == seeds:
+        return p
+    return f"{p} ({told.n} pair{'' if told.n == 1 else 's'})"
 
 
 def footnotes(comparison: Comparison) -> list[str]:
@@ -215,7 +217,10 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     """Print the tables and their footnotes; metrics that don't fit the width are named instead."""
     for section in comparison.sections:
         told, hidden = _fit(grid(comparison, section), comparison, console.width)
-        console.print(_rich_table(told))
+        # Wider than the terminal is better than cut: every number is there.
+        table = _rich_table(told)
+        table.width = _width(told) if _width(told) > console.width else None
+        console.print(table, crop=False, soft_wrap=True)
         if hidden:
             console.print(
                 Text(f"not shown at this width: {', '.join(hidden)} (--metrics chooses)", "dim")
@@ -225,10 +230,10 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
 
 def _fit(told: Grid, comparison: Comparison, width: int) -> tuple[Grid, list[str]]:
-    """Leave out the last metrics until the table fits, but never the first two."""
+    """Leave out the last metrics until the table fits, but never the first."""
     hidden: list[str] = []
     names = [metric_heading(metric) for metric in comparison.metrics]
-    while len(names) > 2 and _width(told) > width:
+    while len(names) > 1 and _width(told) > width:
         name = names.pop()
         hidden.insert(0, name)
         place = told.headings.index(name)
@@ -244,9 +249,22 @@ def _fit(told: Grid, comparison: Comparison, width: int) -> tuple[Grid, list[str
 
 
 def _width(told: Grid) -> int:
-    columns = zip(told.headings, *(line.cells for line in told.lines), strict=True)
+    columns = zip(map(_broken, told.headings), *(line.cells for line in told.lines), strict=True)
     # Each column has a blank on either side; the marks and the edges take six more.
-    return 6 + sum(2 + min(_WIDEST, max(map(len, cells))) for cells in columns)
+    return 6 + sum(2 + min(_WIDEST, max(map(_longest, cells))) for cells in columns)
+
+
+def _longest(cell: str) -> int:
+    return max(map(len, cell.split("\n")))
+
+
+def _broken(heading: str) -> str:
+    """Break a long heading after an underscore near its middle."""
+    places = [at + 1 for at, letter in enumerate(heading[:-1]) if letter in "_."]
+    if len(heading) <= 12 or not places:
+        return heading
+    middle = min(places, key=lambda at: abs(at - len(heading) / 2))
+    return f"{heading[:middle]}\n{heading[middle:]}"
 
 
 def _rich_table(told: Grid) -> Table:
@@ -254,13 +272,13 @@ def _rich_table(told: Grid) -> Table:
 
     table = Table(
         title=escape(told.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD,
-        pad_edge=False, header_style="bold",
+        pad_edge=False, padding=(0, 1, 0, 0), header_style="bold",
     )  # fmt: skip
     table.add_column("")
     for heading, numeric in zip(told.headings, told.numeric, strict=True):
         table.add_column(
-            Text(heading), justify="right" if numeric else "left", max_width=_WIDEST,
-            min_width=min(_WIDEST, len(heading)),
+            Text(_broken(heading)), justify="right" if numeric else "left", max_width=_WIDEST,
+            min_width=min(_WIDEST, _longest(_broken(heading))),
             no_wrap=numeric or heading == "run", overflow="ellipsis" if numeric else "fold",
         )  # fmt: skip
     styles = {"run": "", "control": "magenta", "ngram": "italic cyan", "unfinished": "dim"}

@@ -188,7 +188,7 @@ def _group(row: Configuration, where: Mapping[str, int]) -> dict[str, Any]:
     if row.against is not None:
         pair = {
             "difference": row.against.difference,
-            "p": format_p(row.against),
+            "p": format_p(row.against, len(row.done)),
         }
     return {
         # Stable over reloads, unlike its place.

@@ -160,7 +160,8 @@ class Outputs:
             header = {"schema": schema, "run_id": identity, "name": raw["name"]}
             lines.append({**header, "corpus_sha256": corpus["sha256"]})
         for step in range(0, end + 1, 5):
-            nats = final + (4.17 - final) * math.exp(-5 * step / self.steps)
+            left = math.exp(-5 * step / self.steps) - math.exp(-5)
+            nats = final + (4.17 - final) * left
             record: dict[str, Any] = {
                 "step": step,
                 "characters_seen": step * 2048,

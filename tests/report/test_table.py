@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from avatarl.report.aggregate import Comparison, compare
+from avatarl.report.load import load_runs
+from avatarl.report.table import RENDERERS, as_csv, as_json, as_latex, as_markdown, as_text, grid
+
+from .conftest import Outputs, config
+
+
+@pytest.fixture
+def told(demo_sweep: Path) -> Comparison:
+    runs = load_runs(demo_sweep)
+    return compare(runs.runs, swept=runs.swept_keys, against="control")
+
+
+def test_levels_stand_where_they_rank(told: Comparison) -> None:
+    lines = grid(told, told.sections[0]).lines
+    kinds = [line.kind for line in lines]
+    assert kinds == [
+        "control", "run", "run", "run", "ngram", "run", "ngram", "run", "run", "ngram", "ngram",
+    ]  # fmt: skip
+    at = grid(told, told.sections[0]).headings.index("nats")
+    shown = [float(line.cells[at].split()[0]) for line in lines]
+    assert shown == sorted(shown)
+
+
+@pytest.mark.parametrize("sort", ["-val/nats", "val/accuracy"])
+def test_levels_rank_also_when_turned_round(demo_sweep: Path, sort: str) -> None:
+    told = compare(load_runs(demo_sweep).runs, sort=sort)
+    named = sort.removeprefix("-")
+    section = told.sections[0]
+    at = grid(told, section).headings.index(named.removeprefix("val/"))
+    shown = [float(line.cells[at].split()[0]) for line in grid(told, section).lines]
+    assert shown == sorted(shown, reverse=True)
+
+
+def test_terminal_table_fits_its_width_and_names_what_it_hides(told: Comparison) -> None:
+    wide, narrow = as_text(told, 200), as_text(told, 90)
+    assert max(map(len, narrow.splitlines()[:20])) <= 90
+    assert "not shown at this width" in narrow
+    assert "not shown at this width" not in wide
+    # Too narrow for even one metric: wider than asked for, but nothing is cut.
+    for text in (wide, narrow, as_text(told, 40)):
+        assert "★" in text and "1.8540 ±0.0099" in text and "4-gram level" in text
+        assert "seed 1 failed at 45 %: RuntimeError: loss is nan" in text
+        assert "1 of 3" in text
+
+
+def test_csv_is_one_record_a_row_in_full(told: Comparison) -> None:
+    rows = list(csv.DictReader(io.StringIO(as_csv(told))))
+    assert [row["kind"] for row in rows].count("ngram") == 4
+    best = next(row for row in rows if row["best"] == "true")
+    assert best["reference.name"] == "ngram4"
+    assert float(best["val/nats"]) == pytest.approx(1.854)
+    assert float(best["val/nats/low"]) < 1.854 < float(best["val/nats/high"])
+    assert best["seeds"] == "0; 1; 2"
+    assert float(best["against/difference"]) == pytest.approx(0.152)
+
+
+def test_json_is_strict_and_complete(told: Comparison) -> None:
+    def refuse(word: str) -> float:
+        raise AssertionError(word)
+
+    read = json.loads(as_json(told), parse_constant=refuse)
+    assert len(read["rows"]) == 11
+    assert read["rows"][0]["kind"] == "control"
+    assert len(read["rows"][1]["run_ids"]) == 3
+
+
+def test_markdown_and_latex_escape_what_runs_bring(outputs: Outputs) -> None:
+    outputs.run({**config(), "name": "a|b <script>"})
+    outputs.run({**config("bigram"), "name": r"100%_\& ~ ^ {x} $y$ #"}, final=2.0)
+    told = compare(load_runs(outputs.root).runs)
+    markdown, latex = as_markdown(told), as_latex(told)
+    assert r"a\|b &lt;script&gt;" in markdown
+    assert "<script>" not in markdown
+    rows = [line for line in markdown.splitlines() if line.startswith("|")]
+    assert len({line.replace(r"\|", "").count("|") for line in rows}) == 1
+    assert r"100\%\_\textbackslash{}\& \textasciitilde{} \textasciicircum{} \{x\} \$y\$ \#" in latex
+    body = latex[latex.index(r"\midrule") : latex.index(r"\bottomrule")]
+    counts = {line.replace(r"\&", "").count("&") for line in body.splitlines() if "&" in line}
+    assert len(counts) == 1
+
+
+def test_terminal_markup_in_names_stays_text(outputs: Outputs) -> None:
+    outputs.run({**config(), "name": "[bold red]x[/bold red]"}, plan=False)
+    assert "[bold red]x[/bold red]" in as_text(compare(load_runs(outputs.root).runs), 160)
+
+
+@pytest.mark.parametrize("name", sorted(RENDERERS))
+def test_only_unfinished_runs_still_make_a_table(outputs: Outputs, name: str) -> None:
+    outputs.run(config(seed=0), state="running")
+    outputs.run(config(seed=1), state="failed")
+    told = compare(load_runs(outputs.root).runs)
+    assert "running at 45 %" in as_text(told)
+    assert "so far" in as_text(told)
+    assert RENDERERS[name](told)
