@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -16,11 +15,11 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 from annotated_types import Gt, Le
-from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from avatarl.errors import ConfigError
 from avatarl.reference.base import CountedConfig, Reference, Reliability
+from avatarl.reference.typed import typed
 
 ROUNDS = 60
 BATCH = 16384
@@ -71,17 +70,8 @@ def _parse_member(ensemble: Config, name: str, raw: dict[str, Any]) -> CountedCo
     except (ImportError, AttributeError, TypeError):
         valid = "kneser_ney, witten_bell, interpolated, add_alpha, infinigram or ensemble"
         raise ConfigError(f"{key}.kind", kind, valid) from None
-    known = {field.name for field in dataclasses.fields(option)}
-    for extra in raw.keys() - known:
-        raise ConfigError(f"{key}.{extra}", raw[extra], f"one of {', '.join(sorted(known))}")
     shared = {"cross_fit": ensemble.cross_fit, "cache_dir": ensemble.cache_dir}
-    plain = {**raw, **shared, "schedule": {"kind": "constant"}}
-    try:
-        member: CountedConfig = TypeAdapter(option).validate_json(json.dumps(plain), strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join([key, *map(str, first["loc"])])
-        raise ConfigError(path, first["input"], first["msg"]) from None
+    member: CountedConfig = typed(option, {**raw, **shared, "schedule": {"kind": "constant"}}, key)
     return member
 
 

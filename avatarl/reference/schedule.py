@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Gt, Lt, MinLen
-from pydantic import ConfigDict, Field
 from torch import Tensor
 
 from avatarl.errors import ConfigError
+from avatarl.reference.typed import BY_KIND
 
 if TYPE_CHECKING:
     from avatarl.reference.base import Reliability
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class _Strict:
     """A misspelt key of a schedule is an error."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
 
 @dataclass(frozen=True)
@@ -118,9 +118,7 @@ class HandOver(_Strict):
     decay: Annotated[float, Ge(0), Lt(1)]
 
 
-ScheduleConfig = Annotated[
-    Constant | Annealed | Gated | Ladder | HandOver, Field(discriminator="kind")
-]
+ScheduleConfig = Annotated[Constant | Annealed | Gated | Ladder | HandOver, BY_KIND]
 
 
 @dataclass(frozen=True)
