@@ -18,9 +18,10 @@ COMMANDS = {
     "cancel": ("avatarl.sweep.commands.cancel", "stop a sweep's jobs"),
     "retry": ("avatarl.sweep.commands.retry", "start what failed again"),
     "compare": ("avatarl.report.command", "tables, plots and pages that compare runs"),
-    "sample": ("avatarl.training.sample_command", "let a trained policy write"),
+    "sample": ("avatarl.commands.sample", "let a trained policy write"),
     "references": ("avatarl.reference.command", "measure every n-gram reference on a text"),
-    "sync": ("avatarl.tracking.sync_command", "upload offline wandb runs"),
+    "sync": ("avatarl.commands.sync", "upload offline wandb runs"),
+    "backfill": ("avatarl.commands.backfill", "re-create wandb runs from local files"),
     "reproduce": ("avatarl.sweep.commands.reproduce", "run a run again and compare its metrics"),
 }
 

@@ -27,6 +27,7 @@ class Journal:
         if last_step is not None and path.exists():
             lines += _records_until(path, last_step)
         write_atomic(path, "\n".join(lines) + "\n")
+        self.path = path
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, record: Mapping[str, Any]) -> None:
@@ -37,6 +38,18 @@ class Journal:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Read a journal back: its header, and its records up to the first that isn't whole."""
+    header, *lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    records = []
+    for line in lines:
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return json.loads(header), records
 
 
 def _records_until(path: Path, last_step: int) -> list[str]:

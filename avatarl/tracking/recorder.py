@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,15 +32,20 @@ class Recorder:
 
     @classmethod
     def start(
-        cls, config: base.Config, raw: Mapping[str, Any], run_id: str, directory: Path
+        cls,
+        config: base.Config,
+        raw: Mapping[str, Any],
+        run_id: str,
+        directory: Path,
+        history: Sequence[Mapping[str, Any]] = (),
     ) -> Recorder:
-        """Open the configured sink."""
+        """Open the configured sink; ``history`` was logged before an interruption."""
         if config.name == "files":
             return cls(None)
         try:
             import avatarl.tracking.wandb as sink
 
-            return cls(sink.start(config, raw, run_id, directory))
+            return cls(sink.start(config, raw, run_id, directory, history))
         except Exception as error:
             log.warning("wandb is off for this run: %s: %s", type(error).__name__, error)
             return cls(None)

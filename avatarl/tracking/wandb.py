@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -72,7 +73,11 @@ class WandbSink:
 
 
 def start(
-    config: base.Config, raw: Mapping[str, Any], run_id: str, directory: Path
+    config: base.Config,
+    raw: Mapping[str, Any],
+    run_id: str,
+    directory: Path,
+    history: Sequence[Mapping[str, Any]] = (),
 ) -> WandbSink | None:
     """Open the wandb run of a run, or continue it.
 
@@ -81,6 +86,9 @@ def start(
         raw: The whole resolved configuration; logged nested.
         run_id: Becomes wandb's id, so that a resumed run stays one run.
         directory: Of the run; offline files go to ``wandb/`` in it.
+        history: Records logged before an interruption. wandb can't continue an offline run: it
+            would leave fragments that overwrite each other when uploaded. So the offline run is
+            written anew from these, and there is only ever one. Online, wandb itself continues.
     """
     assert isinstance(config, Config)
     mode = resolve_mode(config.mode)
@@ -88,6 +96,9 @@ def start(
         return None
     import wandb
 
+    if mode == "offline":
+        for fragment in directory.glob(f"wandb/offline-run-*-{run_id}"):
+            shutil.rmtree(fragment)
     seed = raw["seed"]
     run = wandb.init(
         project=config.project,
@@ -107,4 +118,9 @@ def start(
     for pattern in ("train/*", "val/*", "reward/*", "health/*"):
         run.define_metric(pattern, step_metric="characters_seen")
     run.define_metric("val/nats", step_metric="characters_seen", summary="last,min")
-    return WandbSink(run)
+    sink = WandbSink(run)
+    done = run.step if mode == "online" else 0
+    for record in history:
+        if "event" not in record and record["step"] >= done:
+            sink.log(record["step"], record)
+    return sink

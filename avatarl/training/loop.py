@@ -23,7 +23,7 @@ from avatarl.files import write_atomic, write_json
 from avatarl.model import parameter_count
 from avatarl.reference.levels import ngram_levels
 from avatarl.tracking import provenance
-from avatarl.tracking.journal import Journal
+from avatarl.tracking.journal import Journal, read
 from avatarl.tracking.recorder import Recorder
 from avatarl.training import checkpoint
 from avatarl.training.evaluation import Evaluation, HeldOut, evaluate
@@ -176,7 +176,8 @@ class _Run:
         header = {"run_id": identity, "name": config.name, "corpus_sha256": corpus.text_sha256}
         resumed = self.learner.step or None
         self.journal = Journal(directory / "metrics.jsonl", header, resumed)
-        self.recorder = Recorder.start(config.tracking, config.raw, identity, directory)
+        history = read(self.journal.path)[1] if resumed else []
+        self.recorder = Recorder.start(config.tracking, config.raw, identity, directory, history)
 
     def _describe(self) -> None:
         write_atomic(self.directory / "config.yaml", _to_yaml(self.config.raw))

@@ -1,0 +1,1 @@
+"""Commands of ``avatarl`` that need both results and training or tracking."""
