@@ -159,6 +159,9 @@ def claim(directory: Path, me: Owner | None = None, slurm: SlurmLiveness | None 
     me = me or this_process()
     claims = directory / _CLAIMS
     claims.mkdir(parents=True, exist_ok=True, mode=0o755)
+    mode = directory.stat().st_mode
+    if mode & 0o002:  # nobody else gets to write the record of who owns what
+        directory.chmod(mode & 0o7775)
     while True:
         number, current = _latest(claims)
         if current is not None and alive(current, directory, slurm):

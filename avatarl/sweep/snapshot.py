@@ -54,10 +54,12 @@ def freeze(output_dir: Path, root: Path | None = None) -> Path:
             path = partial / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-            if os.access(root / name, os.X_OK):
-                path.chmod(0o755)
+            path.chmod(0o755 if os.access(root / name, os.X_OK) else 0o644)
         write_json(partial / MANIFEST, {**git_facts(root), "sha256": digest, "root": str(root)})
-        partial.chmod(0o755)
+        (partial / MANIFEST).chmod(0o644)
+        # Whatever the umask is: what jobs will import is written by its owner alone.
+        for folder in (partial, *(path for path in partial.rglob("*") if path.is_dir())):
+            folder.chmod(0o755)
         try:
             partial.rename(target)
         except OSError:

@@ -72,11 +72,11 @@ def write_configuration(user_signal: bool = False) -> None:
 
     Args:
         user_signal: Preempted jobs get their own signal and time to act on it
-            (PreemptParameters=send_user_signal); otherwise SIGTERM, then SIGKILL.
+            (preempt_send_user_signal); otherwise SIGTERM, then SIGKILL.
     """
     home = directory()
     host = socket.gethostname()
-    preemption = "PreemptParameters=send_user_signal\n" if user_signal else ""
+    preemption = f"{_user_signal_setting()}\n" if user_signal else ""
     grace = " GraceTime=30" if user_signal else ""
     nodes = "".join(
         f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={_FIRST_NODE_PORT + n} "
@@ -213,6 +213,15 @@ def wait_until_idle(patience_s: float = 40.0) -> None:
     raise SystemExit(
         f"The nodes aren't ready after {patience_s:g} s: {states!r}; see {directory()}"
     )
+
+
+def _user_signal_setting() -> str:
+    # The setting moved: up to 22.05 it is the controller's, later it has a line of its own.
+    version = subprocess.run(["sinfo", "--version"], capture_output=True, text=True, check=False)
+    release = version.stdout.split()[-1].split(".")[:2] if version.stdout else ["0", "0"]
+    if [int(part) for part in release] <= [22, 5]:
+        return "SlurmctldParameters=preempt_send_user_signal"
+    return "PreemptParameters=send_user_signal"
 
 
 def _start_munge(home: Path) -> None:

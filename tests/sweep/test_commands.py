@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from avatarl.cli import main
+from avatarl.errors import UserError
+from avatarl.files import write_json
+from avatarl.sweep import find, launch, ledger, reproduce, state
+from avatarl.sweep.plan import make_plan
+
+
+@pytest.fixture
+def sweep(plan_of, tmp_path):
+    """A written plan: one run done, one failed, one resumable, one running here, one new."""
+    plan = plan_of([{}] * 5, name="five")
+    directory = tmp_path / "outputs" / "sweeps" / "five"
+    plan.write(directory)
+    done, failed, resumable, running, _ = plan.runs
+    write_json(done.path / "result.json", {"val/nats": 1.5})
+    write_json(failed.path / "failure.json", {"error": "ValueError: no good\nmore", "time": 1.0})
+    write_json(resumable.path / "progress.json", {"state": "interrupted", "step": 3, "steps": 9})
+    write_json(resumable.path / "checkpoint-3.json", {})
+    write_json(running.path / "progress.json", {"state": "running", "step": 4, "steps": 9})
+    ledger.claim(running.path)
+    return directory
+
+
+def run(capsys, tmp_path, *words):
+    code = main([*words, "--output-dir", str(tmp_path / "outputs")])
+    return code, capsys.readouterr().out
+
+
+def test_status_tells_each_state(sweep, capsys, tmp_path):
+    code, out = run(capsys, tmp_path, "status", "fi", "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["state"] for row in rows] == ["done", "failed", "interrupted", "running", "new"]
+    assert rows[1]["reason"] == "ValueError: no good"
+    assert rows[3]["progress"]["step"] == 4
+    assert code == 1
+    _, out = run(capsys, tmp_path, "status")
+    assert "1 done, 1 new, 1 interrupted, 1 running, 1 failed" in out
+
+
+def test_states_follow_the_files(tmp_path):
+    directory = tmp_path / "run"
+    assert state.of(directory) == "new"
+    write_json(directory / "owner.json", {})
+    assert state.of(directory) == "new"
+    write_json(directory / "checkpoint-1.json", {})
+    assert state.of(directory) == "resumable"
+    write_json(directory / "failure.json", {"time": 100.0})
+    assert state.of(directory) == "failed"
+    write_json(directory / "progress.json", {"state": "running", "updated": 200.0})
+    assert state.of(directory) == "running"
+    write_json(directory / "result.json", {})
+    assert state.of(directory) == "done"
+
+
+def test_status_of_a_thousand_runs_needs_no_torch_and_half_a_second(plan_of, tmp_path):
+    plan = plan_of([{"data": {"characters": list(range(50))}}] * 1000, name="big")
+    plan.write(tmp_path / "outputs" / "sweeps" / "big")
+    for number, one in enumerate(plan.runs):
+        if number % 2:
+            write_result = one.path / "result.json"
+            write_result.parent.mkdir(parents=True)
+            write_result.write_text("{}")
+        elif number % 4:
+            one.path.mkdir(parents=True)
+            (one.path / "progress.json").write_text('{"state": "running", "step": 1, "steps": 2}')
+    code = (
+        "import sys, time; from avatarl.cli import main; begun = time.perf_counter();"
+        f"main(['status', 'big', '--output-dir', {str(tmp_path / 'outputs')!r}]);"
+        "took = time.perf_counter() - begun;"
+        "assert 'torch' not in sys.modules; print('took', took)"
+    )
+    best = 9.0
+    for _ in range(3):  # the machine may be busy with other tests
+        out = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        assert "500 done" in out
+        best = min(best, float(out.rsplit("took ")[1]))
+    assert best < 0.5
+
+
+def test_names_prefixes_and_paths_are_found_and_doubts_are_told(sweep, tmp_path):
+    outputs = tmp_path / "outputs"
+    other = outputs / "sweeps" / "fifty"
+    make_plan("fifty", [], corpus={}).write(other)
+    assert find.sweep_directory("five", outputs) == sweep
+    assert find.sweep_directory(str(sweep), outputs) == sweep
+    with pytest.raises(UserError, match="ambiguous: fifty, five"):
+        find.sweep_directory("fi", outputs)
+    with pytest.raises(UserError, match="did you mean 'fifty'"):
+        find.sweep_directory("fitfy", outputs)
+    with pytest.raises(UserError, match="no sweeps in"):
+        find.sweep_directory(None, tmp_path)
+
+
+def test_logs_show_the_end_of_a_run(sweep, capsys, tmp_path):
+    [first] = (tmp_path / "outputs" / "runs").glob("*-0000000000000000")
+    write_json(first / "config.json", {})
+    (first / "run.log").write_text("".join(f"line {n}\n" for n in range(50)))
+    code, out = run(capsys, tmp_path, "logs", "0000000000000000", "-n", "2")
+    assert (code, out) == (0, "line 48\nline 49\n")
+    code, out = run(capsys, tmp_path, "logs", "five", "-n", "1")
+    assert (code, out) == (0, "line 49\n")
+
+
+def test_retry_runs_what_is_not_done(sweep, capsys, tmp_path, monkeypatch):
+    settings = {
+        "workers": 1,
+        "dry_run": False,
+        "freeze": False,
+        "failure_policy": "keep_going",
+        "max_failures": None,
+        "max_retries": 0,
+        "hang_after_s": 60,
+        "execute": "sweep_executors:run",
+    }
+    launch.record(sweep, "local", settings)
+    ledger.current_owner(next((tmp_path / "outputs" / "runs").glob("*3")))
+    running = next((tmp_path / "outputs" / "runs").glob("*-0000000000000003"))
+    ledger.release(running, 1, ledger.current_owner(running), "interrupted")
+    code, out = run(capsys, tmp_path, "retry", "five")
+    assert code == 0, out
+    assert "[5/5]" in out
+    results = list((tmp_path / "outputs" / "runs").glob("*/result.json"))
+    assert len(results) == 5
+
+
+def test_cancel_stops_the_launching_process(sweep, capsys, tmp_path):
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as client:
+        owner = {**vars(ledger.this_process()), "pid": client.pid}
+        owner["started"] = ledger._process_started(client.pid)
+        write_json(sweep / "launch.json", {"launcher": "local", "settings": {}, "owner": owner})
+        code, out = run(capsys, tmp_path, "cancel", "five")
+        assert code == 0
+        assert f"asked process {client.pid} to stop" in out
+        assert client.wait(10) == -signal.SIGTERM
+    _, out = run(capsys, tmp_path, "cancel", "five")
+    assert "nothing of five is running or queued" in out
+
+
+def test_watch_ends_when_nothing_runs(plan_of, capsys, tmp_path):
+    plan = plan_of([{}], name="calm")
+    plan.write(tmp_path / "outputs" / "sweeps" / "calm")
+    write_json(plan.runs[0].path / "result.json", {})
+    began = time.monotonic()
+    code, out = run(capsys, tmp_path, "watch", "calm")
+    assert code == 0
+    assert "1 done" in out
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "same"),
+    [
+        ("val/nats", 1.5, True),
+        ("val/nats", 1.5000001, False),
+        ("seconds", 99.0, True),
+        ("reliability", {"weight": [0.5, 0.25]}, False),
+        ("new", None, True),
+        ("new", 1, False),
+    ],
+)
+def test_reproductions_are_compared_metric_by_metric(tmp_path, key, value, same):
+    base = {"val/nats": 1.5, "seconds": 2.0, "reliability": {"weight": [0.5, 0.5]}}
+    for name, result in (("a", base), ("b", {**base, key: value})):
+        write_json(tmp_path / name / "result.json", result)
+        (tmp_path / name / "metrics.jsonl").write_text('{"step": 1, "time/elapsed_s": 3}\n')
+    assert (reproduce.compare(tmp_path / "a", tmp_path / "b") == []) is same
+    assert reproduce.compare(tmp_path / "a", tmp_path / "b", tolerance=2.0) == [] or key == "new"
+
+
+def test_a_shorter_journal_is_a_difference(tmp_path):
+    for name, lines in (("a", 2), ("b", 1)):
+        write_json(tmp_path / name / "result.json", {})
+        (tmp_path / name / "metrics.jsonl").write_text('{"step": 1}\n' * lines)
+    assert "2 records before, 1 now" in reproduce.compare(tmp_path / "a", tmp_path / "b")[0]
+
+
+def test_help_starts_fast_enough_to_be_typed():
+    begun = time.perf_counter()
+    environment = {**os.environ}
+    subprocess.run(
+        [sys.executable, "-m", "avatarl.cli", "status", "--help"],
+        check=True,
+        capture_output=True,
+        env=environment,
+    )
+    assert time.perf_counter() - begun < 3.0

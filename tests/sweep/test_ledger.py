@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from avatarl.sweep import ledger
+from avatarl.sweep.ledger import Owned, Owner, SlurmJob
+
+# Claims `sys.argv[1]` when told to; a winner enters a region that would show a second owner, and
+# releases when its standard input ends.
+CLAIMER = """
+import os, sys
+from pathlib import Path
+from avatarl.sweep import ledger
+directory = Path(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    claim = ledger.claim(directory)
+except ledger.Owned:
+    print("owned"); sys.exit()
+inside = directory / "inside"
+os.close(os.open(inside, os.O_CREAT | os.O_EXCL))
+sys.stdin.readline()
+inside.unlink()
+claim.release("done")
+print("won")
+"""
+
+
+def claim_at_once(directory, count):
+    """Let ``count`` processes claim at the same moment; what each of them said."""
+    command = [sys.executable, "-c", CLAIMER, str(directory)]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    started = [subprocess.Popen(command, text=True, **pipes) for _ in range(count)]
+    for one in started:
+        assert one.stdout.readline() == "ready\n", one.stderr.read()
+    for one in started:
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    deadline = time.monotonic() + 30
+    while sum(one.poll() is None for one in started) > 1 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    found = []
+    for one in started:
+        out, errors = one.communicate()
+        assert one.returncode == 0, errors
+        found.append(out.strip())
+    return sorted(found)
+
+
+def dead_owner(**changes):
+    with subprocess.Popen([sys.executable, "-c", "pass"]) as process:
+        process.wait()
+    me = dataclasses.replace(ledger.this_process(), pid=process.pid)
+    return dataclasses.replace(me, **changes)
+
+
+def put(directory, owner, number=1):
+    claims = directory / ".owners"
+    claims.mkdir(parents=True, exist_ok=True)
+    (claims / f"{number}.json").write_text(json.dumps(dataclasses.asdict(owner)))
+
+
+def test_of_fifty_claimers_at_once_exactly_one_wins(tmp_path):
+    assert claim_at_once(tmp_path, 50) == ["owned"] * 49 + ["won"]
+    assert ledger.current_owner(tmp_path).outcome == "done"
+
+
+def test_of_many_heirs_of_a_dead_owner_exactly_one_wins(tmp_path):
+    put(tmp_path, dead_owner())
+    assert claim_at_once(tmp_path, 12) == ["owned"] * 11 + ["won"]
+    assert [owner.outcome for owner in ledger.history(tmp_path)] == [None, "done"]
+
+
+def _claim_for_ever(directory, seed):
+    """Claim and release again and again; the region inside tells of any second owner."""
+    generator = random.Random(seed)
+    while True:
+        try:
+            claim = ledger.claim(directory)
+        except Owned:
+            time.sleep(0.001)
+            continue
+        mark = directory / "inside"
+        mark.write_text(str(os.getpid()))
+        time.sleep(generator.random() * 0.004)
+        if mark.read_text() != str(os.getpid()):
+            (directory / "TWO").touch()
+        with (directory / "log").open("a") as log:
+            log.write(f"{os.getpid()}\n")
+        claim.release("done")
+
+
+def test_killing_owners_at_random_points_never_gives_two_nor_none(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    generator = random.Random(0)
+
+    def start():
+        process = context.Process(
+            target=_claim_for_ever, args=(tmp_path, generator.random()), daemon=True
+        )
+        process.start()
+        return process
+
+    processes = [start() for _ in range(4)]
+    try:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "log").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        for _ in range(12):
+            time.sleep(generator.random() * 0.2)
+            place = generator.randrange(len(processes))
+            os.kill(processes[place].pid, signal.SIGKILL)
+            processes[place].join()
+            processes[place] = start()
+        before = len((tmp_path / "log").read_text().splitlines())
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            if len((tmp_path / "log").read_text().splitlines()) > before + 20:
+                break
+            time.sleep(0.05)
+        else:
+            pytest.fail("nobody gets the directory any more")
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+    assert not (tmp_path / "TWO").exists()
+
+
+def test_a_claim_is_exclusive_until_released(tmp_path):
+    claim = ledger.claim(tmp_path)
+    with pytest.raises(Owned, match=f"process {os.getpid()}"):
+        ledger.claim(tmp_path)
+    claim.release("interrupted", "because")
+    again = ledger.claim(tmp_path)
+    assert (claim.number, again.number) == (1, 2)
+    shown = json.loads((tmp_path / "owner.json").read_text())
+    assert shown["pid"] == os.getpid()
+    assert shown["released"] is None
+
+
+def test_a_process_number_used_again_is_not_the_owner(tmp_path):
+    me = ledger.this_process()
+    assert ledger.alive(me, tmp_path)
+    assert not ledger.alive(dataclasses.replace(me, started=me.started - 100), tmp_path)
+    assert ledger.alive(dataclasses.replace(me, boot="another"), tmp_path) is False
+
+
+@pytest.mark.parametrize(
+    ("answer", "alive"), [(True, True), (False, False), (None, True)], ids=["runs", "gone", "mute"]
+)
+def test_slurm_decides_about_owners_elsewhere(tmp_path, answer, alive):
+    owner = dead_owner(host="elsewhere", slurm=SlurmJob("7_1", 0))
+    asked = []
+
+    def slurm(job):
+        asked.append(job)
+        return answer
+
+    assert ledger.alive(owner, tmp_path, slurm) is alive
+    assert asked == [SlurmJob("7_1", 0)]
+
+
+def test_a_requeued_job_takes_over_from_itself_without_asking(tmp_path, monkeypatch):
+    owner = dead_owner(host="elsewhere", slurm=SlurmJob("7_1", 0))
+    monkeypatch.setenv("SLURM_JOB_ID", "9")
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "1")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert not ledger.alive(owner, tmp_path, lambda job: pytest.fail("asked"))
+
+
+def test_an_owner_on_an_unreachable_host_is_believed_while_it_writes(tmp_path):
+    owner = dead_owner(host="elsewhere")
+    put(tmp_path, owner)
+    progress = tmp_path / "progress.json"
+    progress.write_text("{}")
+    assert ledger.alive(owner, tmp_path)
+    old = time.time() - ledger.STALE_AFTER_S - 1
+    os.utime(progress, (old, old))
+    assert not ledger.alive(owner, tmp_path)
+
+
+def test_without_hard_links_claims_stay_exclusive(tmp_path, monkeypatch):
+    def no_links(*arguments):
+        raise PermissionError(1, "no links here")
+
+    monkeypatch.setattr(os, "link", no_links)
+    claim = ledger.claim(tmp_path)
+    with pytest.raises(Owned):
+        ledger.claim(tmp_path)
+    claim.release("done")
+    assert ledger.claim(tmp_path).number == 2
+
+
+def test_a_full_disk_does_not_keep_a_run_owned(tmp_path, monkeypatch):
+    claim = ledger.claim(tmp_path)
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ledger, "write_atomic", full)
+    claim.release("failed", "OSError")
+    monkeypatch.undo()
+    assert ledger.claim(tmp_path).number == 1
+
+
+def test_a_claimed_directory_is_not_world_writable(tmp_path):
+    before = os.umask(0)
+    try:
+        ledger.claim(tmp_path / "run")
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "run", tmp_path / "run" / ".owners"):
+        assert not path.stat().st_mode & 0o002
+
+
+def test_owners_survive_json(tmp_path):
+    owner = dead_owner(slurm=SlurmJob("1_2", 3, "c"))
+    assert Owner.from_json(json.loads(json.dumps(dataclasses.asdict(owner)))) == owner
+    put(tmp_path, owner)
+    assert ledger.current_owner(tmp_path) == owner
+    (Path(tmp_path) / ".owners" / "2.json").write_text("{")
+    assert ledger.history(tmp_path) == [owner]
