@@ -283,7 +283,7 @@ def build(
     check_order(config.base_order, size, vocab_size)
     if size < 2:
         raise ConfigError("reference", config.name, "a text of at least 2 characters")
-    need = size * (4 * vocab_size + 120)
+    need = size * ((0 if config.cross_fit is None else 4 * vocab_size) + 120)
     require_memory(need, "reference", config.name, "the longest matches of every position")
     base = build_counted(config, config.base_order, KneserNey(), train_ids, vocab_size, device)
     setting = resolve(config.cross_fit, config.max_context + 1)
@@ -314,7 +314,9 @@ def build(
     def make() -> dict[str, Tensor]:
         ranks = torch.from_numpy(sort_histories(train_ids, vocab_size))
         weights = tune(config, train_ids, vocab_size)
-        return {"ranks": ranks, "weights": weights, **assemble(ranks, weights).precompute()}
+        found = {"ranks": ranks, "weights": weights}
+        # Scored by the whole text, training positions say nothing worth keeping.
+        return found if setting is None else {**found, **assemble(ranks, weights).precompute()}
 
     found = dict(cached(config.cache_dir, fingerprint(train_ids, vocab_size, settings), make))
     reference = assemble(found.pop("ranks"), found.pop("weights"))
