@@ -27,7 +27,7 @@ def main(asked: argparse.Namespace) -> int:
 
     directories = run_directories(asked.runs, asked.outputs)
     if not directories:
-        raise UserError(f"no runs under {asked.outputs}; --outputs names another directory")
+        raise UserError(f"no runs under {asked.outputs}; --output-dir names another directory")
     for directory in directories:
         raw = read_json(directory / "config.json")
         tracking = raw["tracking"]

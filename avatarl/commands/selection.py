@@ -10,9 +10,10 @@ from avatarl.report.select import select
 
 
 def add_outputs(parser: argparse.ArgumentParser) -> None:
-    """Add ``--outputs``, where names and ids are looked up."""
+    """Add ``--output-dir``, where names and ids are looked up."""
     parser.add_argument(
-        "--outputs",
+        "--output-dir",
+        dest="outputs",
         type=Path,
         default=Path("outputs"),
         help="output directory that names are looked up in (default: outputs)",

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="sweeps or runs: a path, a name, an id (or its start) or a glob; all by default",
     )  # fmt: skip
     parser.add_argument(
-        "--outputs", type=Path, default=Path("outputs"), metavar="DIR",
+        "--output-dir", dest="outputs", type=Path, default=Path("outputs"), metavar="DIR",
         help="the output directory that names and ids are looked up in (outputs)",
     )  # fmt: skip
     parser.add_argument(

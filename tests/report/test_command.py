@@ -52,7 +52,7 @@ def test_an_empty_selection_is_one_clear_line(demo_sweep: Path, outputs: Outputs
     with pytest.raises(UserError, match="no run is left of 21"):
         run(str(demo_sweep), "--where", "seed == 99")
     with pytest.raises(UserError, match="valid:"):
-        run("nothing-like-it", "--outputs", str(outputs.root))
+        run("nothing-like-it", "--output-dir", str(outputs.root))
 
 
 def test_places_that_cannot_be_written_are_told(demo_sweep: Path, tmp_path: Path) -> None:

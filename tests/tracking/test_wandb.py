@@ -98,6 +98,11 @@ def test_a_resumed_run_stays_one_run_with_monotone_steps(quick: Quick) -> None:
     assert {run.run_id for run in runs} == {result["run_id"]}
     steps = [row["_step"] for row in history_of(records)]
     assert steps == sorted(steps)
+    assert len(set(steps)) == len(steps)
+    # wandb can't continue an offline run: it is written anew, and there is only one.
+    assert len(list(result.directory.glob("wandb/offline-run-*"))) == 1
+    losses = [row["_step"] for row in history_of(records) if "train/loss" in row]
+    assert losses == [4, 8, 12]
 
 
 def test_disabled_leaves_no_files(quick: Quick) -> None:

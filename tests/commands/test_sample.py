@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from avatarl import cli, composition
+from avatarl.training import Result, execute
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    folder = tmp_path_factory.mktemp("sample")
+    return execute(
+        composition.compose(
+            [
+                "data=folio",
+                "data.characters=20000",
+                "model=gpt2_tiny",
+                "reference=bigram",
+                "tracking=files",
+                "trainer.batch_size=16",
+                "trainer.steps=8",
+                "trainer.eval_positions=64",
+                "trainer.sample_characters=5",
+                "trainer.device=cpu",
+                f"output_dir={folder}",
+            ]
+        )
+    )
+
+
+def test_it_begins_with_the_prompt_and_writes_as_much_as_asked(
+    trained: Result, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["sample", str(trained.directory), "--prompt", "ROMEO:", "--characters", "50"]
+    assert cli.main(words) == 0
+    first = capsys.readouterr().out
+    assert first.startswith("ROMEO:")
+    assert len(first) == len("ROMEO:") + 50 + 1
+    assert cli.main(words) == 0
+    assert capsys.readouterr().out == first
+    assert cli.main([*words, "--seed", "1"]) == 0
+    assert capsys.readouterr().out != first
+
+
+def test_a_run_is_found_by_name_and_by_id(
+    trained: Result, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outputs = str(trained.directory.parents[1])
+    for word in (trained["run_id"], trained["name"]):
+        assert cli.main(["sample", word, "--output-dir", outputs, "--characters", "5"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_the_reference_writes_beside_it(
+    trained: Result, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["sample", str(trained.directory), "--against", "reference", "--characters", "30"]
+    assert cli.main([*words, "--n", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "policy" in out
+    assert "reference" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--prompt", "Ω"], "'Ω'"),
+        (["--prompt", ""], "--prompt"),
+        (["--temperature", "-1"], "--temperature"),
+        (["--characters", "0"], "--characters"),
+        (["--n", "0"], "--n"),
+    ],
+)
+def test_what_cannot_be_written_is_one_line(
+    trained: Result, capsys: pytest.CaptureFixture[str], words: list[str], named: str
+) -> None:
+    assert cli.main(["sample", str(trained.directory), *words]) == 2
+    err = capsys.readouterr().err
+    assert named in err
+    assert err.count("\n") == 1
+
+
+def test_no_such_run_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["sample", "nothing", "--output-dir", str(tmp_path)]) == 2
+    assert "nothing" in capsys.readouterr().err
