@@ -43,8 +43,10 @@ function compileFilter(text, known) {
     if (peek() === "value") { const constant = list[at++].value; return () => constant; }
     if (peek() === "(" || peek() === "[") {
       const close = list[at++].kind === "(" ? ")" : "]", parts = [];
-      while (peek() !== close) { parts.push(value()); if (peek() === ",") at++; else break; }
+      let commas = 0;
+      while (peek() !== close) { parts.push(value()); if (peek() === ",") { at++; commas++; } else break; }
       take(close);
+      if (close === ")" && parts.length === 1 && !commas) return parts[0];
       return (facts) => parts.map((part) => part(facts));
     }
     const name = take("word").value;

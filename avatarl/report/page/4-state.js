@@ -9,7 +9,7 @@ function facts(run) {
     const own = { run_id: run.id, name: run.name, state: run.state, seed: run.seed, corpus: D.sections[run.section].corpus, track: D.sections[run.section].track, code: run.code, is_control: run.control, directory: run.dir };
     let words = null;
     factsOf.set(run.id, {
-      get: (key) => key in own ? own[key] : key in run.config ? run.config[key] : key in D.base ? D.base[key] : run.result[key],
+      get: (key) => key in own ? own[key] : key in run.config ? run.config[key] : key in D.base ? D.base[key] : run.state === "done" ? run.result[key] : undefined,
       // Words are looked for in what is on the screen, not in every shared default.
       words: () => words ??= [...Object.values(own), run.reason, ...Object.values(run.config), ...Object.values(run.notes ?? {})].map((value) => show(value).toLowerCase()).join(" "),
     });

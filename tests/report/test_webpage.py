@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avatarl.report import webpage
+from avatarl.report.aggregate import compare
+from avatarl.report.load import load_runs
+
+from .conftest import Outputs, config
+
+PAGE = Path(webpage.__file__).parent / "page"
+
+
+def render(outputs: Outputs, selection: str = "", **options: Any) -> str:
+    runs = load_runs(selection or outputs.root, outputs=outputs.root)
+    return webpage.render(runs, compare(runs.runs, swept=runs.swept_keys, **options))
+
+
+def data(page: str) -> dict[str, Any]:
+    match = re.search(r'<script id="data"[^>]*>([^<]*)</script>', page)
+    assert match is not None
+    told: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(match[1])))
+    return told
+
+
+def test_one_file_that_asks_for_nothing(demo_sweep: Path, outputs: Outputs) -> None:
+    page = render(outputs)
+    markup = re.sub(r"<script.*?</script>|<style.*?</style>", "", page, flags=re.S)
+    assert re.findall(r'(?:src|href)="(?!#|data:)', markup) == []
+    assert "default-src 'none'" in page and "connect-src 'none'" in page
+    for file in PAGE.glob("*.css"):
+        assert "url(" not in file.read_text() and "@import" not in file.read_text()
+
+
+def test_the_script_never_makes_markup_of_text() -> None:
+    for file in PAGE.glob("*.js"):
+        text = file.read_text()
+        for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
+            assert way not in text, f"{file.name} uses {way}"
+
+
+def test_data_hold_what_the_runs_say(demo_sweep: Path, outputs: Outputs) -> None:
+    told = data(render(outputs, "demo", against="control"))
+    assert len(told["runs"]) == 21
+    assert len(told["groups"]) == 7
+    best = next(group for group in told["groups"] if group["best"])
+    assert best["est"]["val/nats"][1] == pytest.approx(1.854)
+    run = told["runs"][best["runs"][0]]
+    assert {**told["base"], **run["config"]}["reference.name"] == "ngram4"
+    xs, ys, thinned = run["curves"]["health/clip_fraction"]
+    assert max(ys) == 0.97 and xs[-1] == 400 * 2048 and thinned is False
+    assert run["samples"][0]["text"].startswith("ROMEO")
+    assert run["command"] == "python run.py reference=ngram4"
+    assert run["events"][0]["alarm"] == "calibration"
+    assert [r["state"] for r in told["runs"]].count("done") == 18
+    failed = next(r for r in told["runs"] if r["state"] == "failed")
+    assert failed["trace"] == "Traceback …"
+    assert "ngram/bigram/nats" not in run["result"]
+
+
+def test_text_of_runs_is_never_markup(outputs: Outputs) -> None:
+    evil = "</script><script>alert(1)</script>"
+    outputs.run({**config(), "name": evil}, sample=evil)
+    outputs.run(config(reward__note=evil), state="failed", error=evil)
+    runs = load_runs(outputs.root)
+    page = webpage.render(runs, compare(runs.runs, title=evil + "@@DATA@@"))
+    assert evil not in page
+    assert "alert(1)</script>" not in page.replace("alert(1)&lt;/script&gt;", "")
+    assert evil in {run["name"] for run in data(page)["runs"]}
+
+
+def test_the_same_runs_give_the_same_data(demo_sweep: Path, outputs: Outputs) -> None:
+    first, second = data(render(outputs)), data(render(outputs))
+    first.pop("generated"), second.pop("generated")
+    assert first == second
+
+
+def test_a_page_too_large_is_thinned_and_keeps_its_spikes(
+    demo_sweep: Path, outputs: Outputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = len(render(outputs))
+    monkeypatch.setattr(webpage, "MOST_BYTES", 40_000)
+    page = render(outputs)
+    assert len(page) < whole
+    told = data(page)
+    assert len(re.search(r'<script id="data"[^>]*>([^<]*)<', page)[1]) <= 40_000  # type: ignore[index]
+    done = [run for run in told["runs"] if run["state"] == "done"]
+    assert all(max(run["curves"]["health/clip_fraction"][1]) == 0.97 for run in done)
+    assert all(run["curves"]["health/clip_fraction"][2] for run in done)
+
+
+def test_runs_without_any_result_make_a_page(outputs: Outputs) -> None:
+    outputs.run(config(), state="running")
+    outputs.run(config(seed=1), state="failed")
+    told = data(render(outputs))
+    assert {run["state"] for run in told["runs"]} <= {"running", "failed"}
+    running = next(run for run in told["runs"] if run["state"] == "running")
+    assert running["result"]["val/nats"] > 0
