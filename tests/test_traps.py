@@ -144,9 +144,8 @@ def test_trap_6_why_it_is_refused(words: Corpus) -> None:
     def gradient(logits: torch.Tensor) -> torch.Tensor:
         table = logits.clone().requires_grad_()
         ratio = (table.log_softmax(-1) - table.log_softmax(-1).detach()).exp()
-        value, _ = terms.clipped_surrogate(
-            ratio, advantage, torch.ones_like(hits), torch.tensor(10.0)
-        )
+        wide = torch.tensor(10.0)
+        value, _ = terms.clipped_surrogate(ratio, advantage, wide, wide)
         return torch.autograd.grad(value.sum(), table)[0]
 
     generator = torch.Generator().manual_seed(0)

@@ -78,7 +78,15 @@ def _parse_group(group: str, package: str, value: Any) -> Any:
         raise ConfigError(f"{group}.kind", kind, f"a module in {package} with a Config") from None
     _check_keys(group, option, value)
     try:
-        return _typed(group, option, value)
+        typed = _typed(group, option, value)
+        # Components are options of the same group, each with settings of its own kind.
+        if isinstance(value.get("components"), Mapping):
+            parts = {
+                name: _parse_group(f"{group}.components.{name}", package, part)
+                for name, part in value["components"].items()
+            }
+            typed = dataclasses.replace(typed, components=parts)
+        return typed
     except ConfigError as error:
         if error.key.split(".")[0] == group:
             raise
@@ -112,7 +120,8 @@ def _typed(key: str, option: Any, value: Any) -> Any:
         # JSON rules are strict about types, yet let a list be a tuple and 1 be 1.0.
         return _adapter(option).validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
+        # Where a number or a schedule may stand, the branch that got furthest knows best.
+        first = max(error.errors(), key=lambda found: len(found["loc"]))
         path = ".".join([key, *(str(part) for part in first["loc"] if not _is_type_tag(part))])
         valid = re.sub(r"^Input should be (a |an )?(valid )?", "", first["msg"])
         if first["type"] == "missing":
@@ -126,7 +135,12 @@ def _typed(key: str, option: Any, value: Any) -> Any:
 
 def _is_type_tag(part: int | str) -> bool:
     # In a union pydantic adds the branch's type to the location; the user's key ends before it.
-    return (isinstance(part, str) and not part.isidentifier()) or part in {"int", "float", "str"}
+    return (isinstance(part, str) and not part.isidentifier()) or part in {
+        "int",
+        "float",
+        "str",
+        "Schedule",
+    }
 
 
 def _check_finite(key: str, value: Any) -> None:

@@ -35,6 +35,17 @@ def _reference_is_there(config: RunConfig) -> None:
             )
 
 
+def _opponent_is_there(config: RunConfig) -> None:
+    if config.opponent.members:
+        return
+    for key, needed in {
+        f"reward={config.reward.name}": config.reward.needs_opponent,
+        f"objective={config.objective.name} with past_kl_coef > 0": config.objective.needs_opponent,
+    }.items():
+        if needed:
+            raise ConfigError("opponent", config.opponent.name, "past or league", f"{key} reads it")
+
+
 def _weights_or_baseline(config: RunConfig) -> None:
     # With uniform weights a uniform baseline makes the objective linear in the logits: it has no
     # optimum and the logits diverge. A policy-weighted mean under uniform weights biases as well.
@@ -44,6 +55,61 @@ def _weights_or_baseline(config: RunConfig) -> None:
             config.raw["objective"]["baseline"],
             "none, or explorer.action_weighting=policy",
             "uniform weights and a baseline together leave the objective without an optimum",
+        )
+
+
+def _uniform_weights_fit_the_objective(config: RunConfig) -> None:
+    if config.explorer.weighting == "uniform" and config.objective.needs_policy_weights:
+        raise ConfigError(
+            "explorer.action_weighting",
+            "uniform",
+            "policy",
+            f"objective={config.objective.name} sums over actions by their probability",
+        )
+
+
+def _uniform_weights_fit_the_reward(config: RunConfig) -> None:
+    # Raw rewards of every character under uniform weights push each logit up by what it earns: that
+    # has an optimum (the normalised reward) only where no reward is negative.
+    if config.explorer.weighting == "uniform" and config.reward.may_be_negative:
+        raise ConfigError(
+            "explorer.action_weighting",
+            "uniform",
+            "policy",
+            f"reward={config.reward.name} can be negative; uniform weights would then drive "
+            "logits to minus infinity",
+        )
+
+
+def _groups_have_members(config: RunConfig) -> None:
+    # The mean of a group of one is its only reward: every advantage would be 0.
+    if config.explorer.actions_a_position == 1 and config.objective.uses_baseline:
+        raise ConfigError(
+            "explorer.samples",
+            1,
+            "2 or more, or objective.baseline=none",
+            "minus its own mean, a single sample's reward is always 0",
+        )
+
+
+def _rollouts_fit_the_objective(config: RunConfig) -> None:
+    if config.explorer.steps_ahead > 1 and config.objective.needs_single_step:
+        raise ConfigError(
+            "explorer.horizon",
+            config.explorer.steps_ahead,
+            "1, or objective=grpo, dr_grpo or expected",
+            f"objective={config.objective.name} scores single characters",
+        )
+
+
+def _rollouts_fit_the_context(config: RunConfig) -> None:
+    length = config.model.context_length
+    if config.explorer.steps_ahead > length:
+        raise ConfigError(
+            "explorer.horizon",
+            config.explorer.steps_ahead,
+            f"1 to model.context_length={length}",
+            "a rollout and what it started from share the window",
         )
 
 
@@ -57,4 +123,14 @@ def _truth_is_visible(config: RunConfig) -> None:
         )
 
 
-RULES = [_reference_is_there, _weights_or_baseline, _truth_is_visible]
+RULES = [
+    _truth_is_visible,
+    _reference_is_there,
+    _opponent_is_there,
+    _weights_or_baseline,
+    _uniform_weights_fit_the_objective,
+    _uniform_weights_fit_the_reward,
+    _groups_have_members,
+    _rollouts_fit_the_objective,
+    _rollouts_fit_the_context,
+]

@@ -10,6 +10,7 @@ from avatarl.data.base import Config as DataConfig
 from avatarl.explorer.base import Config as ExplorerConfig
 from avatarl.model.gpt import Config as ModelConfig
 from avatarl.objective.base import Config as ObjectiveConfig
+from avatarl.opponent.base import Config as OpponentConfig
 from avatarl.optimizer.base import Config as OptimizerConfig
 from avatarl.reference.base import Config as ReferenceConfig
 from avatarl.reward.base import Config as RewardConfig
@@ -23,6 +24,7 @@ GROUPS = {
     "explorer": "avatarl.explorer",
     "reward": "avatarl.reward",
     "objective": "avatarl.objective",
+    "opponent": "avatarl.opponent",
     "optimizer": "avatarl.optimizer",
     "trainer": "avatarl.config",
     "tracking": "avatarl.tracking",
@@ -42,6 +44,7 @@ class RunConfig:
     explorer: ExplorerConfig
     reward: RewardConfig
     objective: ObjectiveConfig
+    opponent: OpponentConfig
     optimizer: OptimizerConfig
     trainer: TrainerConfig
     tracking: TrackingConfig

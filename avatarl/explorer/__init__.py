@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 
-from avatarl.explorer.base import Config, Explorer, Scene
+from avatarl.explorer.base import Config, Explorer, Scene, Writer
 
-__all__ = ["Config", "Explorer", "Scene", "build"]
+__all__ = ["Config", "Explorer", "Scene", "Writer", "build"]
 
 
 def build(config: Config) -> Explorer:

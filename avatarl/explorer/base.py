@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
+from annotated_types import Ge, Lt
 from torch import Tensor
 
 from avatarl.game import Exploration, Knobs, Policy
 
 # (actions (B,T,K) or None for all V, steps ahead) → hits (B,T,K); the text answers, unseen itself.
 Ask = Callable[[Tensor | None, int], Tensor]
+# One character after the other: character (N,1) just written, or None → log-probs (N,1,V) of the
+# next one. N is B·K: every window's context was read once and is shared by its K rollouts.
+Writer = Callable[[Tensor | None], Tensor]
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,10 @@ class Config:
 
     name: str
     positions: Literal["last", "all"]  # which positions of a window are scored
+    # Which of the scored positions are trained on, judged by the acting policy's entropy.
+    # highest_entropy divides by what is left; a dropped position counts 0 in the mean instead.
+    select: Literal["all", "highest_entropy", "drop_lowest", "drop_random"]
+    select_share: Annotated[float, Ge(0), Lt(1)]  # kept (highest_entropy) or dropped (drop_…)
 
     @property
     def weighting(self) -> str:
@@ -32,6 +40,11 @@ class Config:
         return 1
 
     @property
+    def actions_a_position(self) -> int | None:
+        """K, the actions whose rewards are seen; None for all V."""
+        return None
+
+    @property
     def needs_reference(self) -> bool:
         """Whether proposals read the reference."""
         return False
@@ -39,7 +52,7 @@ class Config:
     @property
     def track(self) -> str:
         """``label_revealing`` where rewards of unsampled characters are seen, else ``bandit``."""
-        return "label_revealing"
+        return "label_revealing" if self.actions_a_position is None else "bandit"
 
 
 @dataclass(frozen=True)
@@ -51,12 +64,14 @@ class Scene:
         ask: The text's answer to tried characters; the target itself isn't shown.
         old_policy: The policy that acts.
         reference: The n-gram policy, or None.
+        write: Starts rollouts: (prompt (B,P), K) → a writer.
     """
 
     context: Tensor
     ask: Ask
     old_policy: Policy
     reference: Policy | None
+    write: Callable[[Tensor, int], Writer]
 
 
 class Explorer(Protocol):

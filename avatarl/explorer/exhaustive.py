@@ -14,6 +14,7 @@ from torch import Tensor
 
 from avatarl.errors import ConfigError
 from avatarl.explorer import base
+from avatarl.explorer.selection import position_weights
 from avatarl.game import Exploration, Knobs
 
 
@@ -46,8 +47,8 @@ class Exhaustive:
     config: Config
 
     def uniforms(self, windows: int, positions: int) -> tuple[int, ...]:
-        """Nothing is drawn."""
-        return ()
+        """One number a position where positions are dropped at random, else none."""
+        return (windows, positions, 1) if self.config.select == "drop_random" else ()
 
     def explore(self, scene: base.Scene, knobs: Knobs, uniforms: Tensor | None) -> Exploration:
         """Weigh all V actions; see :class:`avatarl.explorer.base.Explorer`."""
@@ -57,6 +58,7 @@ class Exhaustive:
         else:
             weights = torch.ones_like(old_logprobs)
             group = weights / old_logprobs.shape[-1]
+        noise = None if uniforms is None else uniforms[..., 0]
         return Exploration(
             actions=None,
             weights=weights,
@@ -64,7 +66,7 @@ class Exhaustive:
             hits=scene.ask(None, 0),
             contexts=scene.context,
             old_logprobs=old_logprobs,
-            last=self.config.positions == "last",
+            position_weights=position_weights(self.config, old_logprobs, knobs, noise),
         )
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from avatarl.game import Exploration, Knobs
+from avatarl.game import Anchors, Exploration, Knobs
 
 # What controllers remember from step to step, 0-d float32 tensors; part of a run's state.
 Control = Mapping[str, Tensor]
@@ -26,6 +26,11 @@ class Config:
         return False
 
     @property
+    def needs_opponent(self) -> bool:
+        """Whether the loss reads the opponent."""
+        return False
+
+    @property
     def uses_baseline(self) -> bool:
         """Whether advantages are rewards minus a mean."""
         return False
@@ -36,8 +41,23 @@ class Config:
         return False
 
     @property
+    def needs_policy_weights(self) -> bool:
+        """Whether the loss is only what it says if actions count by their probability."""
+        return False
+
+    @property
+    def needs_single_step(self) -> bool:
+        """Whether the loss makes no sense for rollouts."""
+        return False
+
+    @property
     def old_policy_age(self) -> int:
         """Steps between refreshes of the acting policy; 1 means it is the policy itself."""
+        return 1
+
+    @property
+    def inner_steps(self) -> int:
+        """Optimiser steps on each batch."""
         return 1
 
 
@@ -69,18 +89,21 @@ class Objective(Protocol):
         logprobs: Tensor,
         exploration: Exploration,
         rewards: Tensor,
-        ref_logprobs: Tensor | None,
+        anchors: Anchors,
         knobs: Knobs,
         control: Control,
+        *,
+        with_facts: bool,
     ) -> Terms:
         """Compute the loss.
 
         Args:
-            logprobs: (B,T,V), or (B·T·K,1,V) for rollouts, of the policy being trained on
+            logprobs: (B,T,V), or (B·K,T,V) for rollouts, of the policy being trained on
                 ``exploration.contexts``; the only argument that carries a gradient.
             exploration: What was tried.
             rewards: (B,T,K).
-            ref_logprobs: Shaped as ``logprobs``, or None.
+            anchors: Whom the policy may be held to.
             knobs: The group's numbers, and ``characters_seen``, ``progress`` (0 to 1).
             control: The controllers' memory.
+            with_facts: Also describe the loss, for the log.
         """

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from avatarl.game import Exploration, Knobs, mean_over_positions
+from avatarl.game import Anchors, Exploration, Knobs, mean_over_positions
 from avatarl.objective import base, terms
 
 
@@ -39,15 +39,21 @@ class CrossEntropy:
         logprobs: Tensor,
         exploration: Exploration,
         rewards: Tensor,
-        ref_logprobs: Tensor | None,
+        anchors: Anchors,
         knobs: Knobs,
         control: base.Control,
+        *,
+        with_facts: bool,
     ) -> base.Terms:
         """Compute the loss; see :class:`avatarl.objective.base.Objective`."""
         picked = (exploration.hits * exploration.select(logprobs)).sum(dim=-1)  # (B,T)
         loss = -mean_over_positions(picked, exploration.position_weights)
-        spread = mean_over_positions(terms.entropy(logprobs), exploration.position_weights)
+        if not with_facts:
+            return base.Terms(loss, {}, control)
+        spread = terms.entropy(logprobs.detach()).mean()
         facts = {"train/loss": loss, "train/policy": loss, "train/entropy": spread}
+        if anchors.reference is not None:
+            facts["train/kl"] = terms.kl_divergence(logprobs.detach(), anchors.reference).mean()
         return base.Terms(loss, {name: fact.detach() for name, fact in facts.items()}, control)
 
 

@@ -1,7 +1,7 @@
 """Group-relative policy optimisation, exact where the explorer is exhaustive.
 
-loss = − Σ_a w_a · min(ρ_a A_a, clip(ρ_a) A_a) + λ · KL(π ‖ ref) − β · H(π),
-averaged over positions; ρ = π/π_old, A = (r − group mean) / max(group std, floor).
+policy loss = − Σ_a w_a · min(ρ_a A_a, clip(ρ_a) A_a), ρ = π/π_old,
+A = (r − group mean) / max(group std, floor).
 
 The division by the group's std follows the published algorithm; on one-hot rewards it cancels
 whatever scales them and turns the objective into 2·arcsin√π_y, which seeks certainty.
@@ -15,40 +15,42 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt
+import torch
+from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
-from avatarl.game import Exploration, Knobs, mean_over_positions
-from avatarl.objective import base, terms
+from avatarl.errors import ConfigError
+from avatarl.game import Exploration, Knobs
+from avatarl.objective import regularised, terms
 
 
 @dataclass(frozen=True)
-class Clipped(base.Config):
-    """Settings that the clipped, KL-regularised objectives share."""
+class Clipped(regularised.Config):
+    """Settings that the clipped objectives share."""
 
     baseline: Literal["group_mean", "none"]
     clip_coef: Annotated[float, Gt(0)]
-    kl_coef: Annotated[float, Ge(0)]  # λ
-    kl_warmup_characters: Annotated[float, Ge(0)]
-    kl_target: Annotated[float, Gt(0)] | None  # nats; null keeps λ as it is
-    kl_window: Annotated[float, Ge(1)]  # steps
-    ent_coef: Annotated[float, Ge(0)]  # β
-    sync_every: Annotated[int, Ge(1)]  # steps
+    clip_coef_high: Annotated[float, Gt(0)] | None  # upper side (clip-higher); null: clip_coef
+    dual_clip: Annotated[float, Gt(1)] | None
+    covariance: Literal["none", "clip", "kl"]  # Clip-Cov, KL-Cov
+    covariance_share: Annotated[float, Ge(0), Le(1)]  # of actions, those that cost most entropy
+    covariance_kl_coef: Annotated[float, Ge(0)]
 
-    @property
-    def needs_reference(self) -> bool:
-        """Where the KL term counts."""
-        return self.kl_coef > 0
+    def __post_init__(self) -> None:
+        """Refuse a penalty on leaving an old policy that is never left."""
+        super().__post_init__()
+        if self.covariance == "kl" and self.sync_every == 1 and self.inner_epochs == 1:
+            raise ConfigError(
+                "covariance",
+                "kl",
+                "none or clip, or sync_every or inner_epochs above 1",
+                "acting with the policy itself, its divergence from the old one is always 0",
+            )
 
     @property
     def uses_baseline(self) -> bool:
         """As configured."""
         return self.baseline != "none"
-
-    @property
-    def old_policy_age(self) -> int:
-        """Steps between refreshes of the acting policy."""
-        return self.sync_every
 
 
 @dataclass(frozen=True)
@@ -58,16 +60,13 @@ class Config(Clipped):
     std_floor: Annotated[float, Gt(0)]
 
 
-class ClippedObjective:
-    """The loss above; ``std_floor`` None leaves the advantages in the reward's own unit."""
+class ClippedObjective(regularised.Regularised):
+    """The loss above; without ``normalize_std`` advantages stay in the reward's own unit."""
 
     def __init__(self, config: Clipped, normalize_std: bool) -> None:
-        self.config = config
+        super().__init__(config)
+        self.config: Clipped = config
         self.normalize_std = normalize_std
-
-    def initial_control(self) -> dict[str, float]:
-        """The KL coefficient's factor starts at 1, the divergence on its target."""
-        return {"kl_scale": 1.0, "kl_mean": self.config.kl_target or 0.0}
 
     def advantages(self, returns: Tensor, group: Tensor, knobs: Knobs) -> Tensor:
         """Centre and, in GRPO, scale within each position's group: (B,T,K) to (B,T,K)."""
@@ -78,48 +77,45 @@ class ClippedObjective:
             centred = centred / terms.group_std(returns, group).clamp_min(knobs["std_floor"])
         return centred
 
-    def __call__(
+    def policy_loss(
         self,
         logprobs: Tensor,
         exploration: Exploration,
         rewards: Tensor,
-        ref_logprobs: Tensor | None,
         knobs: Knobs,
-        control: base.Control,
-    ) -> base.Terms:
-        """Compute the loss; see :class:`avatarl.objective.base.Objective`."""
+        facts: dict[str, Tensor] | None,
+    ) -> Tensor:
+        """Return the negative surrogate (B,T)."""
+        config, weights = self.config, exploration.weights
         returns = terms.returns_of(rewards, exploration)
         advantages = self.advantages(returns, exploration.group, knobs)
-        old_logprobs = exploration.select(exploration.old_logprobs)  # (B,T,K)
-        ratio = (exploration.select(logprobs) - old_logprobs).exp()
-        surrogate, clipped = terms.clipped_surrogate(
-            ratio, advantages, exploration.weights, knobs["clip_coef"]
-        )
-        policy = -mean_over_positions(surrogate, exploration.position_weights)
-        spread = mean_over_positions(terms.entropy(logprobs), exploration.position_weights)
-        loss = policy - knobs["ent_coef"] * spread
-        facts = {
-            "train/policy": policy,
-            "train/entropy": spread,
-            "health/clip_fraction": clipped.mean(),
-        }
-        if ref_logprobs is not None:
-            divergence = terms.kl_divergence(logprobs, ref_logprobs)
-            kl = mean_over_positions(divergence, exploration.position_weights)
-            facts["train/kl"] = kl
-            if self.config.kl_coef > 0:
-                coefficient = knobs["kl_coef"] * control["kl_scale"]
-                coefficient = coefficient * terms.warmed_up(
-                    knobs["characters_seen"], knobs["kl_warmup_characters"]
-                )
-                loss = loss + coefficient * kl
-                facts["train/kl_coef"] = coefficient
-                if self.config.kl_target is not None:
-                    control = terms.adapted_kl_control(
-                        control, kl, self.config.kl_target, self.config.kl_window
-                    )
-        facts["train/loss"] = loss
-        return base.Terms(loss, {name: fact.detach() for name, fact in facts.items()}, control)
+        chosen = exploration.select(logprobs)  # (B,T,K)
+        log_ratio = chosen - exploration.select(exploration.old_logprobs)
+        ratio = log_ratio.exp()
+        low = knobs["clip_coef"]
+        high = low if config.clip_coef_high is None else knobs["clip_coef_high"]
+        dual = None if config.dual_clip is None else knobs["dual_clip"]
+        surrogate, active = terms.clipped_surrogate(ratio, advantages, low, high, dual)
+        if config.covariance != "none":
+            costly = terms.largest(
+                terms.covariance(chosen.detach(), advantages, weights), knobs["covariance_share"]
+            )
+            if config.covariance == "clip":
+                # These actions keep their value and lose their gradient.
+                surrogate = torch.where(costly > 0, surrogate.detach(), surrogate)
+            else:
+                # ρ − 1 − log ρ is each action's part of KL(π_old ‖ π), and never negative.
+                apart = ratio - 1 - log_ratio
+                surrogate = surrogate - knobs["covariance_kl_coef"] * costly * apart
+        if facts is not None:
+            total = weights.sum().clamp_min(1e-12)
+            positive = (advantages > 0).to(weights.dtype)
+            facts |= {
+                "health/clip_fraction": (weights * active).sum() / total,
+                "health/clip_fraction_positive": (weights * active * positive).sum() / total,
+                "health/clip_fraction_negative": (weights * active * (1 - positive)).sum() / total,
+            }
+        return -(weights * surrogate).sum(dim=-1)
 
 
 def build(config: Config) -> ClippedObjective:

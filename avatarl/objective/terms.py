@@ -2,7 +2,8 @@
 
 Source: Schulman et al. 2017, arXiv 1707.06347, §3 (clipped surrogate); Shao et al. 2024,
 arXiv 2402.03300, §4.1 (group-relative advantage); Ziegler et al. 2019, arXiv 1909.08593, §2.2
-(adaptive KL coefficient).
+(adaptive KL coefficient); Yu et al. 2025, arXiv 2503.14476, §3.1 (clip-higher); Ye et al. 2020,
+arXiv 1912.09729, §3 (dual clip); Cui et al. 2025, arXiv 2505.22617, §4 (Clip-Cov, KL-Cov).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from avatarl.game import Exploration
+from avatarl.game import Exploration, Knobs
 from avatarl.objective.base import Control
 
 
@@ -26,26 +27,37 @@ def group_std(values: Tensor, group: Tensor) -> Tensor:
 
 
 def clipped_surrogate(
-    ratio: Tensor, advantages: Tensor, weights: Tensor, clip_coef: Tensor
+    ratio: Tensor,
+    advantages: Tensor,
+    low: Tensor,
+    high: Tensor,
+    dual: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """PPO's pessimistic surrogate, summed over the actions of a position.
+    """PPO's pessimistic surrogate of each action.
 
     Args:
         ratio: (B,T,K) π/π_old.
         advantages: (B,T,K).
-        weights: (B,T,K) how much each action counts.
-        clip_coef: ratios are clipped to [1 − clip_coef, 1 + clip_coef].
+        low: Ratios below 1 − low are clipped.
+        high: Ratios above 1 + high are clipped.
+        dual: Where the advantage is negative, the surrogate isn't let below dual · advantage;
+            above 1, or None.
 
     Returns:
-        The surrogate (B,T), to be maximised, and the weighted share of clipped actions (B,T).
+        The surrogate (B,T,K), to be maximised, and 1.0 where a clip is active (B,T,K).
     """
-    clipped = ratio.clamp(1 - clip_coef, 1 + clip_coef)
-    surrogate = torch.minimum(ratio * advantages, clipped * advantages)
+    plain = ratio * advantages
+    clipped = ratio.clamp(1 - low, 1 + high) * advantages
+    surrogate = torch.minimum(plain, clipped)
     with torch.no_grad():
         # Clipping acts only where it makes the surrogate smaller.
-        active = (clipped * advantages < ratio * advantages).to(weights.dtype)
-        share = (weights * active).sum(-1) / weights.sum(-1).clamp_min(1e-12)
-    return (weights * surrogate).sum(dim=-1), share
+        active = clipped < plain
+    if dual is not None:
+        floor = dual * advantages
+        negative = advantages < 0
+        active = active | (negative & (surrogate < floor))
+        surrogate = torch.where(negative, torch.maximum(surrogate, floor), surrogate)
+    return surrogate, active.to(advantages.dtype)
 
 
 def entropy(logprobs: Tensor) -> Tensor:
@@ -54,8 +66,19 @@ def entropy(logprobs: Tensor) -> Tensor:
 
 
 def kl_divergence(logprobs: Tensor, other: Tensor) -> Tensor:
-    """Exact KL(π ‖ other) in nats: (…,V) twice to (…)."""
+    """Exact KL(first ‖ second) in nats: (…,V) twice to (…)."""
     return (logprobs.exp() * (logprobs - other)).sum(dim=-1)
+
+
+def half_square(logprobs: Tensor) -> Tensor:
+    """½ Σ π²: (…,V) to (…)."""
+    return 0.5 * (2 * logprobs).exp().sum(dim=-1)
+
+
+def twice_arcsine(logprobs: Tensor) -> Tensor:
+    """2·arcsin √π from log π, with a finite gradient up to π = 1."""
+    held = logprobs.clamp_max(-1e-6)
+    return 2 * torch.atan2((0.5 * held).exp(), (-torch.expm1(held)).sqrt())
 
 
 def warmed_up(characters_seen: Tensor, warmup_characters: Tensor) -> Tensor:
@@ -67,34 +90,91 @@ def warmed_up(characters_seen: Tensor, warmup_characters: Tensor) -> Tensor:
     )
 
 
-def discounted_to_go(rewards: Tensor, discount: Tensor) -> Tensor:
-    """Rewards from each step of a rollout on: (B,H,K) to (B,H,K)."""
+def returns_of(rewards: Tensor, exploration: Exploration) -> Tensor:
+    """What each action is credited with: its reward, or in rollouts all that follow it too.
+
+    Later rewards count by the discount and by how likely the policy was to get there.
+    """
+    if exploration.carry is None:
+        return rewards
     to_go = torch.zeros_like(rewards[:, 0])
     returns = []
     for step in reversed(range(rewards.shape[1])):
-        to_go = rewards[:, step] + discount * to_go
+        to_go = rewards[:, step] + to_go
         returns.append(to_go)
-    return torch.stack(returns[::-1], dim=1)
+        to_go = exploration.carry[:, step] * to_go
+    return torch.stack(returns[::-1], dim=1)  # (B,T,K)
 
 
-def returns_of(rewards: Tensor, exploration: Exploration) -> Tensor:
-    """What each action is credited with: its reward, or in rollouts all that follow it."""
-    if exploration.discount is None:
-        return rewards
-    return discounted_to_go(rewards, exploration.discount)
+def covariance(logprobs: Tensor, advantages: Tensor, weights: Tensor) -> Tensor:
+    """How much each action drives entropy down: its share of Cov(log π, A) over the batch.
+
+    Args:
+        logprobs: (B,T,K) of the actions.
+        advantages: (B,T,K).
+        weights: (B,T,K) how much each action counts.
+
+    Returns:
+        (B,T,K) weighted products of the two deviations from their batch means.
+    """
+    total = weights.sum().clamp_min(1e-12)
+    centred = logprobs - (weights * logprobs).sum() / total
+    return weights * centred * (advantages - (weights * advantages).sum() / total)
 
 
-def adapted_kl_control(control: Control, kl: Tensor, target: float, window: float) -> Control:
+def largest(values: Tensor, share: Tensor) -> Tensor:
+    """Mark the largest ``share`` of all values by 1.0, the rest by 0.0."""
+    rank = values.flatten().argsort().argsort().view_as(values)
+    return (rank >= torch.round((1 - share) * values.numel())).to(values.dtype)
+
+
+def adapted_kl(control: Control, kl: Tensor, knobs: Knobs) -> dict[str, Tensor]:
     """Let the KL coefficient's factor compound towards the target divergence.
 
     Args:
         control: ``kl_scale`` (the factor) and ``kl_mean`` (running mean of the divergence).
         kl: This step's divergence, 0-d.
-        target: Wanted divergence in nats.
-        window: Steps the running mean looks back.
+        knobs: ``kl_target`` in nats, ``kl_window`` in steps.
     """
-    mean = control["kl_mean"] + (kl.detach() - control["kl_mean"]) / window
-    error = (mean / target - 1).clamp(-0.2, 0.2)
+    mean = torch.lerp(control["kl_mean"], kl.detach(), 1 / knobs["kl_window"])
+    error = (mean / knobs["kl_target"] - 1).clamp(-0.2, 0.2)
     # Bounded, so that an unreachable target can't make the coefficient overflow.
     scale = (control["kl_scale"] * (1 + 0.5 * error)).clamp(1e-3, 1e3)
     return {"kl_scale": scale, "kl_mean": mean}
+
+
+def banded_entropy(
+    control: Control, spread: Tensor, knobs: Knobs, low: bool, high: bool
+) -> dict[str, Tensor]:
+    """Integrate what the entropy lacks below its band, and exceeds above it.
+
+    Args:
+        control: ``ent_extra``, added to the entropy coefficient.
+        spread: Mean entropy in nats, 0-d.
+        knobs: ``ent_min``, ``ent_max`` in nats, ``ent_rate`` per nat and step, ``ent_limit``.
+        low: Whether there is a lower end.
+        high: Whether there is an upper end.
+    """
+    spread = spread.detach()
+    missing = torch.zeros_like(spread)
+    if low:
+        missing = missing + (knobs["ent_min"] - spread).clamp_min(0)
+    if high:
+        missing = missing - (spread - knobs["ent_max"]).clamp_min(0)
+    extra = control["ent_extra"] + knobs["ent_rate"] * missing
+    return {"ent_extra": extra.clamp(-knobs["ent_limit"], knobs["ent_limit"])}
+
+
+def estimate(logprobs: Tensor, exploration: Exploration, values: Tensor) -> Tensor:
+    """Σ_a w_a·ρ_a·value_a: E_π[value], exact or estimated without bias.
+
+    Args:
+        logprobs: Of the policy, shaped as ``exploration.old_logprobs``.
+        exploration: What was tried.
+        values: (B,T,K).
+
+    Returns:
+        (B,T), with a gradient through ρ = π/π_old.
+    """
+    log_ratio = exploration.select(logprobs) - exploration.select(exploration.old_logprobs)
+    return (exploration.weights * log_ratio.exp() * values).sum(dim=-1)

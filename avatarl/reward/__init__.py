@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import importlib
 
-from avatarl.reward.base import Config, Reward
+from torch import Tensor
 
-__all__ = ["Config", "Reward", "build"]
+from avatarl.game import Knobs, Outcome, current
+from avatarl.reward.base import Config, Reward, Text
+
+__all__ = ["Config", "Reward", "Text", "build"]
 
 
-def build(config: Config) -> Reward:
-    """Make the reward that ``config`` describes."""
-    reward: Reward = importlib.import_module(f"avatarl.reward.{config.name}").build(config)
-    return reward
+def build(config: Config, text: Text) -> Reward:
+    """Make the reward that ``config`` describes, times its weight.
+
+    Args:
+        config: The ``Config`` of a module of this package.
+        text: The training text and its characters.
+    """
+    inner: Reward = importlib.import_module(type(config).__module__).build(config, text)
+
+    def rewards(outcome: Outcome, knobs: Knobs) -> Tensor:
+        return current(config.weight, knobs, "weight") * inner(outcome, knobs)
+
+    return rewards

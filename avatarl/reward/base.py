@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
+import torch
 from torch import Tensor
 
-from avatarl.game import Knobs, Outcome
+from avatarl.game import Knobs, Outcome, Schedule
 
 
 @dataclass(frozen=True)
@@ -15,15 +18,48 @@ class Config:
     """Settings that every reward has."""
 
     name: str
+    weight: float | Schedule  # of this reward as a whole, or within a sum
 
     @property
     def needs_reference(self) -> bool:
         """Whether the reward reads the reference."""
         return False
 
+    @property
+    def needs_opponent(self) -> bool:
+        """Whether the reward reads the opponent."""
+        return False
+
+    @property
+    def costs(self) -> bool:
+        """Whether an action can be paid less than nothing, before the weight."""
+        return False
+
+    @property
+    def may_be_negative(self) -> bool:
+        """Whether an action can be paid less than nothing."""
+        weight = self.weight
+        least = min(weight.start, weight.end) if isinstance(weight, Schedule) else weight
+        return self.costs or least < 0
+
+
+@dataclass(frozen=True)
+class Text:
+    """The training text, for rewards that know how words are spelt.
+
+    Attributes:
+        characters: The V characters, by id.
+        train: (N,) ids of the training text, and nothing else.
+        device: Where tables are put.
+    """
+
+    characters: tuple[str, ...]
+    train: npt.NDArray[np.integer[Any]]
+    device: torch.device
+
 
 class Reward(Protocol):
     """Maps what was tried to how right it was."""
 
     def __call__(self, outcome: Outcome, knobs: Knobs) -> Tensor:
-        """Return rewards (B,T,K) float32; ``knobs`` holds the group's numbers."""
+        """Return rewards (B,T,K) float32; ``knobs`` holds the reward's numbers."""

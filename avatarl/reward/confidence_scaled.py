@@ -2,7 +2,8 @@
 
 Where the tried character is the text's, its reward is multiplied by
 clamp(1 + w · π_old(a), scale_min, scale_max). Under exact policy weighting the objective then
-contains π + w·π²/2, which is convex for w > 0: confidence breeds confidence.
+contains π + w·π²/2, which is convex for w > 0: confidence breeds confidence. A wrong character held
+with more than ``penalty_threshold`` costs penalty · π_old(a): the overconfidence penalty.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Ge
+import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from avatarl.errors import ConfigError
-from avatarl.game import Knobs, Outcome
+from avatarl.game import Knobs, Outcome, Schedule, check_at_least, current, is_on
 from avatarl.reward import base, mixed
 
 
@@ -22,27 +24,46 @@ from avatarl.reward import base, mixed
 class Config(mixed.Config):
     """Mixed reward and the strength of confidence scaling."""
 
-    confidence_weight: float  # w; 0 is the mixed reward, below 0 dampens confidence
+    confidence_weight: float | Schedule  # w; 0 is the mixed reward, below 0 dampens confidence
     scale_min: Annotated[float, Ge(0)]
     scale_max: Annotated[float, Ge(0)]
+    penalty: float | Schedule  # on wrong characters held above the threshold; 0 for none
+    penalty_threshold: Annotated[float, Ge(0), Le(1)]
 
     def __post_init__(self) -> None:
-        """Refuse an empty range."""
+        """Refuse an empty range, and a penalty that pays."""
+        super().__post_init__()
+        check_at_least("penalty", self.penalty, 0)
         if self.scale_min > self.scale_max:
             raise ConfigError("scale_min", self.scale_min, f"at most scale_max={self.scale_max}")
 
+    @property
+    def costs(self) -> bool:
+        """Where log-probabilities count, and with a penalty."""
+        return super().costs or is_on(self.penalty)
 
-def scale(outcome: Outcome, knobs: Knobs) -> Tensor:
+
+def scale(config: Config, outcome: Outcome, knobs: Knobs) -> Tensor:
     """Return the factor of each action, (B,T,K): 1 unless it hit."""
-    confident = 1 + knobs["confidence_weight"] * outcome.old_probs
-    confident = confident.clamp(knobs["scale_min"], knobs["scale_max"])
-    return 1 + outcome.hits * (confident - 1)
+    weight = current(config.confidence_weight, knobs, "confidence_weight")
+    confident = (1 + weight * outcome.old_probs).clamp(knobs["scale_min"], knobs["scale_max"])
+    return torch.lerp(torch.ones_like(confident), confident, outcome.hits)
 
 
-def build(config: Config) -> base.Reward:
+def overconfidence(outcome: Outcome, threshold: Tensor) -> Tensor:
+    """Return π_old of the wrong actions held above ``threshold``, else 0, (B,T,K)."""
+    held = (outcome.old_probs > threshold).to(outcome.hits.dtype)
+    return outcome.old_probs * held * (1 - outcome.hits)
+
+
+def build(config: Config, text: base.Text) -> base.Reward:
     """Make the reward."""
 
     def rewards(outcome: Outcome, knobs: Knobs) -> Tensor:
-        return mixed.mix(config, outcome, knobs) * scale(outcome, knobs)
+        scaled = mixed.mix(config, outcome, knobs) * scale(config, outcome, knobs)
+        if not is_on(config.penalty):
+            return scaled
+        held = overconfidence(outcome, knobs["penalty_threshold"])
+        return scaled - current(config.penalty, knobs, "penalty") * held
 
     return rewards

@@ -20,6 +20,6 @@ def rewards(outcome: Outcome, knobs: Knobs) -> Tensor:
     return outcome.hits
 
 
-def build(config: Config) -> base.Reward:
+def build(config: Config, text: base.Text) -> base.Reward:
     """Make the reward."""
     return rewards

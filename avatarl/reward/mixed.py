@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from annotated_types import Ge
 from torch import Tensor
 
-from avatarl.game import Knobs, Outcome
+from avatarl.game import Knobs, Outcome, Schedule, check_at_least, current, is_on
 from avatarl.reward import base
 from avatarl.reward.reference import Signal, soft
 
@@ -17,25 +15,35 @@ from avatarl.reward.reference import Signal, soft
 class Config(base.Config):
     """Weights of the two signals."""
 
-    hard_weight: Annotated[float, Ge(0)]
-    soft_weight: Annotated[float, Ge(0)]
+    hard_weight: float | Schedule
+    soft_weight: float | Schedule
     signal: Signal
+
+    def __post_init__(self) -> None:
+        """Refuse to pay for wrong characters."""
+        check_at_least("hard_weight", self.hard_weight, 0)
+        check_at_least("soft_weight", self.soft_weight, 0)
 
     @property
     def needs_reference(self) -> bool:
         """Only where the soft signal counts."""
-        return self.soft_weight > 0
+        return is_on(self.soft_weight)
+
+    @property
+    def costs(self) -> bool:
+        """Where log-probabilities count."""
+        return is_on(self.soft_weight) and self.signal != "probability"
 
 
 def mix(config: Config, outcome: Outcome, knobs: Knobs) -> Tensor:
     """Return the weighted sum of both signals, (B,T,K)."""
-    hard = knobs["hard_weight"] * outcome.hits
+    hard = current(config.hard_weight, knobs, "hard_weight") * outcome.hits
     if outcome.ref_logprobs is None:
         return hard
-    return hard + knobs["soft_weight"] * soft(config.signal, outcome)
+    return hard + current(config.soft_weight, knobs, "soft_weight") * soft(config.signal, outcome)
 
 
-def build(config: Config) -> base.Reward:
+def build(config: Config, text: base.Text) -> base.Reward:
     """Make the reward."""
 
     def rewards(outcome: Outcome, knobs: Knobs) -> Tensor:

@@ -1,8 +1,4 @@
-"""Soft signal: n-gram statistics of the training text judge.
-
-``probability`` is bounded and pays for common characters; ``logprob`` punishes rare ones without
-bound; ``log_ratio`` (log reference − log old policy) has the reference itself as its optimum.
-"""
+"""Soft signal: the reference's opinion, as probability, log-probability or log-ratio."""
 
 from __future__ import annotations
 
@@ -29,6 +25,11 @@ class Config(base.Config):
         """Always."""
         return True
 
+    @property
+    def costs(self) -> bool:
+        """Where log-probabilities count."""
+        return self.signal != "probability"
+
 
 def soft(signal: Signal, outcome: Outcome) -> Tensor:
     """Return the reference's opinion of each action, (B,T,K), by ``signal``."""
@@ -37,11 +38,15 @@ def soft(signal: Signal, outcome: Outcome) -> Tensor:
         return outcome.ref_logprobs.exp()
     if signal == "logprob":
         return outcome.ref_logprobs
-    tiny = torch.finfo(outcome.old_probs.dtype).tiny
-    return outcome.ref_logprobs - outcome.old_probs.clamp_min(tiny).log()
+    return outcome.ref_logprobs - log_confidence(outcome)
 
 
-def build(config: Config) -> base.Reward:
+def log_confidence(outcome: Outcome) -> Tensor:
+    """Return log π_old of each action, finite, (B,T,K)."""
+    return outcome.old_probs.clamp_min(torch.finfo(outcome.old_probs.dtype).tiny).log()
+
+
+def build(config: Config, text: base.Text) -> base.Reward:
     """Make the reward."""
 
     def rewards(outcome: Outcome, knobs: Knobs) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,13 @@ from torch import Tensor
 import avatarl.explorer
 import avatarl.model
 import avatarl.objective
+import avatarl.opponent
 import avatarl.optimizer
 import avatarl.reference
 import avatarl.reward
 from avatarl.config import RunConfig
 from avatarl.data import Corpus, Windows
-from avatarl.training.step import Batch, Program, reward_facts
+from avatarl.training.step import Batch, Network, Program, reward_facts
 
 _KNOB_GROUPS = ("explorer", "reward", "objective")
 
@@ -58,7 +59,9 @@ class Learner:
         )
         self.program = Program(
             explorer=avatarl.explorer.build(config.explorer),
-            reward=avatarl.reward.build(config.reward),
+            reward=avatarl.reward.build(
+                config.reward, avatarl.reward.Text(corpus.characters, corpus.train, device)
+            ),
             objective=avatarl.objective.build(config.objective),
             reference=reference,
             vocab_size=corpus.vocab_size,
@@ -68,7 +71,8 @@ class Learner:
         if config.objective.old_policy_age > 1:
             self.old_model = avatarl.model.build(config.model, corpus.vocab_size, config.seed)
             self.old_model.to(device).requires_grad_(False)
-        self.control = {
+        self.league = avatarl.opponent.League(config.opponent, self.parameters)
+        self.control: dict[str, Tensor] = {
             name: torch.tensor(value, device=device)
             for name, value in self.program.objective.initial_control().items()
         }
@@ -114,9 +118,11 @@ class Learner:
         generator = torch.Generator(self.device).manual_seed(int(mixed[0] >> np.uint64(1)))
         return torch.rand(shape, generator=generator, device=self.device)
 
-    def network(self, model: avatarl.model.GPT, context: Tensor, prior: Tensor | None) -> Tensor:
-        """Log-probabilities (B,T,V) fp32 of the scored positions."""
-        last = self.last or context.shape[1] == 0
+    def network(
+        self, model: Callable[..., Tensor], context: Tensor, prior: Tensor | None
+    ) -> Tensor:
+        """Log-probabilities (B,T,V) fp32 of the scored positions, or of all after rollouts."""
+        last = self.last and self.ahead == 1
         with torch.autocast(
             self.device.type, dtype=self._precision, enabled=self._precision is not None
         ):
@@ -143,31 +149,66 @@ class Learner:
         for knobs in self.knobs.values():
             knobs["characters_seen"].fill_(float(self.characters_seen))
             knobs["progress"].fill_(step / self.steps)
+        self.league.refresh(step, self.parameters)
         old_model = self.old_model
-        terms, exploration, rewards = self.program.loss(
-            lambda context, prior: self.network(self.model, context, prior),
+
+        def network(context: Tensor, prior: Tensor | None) -> Tensor:
+            return self.network(self.model, context, prior)
+
+        played, logprobs = self.program.play(
+            network,
             None
             if old_model is None
             else lambda context, prior: self.network(old_model, context, prior),
             self.batch(step),
             self.knobs,
-            self.control,
             self.uniforms(step),
+            self.opponents(),
         )
-        terms.loss.backward()  # type: ignore[no-untyped-call]
-        weights = list(self.parameters.values())
-        norm = torch.nn.utils.clip_grad_norm_(weights, config.optimizer.grad_clip)
         factor = avatarl.optimizer.learning_rate_factor(config.optimizer, step, self.steps)
         avatarl.optimizer.set_learning_rate(self.optimizers, factor)
-        for optimizer in self.optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        self.control = {name: value.detach() for name, value in terms.control.items()}
+        weights = list(self.parameters.values())
+        norm = torch.zeros((), device=self.device)
+        for inner in range(config.objective.inner_steps):
+            terms = self.program.judge(
+                network,
+                played,
+                logprobs if inner == 0 else None,
+                self.knobs,
+                self.control,
+                with_facts=with_facts,
+            )
+            terms.loss.backward()  # type: ignore[no-untyped-call]
+            norm = torch.maximum(
+                norm, torch.nn.utils.clip_grad_norm_(weights, config.optimizer.grad_clip)
+            )
+            for optimizer in self.optimizers:
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+            self.control = {name: value.detach() for name, value in terms.control.items()}
         self.step += 1
         facts = {"grad_norm": norm.detach()}
         if with_facts:
-            facts |= terms.facts | reward_facts(exploration, rewards)
+            facts |= terms.facts | played.facts
+            facts |= reward_facts(played.exploration, played.rewards)
         return facts
+
+    def opponents(self) -> list[Network]:
+        """Past selves as networks, the newest first."""
+
+        def player(weights: dict[str, Tensor]) -> Network:
+            def network(context: Tensor, prior: Tensor | None) -> Tensor:
+                def call(context: Tensor, **options: Any) -> Tensor:
+                    logits: Tensor = torch.func.functional_call(
+                        self.model, weights, (context,), options
+                    )
+                    return logits
+
+                return self.network(call, context, prior)
+
+            return network
+
+        return [player(weights) for weights in self.league.players()]
 
     def score(self, context: Tensor, positions: int) -> Tensor:
         """Score held-out or prompted contexts: (B,L) to (B,positions,V)."""
@@ -208,6 +249,7 @@ class Learner:
             for name, value in self.old_model.named_parameters():
                 tensors[f"old.{name}"] = value
         tensors |= {f"control.{name}": value for name, value in self.control.items()}
+        tensors |= {f"opponent.{name}": value for name, value in self.league.weights.items()}
         return tensors | pack_optimizers(self.optimizers)
 
     def load_state(self, step: int, tensors: Mapping[str, Tensor]) -> None:
@@ -221,17 +263,32 @@ class Learner:
                 for name, value in self.old_model.named_parameters():
                     value.copy_(tensors[f"old.{name}"])
         self.control = {name: tensors[f"control.{name}"].to(self.device) for name in self.control}
+        self.league.weights = {
+            name: tensors[f"opponent.{name}"].to(self.device) for name in self.league.weights
+        }
         unpack_optimizers(self.optimizers, tensors)
         self.step = step
 
 
 def knobs_of(settings: Mapping[str, Any], device: torch.device) -> dict[str, Tensor]:
-    """Lift a group's numbers to 0-d float32 tensors, so that they don't shape the program."""
-    knobs = {
-        name: torch.tensor(float(value), device=device)
-        for name, value in settings.items()
-        if isinstance(value, float | int) and not isinstance(value, bool)
-    }
-    knobs["characters_seen"] = torch.zeros((), device=device)
-    knobs["progress"] = torch.zeros((), device=device)
+    """Lift a group's numbers to 0-d float32 tensors, so that they don't shape the program.
+
+    Names of nested settings are joined by dots. ``characters_seen``, ``progress`` and
+    ``reference_factor`` (what a schedule of the reference multiplies its coefficient with) are
+    known to every group.
+    """
+    knobs = dict(_numbers("", settings, device))
+    for name in ("characters_seen", "progress"):
+        knobs[name] = torch.zeros((), device=device)
+    knobs["reference_factor"] = torch.ones((), device=device)
     return knobs
+
+
+def _numbers(
+    prefix: str, settings: Mapping[str, Any], device: torch.device
+) -> Iterator[tuple[str, Tensor]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _numbers(f"{prefix}{name}.", value, device)
+        elif isinstance(value, float | int) and not isinstance(value, bool):
+            yield f"{prefix}{name}", torch.tensor(float(value), device=device)

@@ -5,19 +5,20 @@ Nothing here draws random numbers, reads a clock, or synchronises with the devic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from avatarl.explorer import Explorer, Scene
-from avatarl.game import Exploration, Knobs, Outcome, mean_over_positions
+from avatarl.explorer import Explorer, Scene, Writer
+from avatarl.game import Anchors, Exploration, Knobs, Outcome, mean_over_positions
 from avatarl.objective import Control, Objective, Terms
-from avatarl.reference import Reference, window_logprobs
+from avatarl.reference import Reference, history_windows
 from avatarl.reward import Reward
 
-# (context (B,L), reference log-probs or None) → log-probs (B,T,V); the network itself.
+# (context (B,L), reference log-probs or None) → log-probs (B,T,V) of the scored positions, or of
+# all L of them where the explorer rolls out; the network itself.
 Network = Callable[[Tensor, Tensor | None], Tensor]
 
 
@@ -28,7 +29,7 @@ class Batch:
     Attributes:
         context: (B,L) int64.
         target: (B,T+H-1) int64, the characters after each scored position and, for rollouts of
-            horizon H, the ones that follow. Only :func:`ask` below reads it.
+            horizon H, the ones that follow. Only :class:`Answers` reads it.
         positions: (B,T) int64 index of each target in the training text.
         history: (T,) int64 how many characters of the window each scored position has read.
     """
@@ -39,9 +40,77 @@ class Batch:
     history: Tensor
 
 
+class Answers:
+    """The text, as far as an explorer may ask it: which of the tried characters were right.
+
+    Args:
+        target: (B,T+H-1) int64.
+        positions: T.
+        vocab_size: V.
+        allowed: K, how many characters may be tried at each position; None for all of them.
+    """
+
+    def __init__(self, target: Tensor, positions: int, vocab_size: int, allowed: int | None):
+        self._target, self._positions, self._vocab_size = target, positions, vocab_size
+        self._allowed = allowed
+        self._asked: set[int] = set()
+
+    def __call__(self, actions: Tensor | None, ahead: int) -> Tensor:
+        """Return 1.0 where an action is the text's character.
+
+        Args:
+            actions: (B,T,K) int64, or None for all V in order.
+            ahead: How many characters past the scored position.
+
+        Raises:
+            PermissionError: A sampling explorer asked about more characters than it may try.
+        """
+        if self._allowed is not None:
+            tried = self._vocab_size if actions is None else actions.shape[-1]
+            if tried > self._allowed or ahead in self._asked:
+                raise PermissionError(
+                    f"{tried} characters asked about; only the rewards of {self._allowed} sampled "
+                    "characters are to be seen, once"
+                )
+            self._asked.add(ahead)
+        target = self._target[:, ahead : ahead + self._positions].unsqueeze(-1)  # (B,T,1)
+        if actions is None:
+            actions = torch.arange(self._vocab_size, device=target.device)
+        return (actions == target).to(torch.float32)
+
+
+@dataclass(frozen=True)
+class Played:
+    """A batch as it was explored and rewarded: what learning needs, without a gradient.
+
+    Attributes:
+        exploration: What was tried.
+        rewards: (B,T,K).
+        anchors: Reference and opponent on ``exploration.contexts``.
+        priors: What the network adds its logits to there, or None.
+        facts: About the opponents, 0-d each.
+    """
+
+    exploration: Exploration
+    rewards: Tensor
+    anchors: Anchors
+    priors: Tensor | None
+    facts: dict[str, Tensor]
+
+
 @dataclass(frozen=True)
 class Program:
-    """The parts that a step is made of; runs that share them share the step."""
+    """The parts that a step is made of; runs that share them share the step.
+
+    Attributes:
+        explorer: Chooses the actions.
+        reward: Judges them.
+        objective: Turns rewards into a loss.
+        reference: The n-gram, or None.
+        vocab_size: V.
+        prior: Whether the network adds its logits to the reference's.
+        gate: Weighs the reference per position: (batch, its log-probs (B,T,V)) → (B,T) or None.
+    """
 
     explorer: Explorer
     reward: Reward
@@ -49,22 +118,146 @@ class Program:
     reference: Reference | None
     vocab_size: int
     prior: bool
+    gate: Callable[[Batch, Tensor], Tensor | None] | None = None
 
-    def reference_policy(self, batch: Batch) -> Callable[[Tensor], Tensor] | None:
-        """Return the reference as a policy; it scores the batch's own windows by row number."""
+    def reference_policy(self, batch: Batch) -> Callable[..., Tensor] | None:
+        """Return the reference as a policy: (context, positions at its end) → log-probs.
+
+        It scores the batch's own windows by row number, at the batch's own positions.
+        """
         reference = self.reference
         if reference is None:
             return None
         known: list[Tensor] = []
 
-        def logprobs(context: Tensor) -> Tensor:
+        def logprobs(context: Tensor, positions: int = 1) -> Tensor:
             if context is not batch.context:
-                return window_logprobs(reference, context, "last")  # (B·T·K,1,V)
+                read = history_windows(context, reference.order - 1)[:, -positions:]
+                return reference.logprobs(read)  # (N,positions,V)
             if not known:
                 known.append(reference.train_logprobs(batch.positions, batch.history))
             return known[0]  # (B,T,V)
 
         return logprobs
+
+    def play(
+        self,
+        network: Network,
+        old_network: Network | None,
+        batch: Batch,
+        knobs: Mapping[str, Knobs],
+        uniforms: Tensor | None,
+        opponents: Sequence[Network] = (),
+        writer: Callable[[Tensor, int], Writer] | None = None,
+    ) -> tuple[Played, Tensor | None]:
+        """Explore and reward.
+
+        Args:
+            network: The policy being trained.
+            old_network: The policy that acts; None when it is the trained one itself.
+            batch: Windows.
+            knobs: Numbers of each group: ``knobs["reward"]["confidence_weight"]``.
+            uniforms: Random numbers as the explorer asked for, or None.
+            opponents: Past selves; each meets its part of the windows.
+            writer: Starts rollouts of the acting policy with cached keys and values, or None.
+
+        Returns:
+            What was played, and the trained policy's log-probs (with a gradient) if acting has
+            computed them already.
+        """
+        reference = self.reference_policy(batch)
+        steps = self.explorer.config.steps_ahead
+
+        def priors_of(context: Tensor) -> Tensor | None:
+            if not self.prior or reference is None:
+                return None
+            prior: Tensor = reference(context, context.shape[1])
+            return prior
+
+        # Acting with the trained policy itself, one forward pass serves acting and learning.
+        on_policy = old_network is None and steps == 1
+        shared = network(batch.context, priors_of(batch.context)) if on_policy else None
+        actor = old_network or network
+
+        def old_policy(context: Tensor) -> Tensor:
+            if shared is not None and context is batch.context:
+                return shared.detach()
+            with torch.no_grad():
+                return actor(context, priors_of(context))
+
+        def reread(prompt: Tensor, rollouts: int) -> Writer:
+            context = prompt.repeat_interleave(rollouts, dim=0)  # (B·K,P)
+
+            def write(char: Tensor | None) -> Tensor:
+                nonlocal context
+                if char is not None:
+                    context = torch.cat([context, char], dim=1)
+                return old_policy(context)[:, -1:]  # (B·K,1,V)
+
+            return write
+
+        answers = Answers(
+            batch.target,
+            batch.positions.shape[1],
+            self.vocab_size,
+            self.explorer.config.actions_a_position,
+        )
+        scene = Scene(batch.context, answers, old_policy, reference, writer or reread)
+        exploration = self.explorer.explore(scene, knobs["explorer"], uniforms)
+        contexts, select = exploration.contexts, exploration.select
+        priors = priors_of(contexts)
+        ref = None if reference is None else reference(contexts, steps)
+        gate = None
+        if self.gate is not None and ref is not None:
+            gate = self.gate(batch, ref)
+        past = None
+        if opponents:
+            past = against(opponents, contexts, priors, exploration.hits.shape[0])
+            past = past[:, -steps:] if steps > 1 else past
+        outcome = Outcome(
+            exploration=exploration,
+            old_probs=select(exploration.old_logprobs).exp(),
+            ref_logprobs=None if ref is None else select(ref),
+            past_logprobs=None if past is None else select(past),
+        )
+        rewards = self.reward(outcome, knobs["reward"])  # (B,T,K)
+        facts = {} if past is None else win_rates(outcome, len(opponents))
+        return Played(exploration, rewards, Anchors(ref, past, gate), priors, facts), shared
+
+    def judge(
+        self,
+        network: Network,
+        played: Played,
+        logprobs: Tensor | None,
+        knobs: Mapping[str, Knobs],
+        control: Control,
+        *,
+        with_facts: bool = True,
+    ) -> Terms:
+        """Compute the loss of a played batch.
+
+        Args:
+            network: The policy being trained.
+            played: What was played, by whatever policy acted.
+            logprobs: The policy's log-probs on what was played, if known.
+            knobs: Numbers of each group.
+            control: The controllers' memory.
+            with_facts: Also describe the loss, for the log.
+        """
+        exploration = played.exploration
+        if logprobs is None:
+            logprobs = network(exploration.contexts, played.priors)
+            if self.explorer.config.steps_ahead > 1:
+                logprobs = logprobs[:, -self.explorer.config.steps_ahead :]  # (B·K,H,V)
+        return self.objective(
+            logprobs,
+            exploration,
+            played.rewards,
+            played.anchors,
+            knobs["objective"],
+            control,
+            with_facts=with_facts,
+        )
 
     def loss(
         self,
@@ -74,59 +267,72 @@ class Program:
         knobs: Mapping[str, Knobs],
         control: Control,
         uniforms: Tensor | None,
+        opponents: Sequence[Network] = (),
+        writer: Callable[[Tensor, int], Writer] | None = None,
+        *,
+        with_facts: bool = True,
     ) -> tuple[Terms, Exploration, Tensor]:
-        """Explore, reward, and compute the loss.
-
-        Args:
-            network: The policy being trained.
-            old_network: The policy that acts; None when it is the trained one itself.
-            batch: Windows.
-            knobs: Numbers of each group: ``knobs["reward"]["confidence_weight"]``.
-            control: The controllers' memory.
-            uniforms: Random numbers as the explorer asked for, or None.
+        """Explore, reward, and compute the loss; see :meth:`play` and :meth:`judge`.
 
         Returns:
             The terms, what was explored, and its rewards (B,T,K).
         """
-        reference = self.reference_policy(batch)
-
-        def policy(network: Network, context: Tensor) -> Tensor:
-            prior = reference(context) if self.prior and reference is not None else None
-            return network(context, prior)
-
-        # Acting with the trained policy itself, one forward pass serves acting and learning.
-        on_policy = old_network is None and self.explorer.config.steps_ahead == 1
-        logprobs = policy(network, batch.context) if on_policy else None
-
-        def old_policy(context: Tensor) -> Tensor:
-            if logprobs is not None:
-                return logprobs.detach()
-            with torch.no_grad():
-                return policy(old_network or network, context)
-
-        def ask(actions: Tensor | None, ahead: int) -> Tensor:
-            positions = batch.positions.shape[1]
-            target = batch.target[:, ahead : ahead + positions]  # (B,T)
-            if actions is None:
-                return torch.nn.functional.one_hot(target, self.vocab_size).to(torch.float32)
-            return (actions == target.unsqueeze(-1)).to(torch.float32)
-
-        scene = Scene(batch.context, ask, old_policy, reference)
-        exploration = self.explorer.explore(scene, knobs["explorer"], uniforms)
-        if logprobs is None:
-            logprobs = policy(network, exploration.contexts)
-        ref_logprobs = reference(exploration.contexts) if reference is not None else None
-        outcome = Outcome(
-            actions=exploration.actions,
-            hits=exploration.hits,
-            old_probs=exploration.select(exploration.old_logprobs).exp(),
-            ref_logprobs=None if ref_logprobs is None else exploration.select(ref_logprobs),
+        played, logprobs = self.play(
+            network, old_network, batch, knobs, uniforms, opponents, writer
         )
-        rewards = self.reward(outcome, knobs["reward"])  # (B,T,K)
-        terms = self.objective(
-            logprobs, exploration, rewards, ref_logprobs, knobs["objective"], control
-        )
-        return terms, exploration, rewards
+        terms = self.judge(network, played, logprobs, knobs, control, with_facts=with_facts)
+        return terms, played.exploration, played.rewards
+
+
+@torch.no_grad()
+def against(
+    opponents: Sequence[Network], contexts: Tensor, priors: Tensor | None, windows: int
+) -> Tensor:
+    """Let each opponent score its part of the windows.
+
+    Args:
+        opponents: M networks.
+        contexts: (N,L), N a multiple of ``windows``.
+        priors: Of each context, or None.
+        windows: B; a window's rollouts meet the same opponent.
+
+    Returns:
+        (N,T,V) log-probabilities.
+    """
+    rows = len(contexts) // windows
+    sizes = [size * rows for size in part_sizes(windows, len(opponents))]
+    scored, first = [], 0
+    for opponent, size in zip(opponents, sizes, strict=True):
+        if size:
+            part = slice(first, first + size)
+            scored.append(opponent(contexts[part], None if priors is None else priors[part]))
+        first += size
+    return torch.cat(scored)
+
+
+def part_sizes(windows: int, parts: int) -> list[int]:
+    """Share windows among parts, the first ones one more where it doesn't come out even."""
+    return [windows // parts + (part < windows % parts) for part in range(parts)]
+
+
+@torch.no_grad()
+def win_rates(outcome: Outcome, opponents: int) -> dict[str, Tensor]:
+    """How often the policy gave the text's character more probability than each opponent did.
+
+    Draws count half. ``opponent/win_rate_0`` is against the newest. Where only sampled rewards
+    are seen, it is the rate among the hits.
+    """
+    assert outcome.past_logprobs is not None
+    past = outcome.past_logprobs.exp()
+    ahead = (outcome.old_probs > past).float() + 0.5 * (outcome.old_probs == past).float()
+    rates, first = {}, 0
+    for member, size in enumerate(part_sizes(outcome.hits.shape[0], opponents)):
+        part = slice(first, first + size)
+        hits, first = outcome.hits[part], first + size
+        # With no hit at all the rate is a draw.
+        rate = ((hits * ahead[part]).sum() + 0.5e-6) / (hits.sum() + 1e-6)
+        rates[f"opponent/win_rate_{member}"] = rate
+    return rates
 
 
 @torch.no_grad()
@@ -143,7 +349,7 @@ def reward_facts(exploration: Exploration, rewards: Tensor) -> dict[str, Tensor]
     centre = (spread_of * rewards).sum(dim=-1, keepdim=True)
     within = (spread_of * (rewards - centre).square()).sum(dim=-1).clamp_min(0).sqrt()  # (B,T)
     return {
-        "reward/expected": mean_over_positions(expected, exploration.position_weights),
+        "reward/expected": mean_over_positions(expected, None),
         "reward/uniform_mean": rewards.mean(),
         "reward/spread_within": within.mean(),
         "reward/spread_across": expected.std(correction=0),

@@ -52,6 +52,10 @@ class TableReference:
         """Say that every position is known well."""
         return self.reliability(self._contexts[positions].unsqueeze(-1))
 
+    def nbytes(self) -> int:
+        """Count the bytes of the table."""
+        return self.table.nbytes
+
 
 class Tabular:
     """One configured game over a table of logits.
@@ -83,7 +87,14 @@ class Tabular:
         )
         self.program = Program(
             explorer=avatarl.explorer.build(config.explorer),
-            reward=avatarl.reward.build(config.reward),
+            reward=avatarl.reward.build(
+                config.reward,
+                avatarl.reward.Text(
+                    tuple(map(chr, range(97, 97 + self.vocab_size))),
+                    target.numpy(),
+                    torch.device("cpu"),
+                ),
+            ),
             objective=avatarl.objective.build(config.objective),
             reference=None if reference is None else TableReference(reference, context),
             vocab_size=self.vocab_size,

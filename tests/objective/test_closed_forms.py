@@ -130,7 +130,7 @@ def test_clipping_stops_the_gradient_where_it_would_help_itself(
     for sign in (1.0, -1.0):
         rho = torch.tensor([[[ratio]]], requires_grad=True)
         surrogate, share = terms.clipped_surrogate(
-            rho, torch.full((1, 1, 1), sign), torch.ones(1, 1, 1), torch.tensor(0.2)
+            rho, torch.full((1, 1, 1), sign), torch.tensor(0.2), torch.tensor(0.2)
         )
         surrogate.sum().backward()
         stopped = (ratio > 1.2 and sign > 0) or (ratio < 0.8 and sign < 0)
@@ -202,10 +202,11 @@ def test_the_log_ratio_to_the_reference_is_calibrated_at_full_kl(
 def test_the_adaptive_kl_coefficient_compounds() -> None:
     from avatarl.objective import terms
 
+    knobs = {"kl_target": torch.tensor(0.02), "kl_window": torch.tensor(10.0)}
     control = {"kl_scale": torch.tensor(1.0), "kl_mean": torch.tensor(1.0)}
     for _ in range(20):
-        control = dict(terms.adapted_kl_control(control, torch.tensor(1.0), 0.02, 10))
+        control = terms.adapted_kl(control, torch.tensor(1.0), knobs)
     assert control["kl_scale"].item() == pytest.approx(1.1**20, rel=1e-4)
     for _ in range(2000):
-        control = dict(terms.adapted_kl_control(control, torch.tensor(1.0), 0.02, 10))
+        control = terms.adapted_kl(control, torch.tensor(1.0), knobs)
     assert math.isfinite(control["kl_scale"].item())

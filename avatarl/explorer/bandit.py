@@ -1,0 +1,59 @@
+"""Bandit feedback: the learner sees the rewards of K characters it drew itself, and nothing else.
+
+The behaviour policy μ = (1 − r − u) · π_old + r · ref + u / V never starves a character, which
+bounds the importance weights π_old/μ by 1 / (1 − r − u). With ``reward=propensity`` at α = 1 the
+estimate is 1[a = y]/μ(a): unbiased for the gradient of the log-likelihood.
+
+Source: Dudík et al. 2011, arXiv 1103.4601, §2 (inverse propensity scores).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Le
+from torch import Tensor
+
+from avatarl.errors import ConfigError
+from avatarl.explorer import sampling
+from avatarl.game import Knobs
+
+
+@dataclass(frozen=True)
+class Config(sampling.Config):
+    """What the behaviour policy is mixed of."""
+
+    reference_share: Annotated[float, Ge(0), Le(1)]  # r
+    uniform_share: Annotated[float, Ge(0), Le(1)]  # u
+
+    def __post_init__(self) -> None:
+        """Refuse shares of more than everything."""
+        if self.reference_share + self.uniform_share > 1:
+            raise ConfigError(
+                "reference_share",
+                self.reference_share,
+                f"at most {1 - self.uniform_share:g}",
+                f"uniform_share={self.uniform_share} takes the rest",
+            )
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether behaviour reads the reference."""
+        return self.reference_share > 0
+
+
+class Bandit(sampling.Sampling):
+    """Draws from the mixture above."""
+
+    def proposals(self, old_logprobs: Tensor, guide: Tensor | None, knobs: Knobs) -> Tensor:
+        """Describe the behaviour policy; see :class:`avatarl.explorer.sampling.Sampling`."""
+        reference, uniform = knobs["reference_share"], knobs["uniform_share"]
+        own = 1 - reference - uniform
+        mixture = own * old_logprobs.exp() + uniform / old_logprobs.shape[-1]
+        return mixture if guide is None else mixture + reference * guide.exp()
+
+
+def build(config: Config) -> Bandit:
+    """Make the explorer."""
+    return Bandit(config)

@@ -1,0 +1,164 @@
+"""K sampled characters a position, counted by the distribution they really came from.
+
+An action drawn from a proposal μ counts with weight π_old/μ (over K), so the estimate of any sum
+over actions under π_old stays unbiased, whatever the temperature, guidance or mixture. Where the K
+samples come from different proposals, μ is their average (the balance heuristic), which is
+unbiased too and never weighs an action by more than K times its share.
+
+With ``horizon`` > 1 each sample is a rollout that reads back what it wrote. It starts from the
+window's last L − H + 1 characters and grows to L, so that the keys and values of what was read stay
+valid and one forward pass scores all its steps. Past its first wrong character a rollout can't be
+compared with the text position by position, so from there on nothing is a hit; the reference
+still judges it on its own context.
+
+Source: Veach & Guibas 1995, §3.2 (balance heuristic); Precup et al. 2000, §3 (per-decision
+importance sampling).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Ge
+from torch import Tensor
+
+from avatarl.explorer import base
+from avatarl.explorer.selection import position_weights
+from avatarl.game import Exploration, Knobs
+
+
+@dataclass(frozen=True)
+class Config(base.Config):
+    """What every sampling explorer has."""
+
+    samples: Annotated[int, Ge(1)]  # K
+    # Importance weights π_old/μ are cut here: less variance, some bias; null leaves them.
+    weight_cap: Annotated[float, Ge(1)] | None
+
+    @property
+    def actions_a_position(self) -> int | None:
+        """K: nothing is learned about the other characters."""
+        return self.samples
+
+
+class Sampling(ABC):
+    """Samples actions, or whole rollouts, from proposals that a subclass describes."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    @abstractmethod
+    def proposals(self, old_logprobs: Tensor, guide: Tensor | None, knobs: Knobs) -> Tensor:
+        """Describe what the samples of a position are drawn from.
+
+        Args:
+            old_logprobs: (…,n,V) of the acting policy at temperature 1; n is 1, or K where each
+                sample has a context of its own.
+            guide: (…,n,V) log-probabilities of the reference, or None.
+            knobs: The explorer's numbers.
+
+        Returns:
+            (…,m,V) probabilities; m is 1 where all samples share a proposal, else K.
+        """
+
+    def uniforms(self, windows: int, positions: int) -> tuple[int, ...]:
+        """One number a sampled action: (B,T,K), or (B,H,K) for rollouts.
+
+        Where positions are dropped at random, one more a position, after the others.
+        """
+        extra = 1 if self.config.select == "drop_random" else 0
+        steps = self.config.steps_ahead
+        return (windows, positions if steps == 1 else steps, self.config.samples + extra)
+
+    def explore(self, scene: base.Scene, knobs: Knobs, uniforms: Tensor | None) -> Exploration:
+        """Sample and ask; see :class:`avatarl.explorer.base.Explorer`."""
+        assert uniforms is not None
+        if self.config.steps_ahead > 1:
+            return self._roll_out(scene, knobs, uniforms)
+        k = self.config.samples
+        old_logprobs = scene.old_policy(scene.context)  # (B,T,V)
+        guide = None if scene.reference is None else scene.reference(scene.context).unsqueeze(-2)
+        proposals = self.proposals(old_logprobs.unsqueeze(-2), guide, knobs)  # (B,T,1|K,V)
+        actions = sample(proposals, uniforms[..., :k])  # (B,T,K)
+        mixture = proposals.mean(-2).gather(-1, actions)  # (B,T,K)
+        old_probs = old_logprobs.gather(-1, actions).exp()  # (B,T,K)
+        noise = uniforms[..., k] if uniforms.shape[-1] > k else None
+        return Exploration(
+            actions=actions,
+            weights=self._cap(old_probs / mixture, knobs) / k,
+            group=torch.full_like(old_probs, 1 / k),
+            hits=scene.ask(actions, 0),
+            contexts=scene.context,
+            old_logprobs=old_logprobs,
+            position_weights=position_weights(self.config, old_logprobs, knobs, noise),
+        )
+
+    def _cap(self, importance: Tensor, knobs: Knobs) -> Tensor:
+        if self.config.weight_cap is None:
+            return importance
+        return importance.minimum(knobs["weight_cap"])
+
+    def _roll_out(self, scene: base.Scene, knobs: Knobs, uniforms: Tensor) -> Exploration:
+        k, horizon = self.config.samples, self.config.steps_ahead
+        windows = scene.context.shape[0]
+        prompt = scene.context[:, horizon - 1 :]  # (B,P), P + H - 1 = L
+        written = prompt.repeat_interleave(k, dim=0)  # (B·K,P), later up to L
+        write = scene.write(prompt, k)
+        alive = torch.ones_like(uniforms[:, 0])  # (B,K)
+        char: Tensor | None = None
+        olds, actions, importances, hits = [], [], [], []
+        for step in range(horizon):
+            old_logprobs = write(char)  # (B·K,1,V)
+            olds.append(old_logprobs)
+            own = old_logprobs.view(windows, 1, k, -1)  # (B,1,K,V)
+            guide = None
+            if scene.reference is not None:
+                guide = scene.reference(written)[:, -1].view_as(own)
+            proposals = self.proposals(own, guide, knobs)  # (B,1,K,V)
+            action = sample(proposals, uniforms[:, step : step + 1])  # (B,1,K)
+            picked = own.exp().gather(-1, action.unsqueeze(-1)).squeeze(-1)  # (B,1,K)
+            mu = proposals.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+            importances.append(self._cap(picked / mu, knobs))
+            alive = alive * scene.ask(action, step)[:, 0]
+            actions.append(action)
+            hits.append(alive.unsqueeze(1))
+            char = action.view(windows * k, 1)
+            if step + 1 < horizon:
+                written = torch.cat([written, char], dim=1)
+        importance = torch.cat(importances, dim=1)  # (B,H,K)
+        # A step counts by how likely the policy was to get there and act so (per decision).
+        return Exploration(
+            actions=torch.cat(actions, dim=1),  # (B,H,K)
+            weights=importance.cumprod(dim=1) / k,
+            group=torch.full_like(importance, 1 / k),
+            hits=torch.cat(hits, dim=1),
+            contexts=written,  # (B·K,L)
+            old_logprobs=torch.cat(olds, dim=1),  # (B·K,H,V)
+            carry=knobs["discount"] * importance,
+        )
+
+
+def sample(proposals: Tensor, uniforms: Tensor) -> Tensor:
+    """Draw actions by inverting the cumulative distribution.
+
+    Args:
+        proposals: (B,T,m,V), each row summing to 1; m is 1 or K.
+        uniforms: (B,T,K) in [0, 1).
+
+    Returns:
+        (B,T,K) int64 actions.
+    """
+    cumulative = proposals.cumsum(dim=-1)
+    # Rounding can leave the last sum below 1; scaling keeps every draw inside the alphabet.
+    shared = proposals.shape[-2] == 1
+    targets = uniforms.unsqueeze(-2 if shared else -1) * cumulative[..., -1:]  # (B,T,1,K|K,1)
+    found = torch.searchsorted(cumulative, targets.contiguous(), right=True)
+    return found.clamp_max(proposals.shape[-1] - 1).squeeze(-2 if shared else -1)
+
+
+def mix(own: Tensor, guide: Tensor | None, guidance: Tensor) -> Tensor:
+    """Mix probabilities (…,V) with the reference's log-probabilities by ``guidance``."""
+    return own if guide is None else torch.lerp(own, guide.exp().expand_as(own), guidance)

@@ -1,0 +1,56 @@
+"""A swarm of temperatures: each of the K samples of a position has its own.
+
+Cold samples repeat what the policy believes, hot ones look elsewhere. The temperatures lie evenly
+on a logarithmic scale from ``temperature_min`` to ``temperature_max``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Gt
+from torch import Tensor
+
+from avatarl.errors import ConfigError
+from avatarl.explorer import sampling
+from avatarl.explorer.temperature import Rollouts
+from avatarl.game import Knobs
+
+
+@dataclass(frozen=True)
+class Config(Rollouts):
+    """The range of temperatures."""
+
+    temperature_min: Annotated[float, Gt(0)]
+    temperature_max: Annotated[float, Gt(0)]
+
+    def __post_init__(self) -> None:
+        """Refuse an empty range, and a swarm of one."""
+        super().__post_init__()
+        if self.temperature_min > self.temperature_max:
+            raise ConfigError(
+                "temperature_min",
+                self.temperature_min,
+                f"at most temperature_max={self.temperature_max}",
+            )
+        if self.samples < 2:
+            raise ConfigError("samples", self.samples, "2 or more", "a swarm has several members")
+
+
+class Swarm(sampling.Sampling):
+    """μ_k = (1 − g) · softmax(log π_old / τ_k) + g · ref."""
+
+    def proposals(self, old_logprobs: Tensor, guide: Tensor | None, knobs: Knobs) -> Tensor:
+        """Describe the proposals; see :class:`avatarl.explorer.sampling.Sampling`."""
+        steps = torch.linspace(0, 1, self.config.samples, device=old_logprobs.device)  # (K,)
+        span = knobs["temperature_max"] / knobs["temperature_min"]
+        temperatures = knobs["temperature_min"] * span**steps
+        tempered = (old_logprobs / temperatures.unsqueeze(-1)).softmax(dim=-1)  # (…,K,V)
+        return sampling.mix(tempered, guide, knobs["guidance"])
+
+
+def build(config: Config) -> Swarm:
+    """Make the explorer."""
+    return Swarm(config)

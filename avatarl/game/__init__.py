@@ -1,0 +1,22 @@
+"""What the parts of one step hand to each other: tensors with names, nothing else.
+
+Shapes: B windows, T scored positions of a window (1, or the whole window), K explored actions a
+position, V vocabulary. Probabilities and rewards are float32, characters int64.
+"""
+
+from avatarl.game.exploration import Anchors, Exploration, Outcome, mean_over_positions
+from avatarl.game.numbers import Knobs, Policy, Schedule, check_at_least, current, is_on, scoped
+
+__all__ = [
+    "Anchors",
+    "Exploration",
+    "Knobs",
+    "Outcome",
+    "Policy",
+    "Schedule",
+    "check_at_least",
+    "current",
+    "is_on",
+    "mean_over_positions",
+    "scoped",
+]

@@ -1,0 +1,103 @@
+"""Numbers that a step reads: constants and schedules, both as tensors that don't shape it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from annotated_types import Ge, Le
+from torch import Tensor
+
+from avatarl.errors import ConfigError
+
+# context (B,L) int64 → log-probabilities (B,T,V) of the next character
+Policy = Callable[[Tensor], Tensor]
+# What a sweep may vary numerically, as 0-d float32 tensors: ``knobs["kl_coef"]``. Nested settings
+# are joined by dots: ``knobs["confidence_weight.start"]``.
+Knobs = Mapping[str, Tensor]
+
+# Known to every group, whatever its settings are.
+SHARED = ("characters_seen", "progress", "reference_factor")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A number that moves from one value to another as a run goes on.
+
+    Stands in place of any number that may be scheduled:
+    ``confidence_weight: {shape: linear, start: 0, end: 1, begin: 0.2, until: 0.8}``.
+
+    Attributes:
+        shape: Along a straight line, half a cosine, or at once (at ``until``).
+        start: Value up to ``begin``.
+        end: Value from ``until`` on.
+        begin: Share of the run's steps at which it begins to move.
+        until: Share of the run's steps at which it has arrived.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    shape: Literal["linear", "cosine", "step"]
+    start: float
+    end: float
+    begin: Annotated[float, Ge(0), Le(1)]
+    until: Annotated[float, Ge(0), Le(1)]
+
+    def __post_init__(self) -> None:
+        """Refuse an end before the beginning."""
+        if self.begin > self.until:
+            raise ConfigError("begin", self.begin, f"at most until={self.until}")
+
+    def at(self, knobs: Knobs, name: str) -> Tensor:
+        """Return the value at ``knobs["progress"]``, 0-d."""
+        begin, until = knobs[f"{name}.begin"], knobs[f"{name}.until"]
+        if self.shape == "step":
+            moved = (knobs["progress"] >= until).to(begin.dtype)
+        else:
+            moved = (knobs["progress"] - begin) / (until - begin).clamp_min(1e-9)
+            moved = moved.clamp(0, 1)
+        if self.shape == "cosine":
+            moved = (1 - torch.cos(math.pi * moved)) / 2
+        return torch.lerp(knobs[f"{name}.start"], knobs[f"{name}.end"], moved)
+
+
+def current(value: float | Schedule, knobs: Knobs, name: str) -> Tensor:
+    """Return what a setting is worth at this moment of the run, 0-d.
+
+    Args:
+        value: The setting; only its kind is looked at, its numbers come from ``knobs``.
+        knobs: The group's numbers.
+        name: The setting's key.
+    """
+    return value.at(knobs, name) if isinstance(value, Schedule) else knobs[name]
+
+
+def is_on(value: float | Schedule) -> bool:
+    """Whether a setting is ever anything but 0."""
+    return isinstance(value, Schedule) or value != 0
+
+
+def scoped(knobs: Knobs, prefix: str) -> dict[str, Tensor]:
+    """Return the numbers under ``prefix``, by their names there."""
+    inner = {
+        name[len(prefix) + 1 :]: value
+        for name, value in knobs.items()
+        if name.startswith(f"{prefix}.")
+    }
+    return inner | {name: knobs[name] for name in SHARED}
+
+
+def check_at_least(key: str, value: float | Schedule, least: float) -> None:
+    """Refuse a schedule that goes below ``least``.
+
+    Raises:
+        ConfigError: Names the end that does.
+    """
+    ends = {"start": value.start, "end": value.end} if isinstance(value, Schedule) else {"": value}
+    for end, number in ends.items():
+        if number < least:
+            name = f"{key}.{end}" if end else key
+            raise ConfigError(name, number, f"greater than or equal to {least:g}")

@@ -1,0 +1,57 @@
+"""The objective that GRPO's division by the group's std amounts to on one-hot rewards.
+
+policy loss = − Σ_a r(a) · 2·arcsin √π(a). It is steep near certainty and near impossibility, and
+its optimum for a noisy source is sharper than the truth. Here it can be studied without clipping,
+groups or floors in the way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from avatarl.game import Exploration, Knobs
+from avatarl.objective import regularised, terms
+
+
+@dataclass(frozen=True)
+class Config(regularised.Config):
+    """No settings of its own."""
+
+    @property
+    def needs_policy_weights(self) -> bool:
+        """Sampled actions are counted by how likely they were."""
+        return True
+
+    @property
+    def needs_single_step(self) -> bool:
+        """A function of one choice."""
+        return True
+
+
+class Arcsin(regularised.Regularised):
+    """Climbs 2·arcsin √π of what is rewarded."""
+
+    def policy_loss(
+        self,
+        logprobs: Tensor,
+        exploration: Exploration,
+        rewards: Tensor,
+        knobs: Knobs,
+        facts: dict[str, Tensor] | None,
+    ) -> Tensor:
+        """Return −Σ r·2·arcsin√π over all actions, or its unbiased estimate, (B,T)."""
+        angles = terms.twice_arcsine(exploration.select(logprobs))  # (B,T,K)
+        if exploration.actions is None:
+            return -(rewards * angles).sum(dim=-1)
+        # w = π_old/(K·μ); the sum is over actions, not over choices of the policy.
+        old_probs = exploration.select(exploration.old_logprobs).exp()
+        counts = exploration.weights / old_probs.clamp_min(torch.finfo(old_probs.dtype).tiny)
+        return -(counts * rewards * angles).sum(dim=-1)
+
+
+def build(config: Config) -> Arcsin:
+    """Make the objective."""
+    return Arcsin(config)

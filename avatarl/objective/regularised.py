@@ -1,0 +1,174 @@
+"""What the reward objectives share: KL to the reference and to a past self, and entropy.
+
+loss = policy loss + λ · KL(π, ref) + μ · KL(π ‖ past) − β · H(π), averaged over positions.
+
+λ may be scheduled, warmed up, and adapted until the divergence is on target; β may be a fixed
+bonus, and a controller can add to it until the entropy is on a target or within a band.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge, Gt
+from torch import Tensor
+
+from avatarl.errors import ConfigError
+from avatarl.game import (
+    Anchors,
+    Exploration,
+    Knobs,
+    Schedule,
+    check_at_least,
+    current,
+    is_on,
+    mean_over_positions,
+)
+from avatarl.objective import base, terms
+
+
+@dataclass(frozen=True)
+class Config(base.Config):
+    """Settings that all reward objectives share."""
+
+    kl_coef: float | Schedule  # λ
+    kl_direction: Literal["reverse", "forward"]  # KL(π ‖ ref) or KL(ref ‖ π)
+    kl_warmup_characters: Annotated[float, Ge(0)]
+    kl_target: Annotated[float, Gt(0)] | None  # nats; null keeps λ as it is
+    kl_window: Annotated[float, Ge(1)]  # steps
+    past_kl_coef: float | Schedule  # μ, of KL(π ‖ opponent)
+    ent_coef: float | Schedule  # β
+    ent_min: Annotated[float, Ge(0)] | None  # nats; the controller's band, or with both equal
+    ent_max: Annotated[float, Ge(0)] | None  # its target
+    ent_rate: Annotated[float, Ge(0)]  # of the controller, per nat and step
+    ent_limit: Annotated[float, Ge(0)]  # largest coefficient that the controller adds
+    sync_every: Annotated[int, Ge(1)]  # steps
+    inner_epochs: Annotated[int, Ge(1)]  # optimiser steps on each batch
+
+    def __post_init__(self) -> None:
+        """Refuse an empty entropy band and negative coefficients."""
+        for key in ("kl_coef", "past_kl_coef", "ent_coef"):
+            check_at_least(key, getattr(self, key), 0)
+        if self.ent_min is not None and self.ent_max is not None and self.ent_min > self.ent_max:
+            raise ConfigError("ent_min", self.ent_min, f"at most ent_max={self.ent_max}")
+
+    @property
+    def needs_reference(self) -> bool:
+        """Where the KL term counts."""
+        return is_on(self.kl_coef)
+
+    @property
+    def needs_opponent(self) -> bool:
+        """Where the KL to a past self counts."""
+        return is_on(self.past_kl_coef)
+
+    @property
+    def controls_entropy(self) -> bool:
+        """Whether the entropy has a target or a band."""
+        return self.ent_min is not None or self.ent_max is not None
+
+    @property
+    def old_policy_age(self) -> int:
+        """Steps between refreshes of the acting policy."""
+        return self.sync_every
+
+    @property
+    def inner_steps(self) -> int:
+        """Optimiser steps on each batch."""
+        return self.inner_epochs
+
+
+class Regularised(ABC):
+    """The shared terms around a policy loss that a subclass computes."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    @abstractmethod
+    def policy_loss(
+        self,
+        logprobs: Tensor,
+        exploration: Exploration,
+        rewards: Tensor,
+        knobs: Knobs,
+        facts: dict[str, Tensor] | None,
+    ) -> Tensor:
+        """Return the loss of each position, (B,T); may add to ``facts`` unless that is None."""
+
+    def initial_control(self) -> dict[str, float]:
+        """The KL factor starts at 1, the divergence on its target, no extra entropy bonus."""
+        control: dict[str, float] = {}
+        if self.config.kl_target is not None:
+            control |= {"kl_scale": 1.0, "kl_mean": self.config.kl_target}
+        if self.config.controls_entropy:
+            control["ent_extra"] = 0.0
+        return control
+
+    def __call__(
+        self,
+        logprobs: Tensor,
+        exploration: Exploration,
+        rewards: Tensor,
+        anchors: Anchors,
+        knobs: Knobs,
+        control: base.Control,
+        *,
+        with_facts: bool,
+    ) -> base.Terms:
+        """Compute the loss; see :class:`avatarl.objective.base.Objective`."""
+        config, weights = self.config, exploration.position_weights
+        facts: dict[str, Tensor] = {}
+        remembered = dict(control)
+        value = self.policy_loss(
+            logprobs, exploration, rewards, knobs, facts if with_facts else None
+        )
+        loss = policy = mean_over_positions(value, weights)
+        if is_on(config.ent_coef) or config.controls_entropy:
+            spread = terms.entropy(logprobs)  # (B,T), or (B·K,T)
+            coefficient = current(config.ent_coef, knobs, "ent_coef")
+            if config.controls_entropy:
+                coefficient = coefficient + control["ent_extra"]
+                remembered |= terms.banded_entropy(
+                    control,
+                    spread.mean(),
+                    knobs,
+                    config.ent_min is not None,
+                    config.ent_max is not None,
+                )
+            loss = loss - coefficient * mean_over_positions(spread, weights)
+            facts |= {"train/entropy": spread.mean(), "train/ent_coef": coefficient}
+        if is_on(config.kl_coef):
+            assert anchors.reference is not None
+            forward = config.kl_direction == "forward"
+            pair = (anchors.reference, logprobs) if forward else (logprobs, anchors.reference)
+            divergence = terms.kl_divergence(*pair)
+            coefficient = current(config.kl_coef, knobs, "kl_coef") * knobs["reference_factor"]
+            coefficient = coefficient * terms.warmed_up(
+                knobs["characters_seen"], knobs["kl_warmup_characters"]
+            )
+            if config.kl_target is not None:
+                coefficient = coefficient * control["kl_scale"]
+                remembered |= terms.adapted_kl(control, divergence.mean(), knobs)
+            held = divergence if anchors.gate is None else divergence * anchors.gate
+            loss = loss + coefficient * mean_over_positions(held, weights)
+            facts |= {"train/kl": divergence.mean(), "train/kl_coef": coefficient}
+        if is_on(config.past_kl_coef):
+            assert anchors.past is not None
+            drift = terms.kl_divergence(logprobs, anchors.past)
+            coefficient = current(config.past_kl_coef, knobs, "past_kl_coef")
+            loss = loss + coefficient * mean_over_positions(drift, weights)
+            facts["train/kl_past"] = drift.mean()
+        if not with_facts:
+            return base.Terms(loss, {}, remembered)
+        facts |= {"train/loss": loss, "train/policy": policy}
+        with torch.no_grad():
+            if "train/entropy" not in facts:
+                facts["train/entropy"] = terms.entropy(logprobs).mean()
+            if anchors.reference is not None and "train/kl" not in facts:
+                facts["train/kl"] = terms.kl_divergence(logprobs, anchors.reference).mean()
+            old = exploration.old_logprobs
+            facts["health/kl_old"] = terms.kl_divergence(old, logprobs).mean()
+        return base.Terms(loss, {key: fact.detach() for key, fact in facts.items()}, remembered)

@@ -1,0 +1,54 @@
+"""Improvement over the reference: a hit pays more the further the policy is ahead of it.
+
+r(a) = 1[a = y] · (1 + w · clamp(log π_old(a) − log ref(a), low, high)). With w · low ≥ −1 a right
+character never costs anything. Like confidence scaling it is convex in π: it speeds up what the
+policy knows better than the reference, at the price of confidence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from avatarl.errors import ConfigError
+from avatarl.game import Knobs, Outcome, Schedule, check_at_least, current
+from avatarl.reward import base
+from avatarl.reward.reference import log_confidence
+
+
+@dataclass(frozen=True)
+class Config(base.Config):
+    """Strength and limits of the bonus."""
+
+    gain: float | Schedule  # w
+    low: float  # nats behind the reference that count at most, negative
+    high: float  # nats ahead of the reference that count at most
+
+    def __post_init__(self) -> None:
+        """Refuse an empty range."""
+        check_at_least("gain", self.gain, 0)
+        if self.low > self.high:
+            raise ConfigError("low", self.low, f"at most high={self.high}")
+
+    @property
+    def needs_reference(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def costs(self) -> bool:
+        """Where being behind the reference costs more than a hit pays."""
+        most = max(self.gain.start, self.gain.end) if isinstance(self.gain, Schedule) else self.gain
+        return most * self.low < -1
+
+
+def build(config: Config, text: base.Text) -> base.Reward:
+    """Make the reward."""
+
+    def rewards(outcome: Outcome, knobs: Knobs) -> Tensor:
+        assert outcome.ref_logprobs is not None
+        ahead = (log_confidence(outcome) - outcome.ref_logprobs).clamp(knobs["low"], knobs["high"])
+        return outcome.hits * (1 + current(config.gain, knobs, "gain") * ahead)
+
+    return rewards

@@ -1,0 +1,41 @@
+"""Opponent advantage: a hit pays what the opponent left on the table, 1[a = y] · (1 − π_past(y)).
+
+What a past self already knew is worth little, so effort goes where something is left to learn; once
+everything is known, the reward fades. With ``strength`` below 1 a part of the plain match stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from avatarl.game import Knobs, Outcome, Schedule, check_at_least, current
+from avatarl.reward import base
+
+
+@dataclass(frozen=True)
+class Config(base.Config):
+    """How much the opponent's knowledge takes away."""
+
+    strength: float | Schedule  # 1: all of it; 0: the plain match
+
+    def __post_init__(self) -> None:
+        """Refuse to pay for what is already known."""
+        check_at_least("strength", self.strength, 0)
+
+    @property
+    def needs_opponent(self) -> bool:
+        """Always."""
+        return True
+
+
+def build(config: Config, text: base.Text) -> base.Reward:
+    """Make the reward."""
+
+    def rewards(outcome: Outcome, knobs: Knobs) -> Tensor:
+        assert outcome.past_logprobs is not None
+        strength = current(config.strength, knobs, "strength")
+        return outcome.hits * (1 - strength * outcome.past_logprobs.exp())
+
+    return rewards

@@ -1,0 +1,51 @@
+"""Product of experts: reality^a · reference^b.
+
+Reality is the text's character, softened by ε so that others aren't worth nothing:
+real(a) = (1 − ε)·1[a = y] + ε/V. A character has to please both experts; where the text speaks, the
+reference decides how much it is worth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Gt, Lt
+from torch import Tensor
+
+from avatarl.game import Knobs, Outcome, Schedule, check_at_least, current
+from avatarl.reward import base
+
+
+@dataclass(frozen=True)
+class Config(base.Config):
+    """Exponents of the two experts."""
+
+    reality: float | Schedule  # a
+    reference: float | Schedule  # b
+    softening: Annotated[float, Gt(0), Lt(1)]  # ε
+
+    def __post_init__(self) -> None:
+        """Refuse experts who are paid to be wrong."""
+        check_at_least("reality", self.reality, 0)
+        check_at_least("reference", self.reference, 0)
+
+    @property
+    def needs_reference(self) -> bool:
+        """Always."""
+        return True
+
+
+def build(config: Config, text: base.Text) -> base.Reward:
+    """Make the reward."""
+    size = len(text.characters)
+
+    def rewards(outcome: Outcome, knobs: Knobs) -> Tensor:
+        assert outcome.ref_logprobs is not None
+        soft = knobs["softening"]
+        real = (1 - soft) * outcome.hits + soft / size
+        log_real = current(config.reality, knobs, "reality") * real.log()
+        log_ref = current(config.reference, knobs, "reference") * outcome.ref_logprobs
+        return (log_real + log_ref).exp()
+
+    return rewards

@@ -1,0 +1,49 @@
+"""Inverse propensity: a hit pays π_old(y)^(−α), so that rare insights weigh more.
+
+Under policy weighting the objective is Σ p · (π^(1−α) − 1)/(1−α): α = 0 is expected accuracy, whose
+optimum is the most probable character alone; α = 1 is exactly the log-likelihood, whose optimum is
+the truth. Between them the optimum is p^(1/α), normalised: sharper than the truth by a temperature.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Gt
+from torch import Tensor
+
+from avatarl.errors import ConfigError
+from avatarl.game import Knobs, Outcome, Schedule, check_at_least, current
+from avatarl.reward import base
+from avatarl.reward.reference import log_confidence
+
+
+@dataclass(frozen=True)
+class Config(base.Config):
+    """How strongly confidence discounts."""
+
+    alpha: float | Schedule  # 0 to 1
+    cap: Annotated[float, Gt(0)] | None  # largest reward; null: none
+
+    def __post_init__(self) -> None:
+        """Refuse exponents outside [0, 1]."""
+        check_at_least("alpha", self.alpha, 0)
+        ends = (self.alpha.start, self.alpha.end) if isinstance(self.alpha, Schedule) else (
+            self.alpha,
+        )  # fmt: skip
+        if max(ends) > 1:
+            raise ConfigError("alpha", max(ends), "a number from 0 to 1")
+
+
+def build(config: Config, text: base.Text) -> base.Reward:
+    """Make the reward."""
+
+    def rewards(outcome: Outcome, knobs: Knobs) -> Tensor:
+        inverse = torch.exp(-current(config.alpha, knobs, "alpha") * log_confidence(outcome))
+        if config.cap is not None:
+            inverse = inverse.minimum(knobs["cap"])
+        return outcome.hits * inverse
+
+    return rewards

@@ -1,0 +1,67 @@
+"""A weighted sum of rewards, each with its own settings, weight and schedule.
+
+Components are added, changed and left out on the command line::
+
+    python run.py reward=sum reward.components.match.weight=2
+    python run.py reward=sum +reward@reward.components.opponent=opponent opponent=past
+    python run.py reward=sum '~reward.components.reference'
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from avatarl import reward
+from avatarl.errors import ConfigError
+from avatarl.game import Knobs, Outcome, scoped
+from avatarl.reward import base
+
+
+@dataclass(frozen=True)
+class Config(base.Config):
+    """The summands, by any name."""
+
+    components: dict[str, Any]  # each a reward's own settings, typed by the time this is built
+
+    def __post_init__(self) -> None:
+        """Refuse an empty sum, which would teach nothing."""
+        if not self.components:
+            raise ConfigError("components", {}, "at least one reward")
+
+    @property
+    def parts(self) -> dict[str, base.Config]:
+        """The summands."""
+        return self.components
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether any component does."""
+        return any(part.needs_reference for part in self.parts.values())
+
+    @property
+    def needs_opponent(self) -> bool:
+        """Whether any component does."""
+        return any(part.needs_opponent for part in self.parts.values())
+
+    @property
+    def costs(self) -> bool:
+        """Whether any component does."""
+        return any(part.may_be_negative for part in self.parts.values())
+
+
+def build(config: Config, text: base.Text) -> base.Reward:
+    """Make the reward."""
+    parts = {name: reward.build(part, text) for name, part in config.parts.items()}
+
+    def rewards(outcome: Outcome, knobs: Knobs) -> Tensor:
+        total = None
+        for name, part in parts.items():
+            value = part(outcome, scoped(knobs, f"components.{name}"))
+            total = value if total is None else total + value
+        assert total is not None
+        return total
+
+    return rewards
