@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"orders to measure, from 1 to {HIGHEST}: 2-8, 7, or 2,4,7 (default: 2-8)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw nats against order, too")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -54,6 +55,13 @@ def main(args: argparse.Namespace) -> int:
         print(json.dumps({**found, "references": [row.as_dict() for row in rows]}, indent=2))
     else:
         _print(corpus, rows)
+    if args.plot is not None:
+        from avatarl.reference.figure import draw
+
+        try:
+            draw(rows, args.plot, f"References on {corpus.name}")
+        except OSError as error:
+            raise ConfigError("--plot", str(args.plot), "a path to write to", str(error)) from None
     return 0
 
 

@@ -26,7 +26,11 @@ from avatarl.reference.witten_bell import WittenBell
 
 COUNTED = ("add_alpha", "witten_bell", "interpolated", "kneser_ney")
 DEV_FRACTION = 0.05
+BASE_ORDER = 7
+"""Of the Kneser–Ney under the ∞-gram, as in its preset; lower if no such order is asked for."""
 BATCH = 16384
+SHORT_ORDER = 5
+"""Of the ensemble's first Kneser–Ney; the second has the highest order asked for."""
 BINS = 15
 """Of the calibration error; each holds equally many positions."""
 
@@ -70,7 +74,7 @@ def plan(orders: Sequence[int], text_length: int) -> list[tuple[str, int]]:
     fitting = [order for order in orders if order <= text_length]
     counted = [(name, order) for name in COUNTED for order in fitting]
     longest = max(fitting, default=1)
-    return [*counted, ("infinigram", longest), ("ensemble", longest)]
+    return [*counted, ("infinigram", min(longest, BASE_ORDER)), ("ensemble", longest)]
 
 
 def survey(
@@ -86,7 +90,8 @@ def survey(
         train_ids: (N,) integers in [0, V).
         heldout_ids: (M,) integers in [0, V).
         vocab_size: V.
-        orders: Of the counted references; the ∞-gram and the ensemble build on the highest.
+        orders: Of the counted references; the ∞-gram and the ensemble build on the highest, the
+            ∞-gram at most on ``BASE_ORDER``.
         starting: Is told name and order before each.
 
     Yields:
@@ -162,16 +167,8 @@ def _build(name: str, order: int, train_ids: np.ndarray, vocab_size: int, folder
     if name == "ensemble":
         plain = {"cross_fit": None, "cache_dir": None, "schedule": {"kind": "constant"}}
         members: dict[str, dict[str, Any]] = {
-            "kneser_ney": {"name": "k", "kind": "kneser_ney", "order": order, **plain},
-            "infinigram": {
-                "name": "i",
-                "kind": "infinigram",
-                "max_context": 32,
-                "min_count": 1,
-                "base_order": order,
-                "dev_fraction": DEV_FRACTION,
-                **plain,
-            },
+            member: {"name": member, "kind": "kneser_ney", "order": own, **plain}
+            for member, own in (("short", min(order, SHORT_ORDER)), ("long", order))
         }
         both = ensemble.Config(name, name, *common, members, None, DEV_FRACTION)
         return ensemble.build(both, train_ids, vocab_size, torch.device("cpu"))

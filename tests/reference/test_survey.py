@@ -91,3 +91,18 @@ def test_the_command_prints_a_row_per_reference(tmp_path, capsys, as_json):
     else:
         for name in ("add_alpha", "witten_bell", "interpolated", "kneser_ney", "infinigram"):
             assert name in printed
+
+
+def test_the_figure_is_a_whole_png_or_an_error(tmp_path, capsys):
+    path = tmp_path / "text.txt"
+    path.write_text("to be or not to be, that is the question. " * 40, encoding="utf-8")
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    picture = tmp_path / "figures" / "references.png"
+    plain = ["--data", str(path), "--orders", "1-2", "--plot"]
+    assert command.main(parser.parse_args([*plain, str(picture)])) == 0
+    written = picture.read_bytes()
+    assert written[:8] == b"\x89PNG\r\n\x1a\n"
+    assert written[-8:-4] == b"IEND"
+    with pytest.raises(ConfigError, match="a path to write to"):
+        command.main(parser.parse_args([*plain, str(path / "x.png")]))
