@@ -31,4 +31,6 @@ def min_max_indices(values: NDArray[np.float64], limit: int) -> NDArray[np.int64
     rows = np.arange(buckets)
     lowest = places[rows, bucketed.argmin(axis=1)]
     highest = places[rows, bucketed.argmax(axis=1)]
-    return np.unique(np.concatenate([[0], lowest, highest, [count - 1]]))
+    kept = np.zeros(count, dtype=np.bool_)
+    kept[[0, -1]] = kept[lowest] = kept[highest] = True
+    return np.flatnonzero(kept)

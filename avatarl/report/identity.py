@@ -68,7 +68,13 @@ def _follows(key: str, values: Mapping[str, Sequence[str]]) -> bool:
 
 
 def _word(config: Mapping[str, Any], key: str) -> str:
-    return json.dumps(config[key], sort_keys=True, default=str) if key in config else "absent"
+    if key not in config:
+        return "absent"
+    value = config[key]
+    if isinstance(value, str | bool | int | float) or value is None:
+        # Thousands of these are compared: repr is quick, and tells 1 from "1" and True.
+        return repr(value)
+    return json.dumps(value, sort_keys=True, default=str)
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:

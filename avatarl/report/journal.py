@@ -17,7 +17,10 @@ SCHEMA = 1
 #: What every record carries besides its metrics.
 INDEX = ("step", "characters_seen", "time/elapsed_s")
 _EVENT_MARK = b'"event"'
-_PROBE_BYTES = 1 << 16
+_HEAD_BYTES = 1 << 14
+_TAIL_BYTES = 1 << 20
+#: Lines looked at from either end.
+_FEW = 6
 
 
 @dataclass(frozen=True)
@@ -51,18 +54,23 @@ def _schema(metrics: Sequence[str]) -> dict[str, Any]:
 
 def metric_names(path: Path) -> list[str]:
     """Return the metrics that occur near the start or the end of a journal, in order met."""
+    head, tail = _ends(path, _HEAD_BYTES, _HEAD_BYTES)
+    lines = [*_whole_lines(head)[:_FEW], *_evaluations(head)[:2]]
+    lines += [*_whole_lines(tail)[-_FEW:], *_evaluations(tail)[-1:]]
     names: dict[str, None] = {}
-    for record in _probe(path):
-        if "event" not in record and "schema" not in record:
+    for record in map(_parse, lines):
+        if record is not None and "event" not in record and "schema" not in record:
             names.update(dict.fromkeys(key for key, value in record.items() if _is_metric(value)))
     return [name for name in names if name not in ("step", "characters_seen")]
 
 
 def latest(path: Path) -> dict[str, Any]:
     """Return the newest value of each metric near the end of a journal (for a run under way)."""
+    _, tail = _ends(path, 0, _TAIL_BYTES)
     newest: dict[str, Any] = {}
-    for record in _probe(path):
-        if "event" not in record and "schema" not in record:
+    for line in [*_evaluations(tail)[-1:], *_whole_lines(tail)[-_FEW:]]:
+        record = _parse(line)
+        if record is not None and "event" not in record and "schema" not in record:
             newest |= {key: value for key, value in record.items() if value is not None}
     return newest
 
@@ -81,21 +89,25 @@ def _is_metric(value: object) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
-def _probe(path: Path) -> list[dict[str, Any]]:
+def _ends(path: Path, head: int, tail: int) -> tuple[bytes, bytes]:
+    """Return the first and the last bytes of a file; the last may begin within a line."""
     try:
         with path.open("rb") as file:
-            head = file.read(_PROBE_BYTES)
+            first = file.read(head)
             size = os.fstat(file.fileno()).st_size
-            if size > _PROBE_BYTES:
-                file.seek(max(_PROBE_BYTES, size - _PROBE_BYTES))
-                # The first line after the seek may be a part; as JSON it then fails and is left.
-                head = head[: head.rfind(b"\n") + 1] + file.read()
+            file.seek(max(0, size - tail))
+            return first, file.read()
     except OSError:
-        return []
-    # A few lines from either end are enough to know the metrics and their newest values.
-    lines = head.split(b"\n")
-    near = lines[:40] + [line for line in lines[40:-40] if b'"val/' in line] + lines[40:][-40:]
-    return [record for record in map(_parse, near) if record is not None]
+        return b"", b""
+
+
+def _whole_lines(raw: bytes) -> list[bytes]:
+    # A part of a line isn't JSON and falls out when parsed.
+    return raw.split(b"\n")
+
+
+def _evaluations(raw: bytes) -> list[bytes]:
+    return [line for line in raw.split(b"\n") if b'"val/' in line]
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
@@ -119,6 +131,10 @@ def read(path: Path, metrics: Sequence[str] | None = None) -> Journal:
     Returns:
         The journal. A missing or unreadable file is an empty one, with the problem told.
     """
+    if metrics is not None:
+        swift = _read_swiftly(path, metrics)
+        if swift is not None:
+            return swift
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -137,6 +153,29 @@ def read(path: Path, metrics: Sequence[str] | None = None) -> Journal:
         metrics = _all_metrics(raw)
     records = _records(path, raw, metrics, problems)
     return Journal(header, records, events, tuple(problems))
+
+
+def _read_swiftly(path: Path, metrics: Sequence[str]) -> Journal | None:
+    """Let the dataframe library read the file itself; None where something needs a closer look.
+
+    That is a journal without a header of this schema, one whose last line is cut off, one with a
+    line that isn't JSON, and one with events.
+    """
+    header = read_header(path)
+    if header.get("schema") != SCHEMA:
+        return None
+    try:
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            if file.read() != b"\n":
+                return None
+        frame = pl.read_ndjson(path, schema={**_schema(metrics), "event": pl.String})
+    except (OSError, pl.exceptions.PolarsError):
+        return None
+    if frame["event"].null_count() < frame.height:
+        return None
+    # The header has no step.
+    return Journal(header, _tidy(frame.drop("event")))
 
 
 def _split_header(path: Path, raw: bytes, problems: list[str]) -> tuple[dict[str, Any], bytes]:
@@ -190,6 +229,11 @@ def _records(path: Path, raw: bytes, metrics: Sequence[str], problems: list[str]
     except pl.exceptions.PolarsError:
         # A line somewhere isn't JSON, or holds a word where a number belongs: line by line, then.
         frame = _line_by_line(path, raw, schema, problems)
+    return _tidy(frame)
+
+
+def _tidy(frame: pl.DataFrame) -> pl.DataFrame:
+    """Order the records by step, each once, with null for whatever isn't finite."""
     frame = frame.filter(pl.col("step").is_not_null())
     if frame.height and not frame["step"].is_sorted():
         frame = frame.with_row_index("order").sort("step", "order").drop("order")

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from avatarl.files import read_json
 from avatarl.report import journal
 from avatarl.report.flatten import flatten
 from avatarl.report.select import Source
@@ -130,7 +129,7 @@ def _is_control(nested: Mapping[str, Any]) -> bool:
 
 def _read(path: Path, problems: list[str]) -> dict[str, Any]:
     try:
-        value = read_json(path)
+        value = json.loads(path.read_bytes())
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
