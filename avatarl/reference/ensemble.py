@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from avatarl.errors import ConfigError
 from avatarl.reference.base import CountedConfig, Reference, Reliability
+from avatarl.reference.store import cached, fingerprint
 from avatarl.reference.typed import typed
 
 ROUNDS = 60
@@ -160,6 +162,23 @@ def tune(
     return (weights / weights.sum()).float()
 
 
+def _tuned(
+    config: Config, members: Sequence[CountedConfig], train_ids: np.ndarray, vocab_size: int
+) -> Tensor:
+    """Tune once per text and settings; the members that served it aren't worth keeping."""
+
+    def make() -> dict[str, Tensor]:
+        begin = len(train_ids) - max(1, int(config.dev_fraction * len(train_ids)))
+        with tempfile.TemporaryDirectory(prefix="avatarl-ensemble-") as folder:
+            passing = [dataclasses.replace(member, cache_dir=folder) for member in members]
+            return {"weights": tune(passing, train_ids, vocab_size, begin)}
+
+    settings = [{**dataclasses.asdict(member), "cache_dir": None} for member in members]
+    rule = {"rule": "Ensemble", "members": settings, "dev_fraction": config.dev_fraction}
+    name = fingerprint(train_ids, vocab_size, rule)
+    return cached(config.cache_dir, name, make)["weights"]
+
+
 def _build(
     config: CountedConfig, train_ids: np.ndarray, vocab_size: int, device: torch.device
 ) -> Reference:
@@ -181,9 +200,6 @@ def build(config: Config, train_ids: np.ndarray, vocab_size: int, device: torch.
     elif len(configs) == 1:
         weights = torch.ones(1)
     else:
-        size = len(train_ids)
-        weights = tune(
-            configs, train_ids, vocab_size, size - max(1, int(config.dev_fraction * size))
-        )
+        weights = _tuned(config, configs, train_ids, vocab_size)
     members = [_build(member, train_ids, vocab_size, device) for member in configs]
     return Ensemble(members, weights)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -58,6 +60,17 @@ def test_the_slice_is_scored_by_members_that_never_saw_it():
     noise = np.random.default_rng(2).integers(0, 9, 4000)
     members = config({"u": UNIGRAM, "k": {**KNESER_NEY, "order": 8}}).parse_members()
     assert tune(members, noise, 9, 3000)[0] > 0.8
+
+
+def test_weights_are_tuned_once_and_nothing_else_is_left_behind(tmp_path):
+    tuned = dataclasses.replace(config({"a": UNIGRAM, "k": KNESER_NEY}), cache_dir=str(tmp_path))
+    first = build(tuned, IDS, 9)
+    # The weights, and the table of the one member that isn't dense.
+    kept = sorted(p for p in tmp_path.iterdir() if p.is_dir())
+    assert sorted(len(list(p.glob("*.npy"))) for p in kept) == [1, 5]
+    before = [p.stat().st_mtime_ns for p in kept]
+    assert torch.equal(build(tuned, IDS, 9).weights, first.weights)
+    assert [p.stat().st_mtime_ns for p in kept] == before
 
 
 def test_reliability_is_that_of_the_longest_match():
