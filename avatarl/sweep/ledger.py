@@ -29,8 +29,6 @@ from typing import Any
 
 import psutil
 
-from avatarl.files import write_atomic
-
 #: Seconds of silence after which an owner on an unreachable host is taken for dead.
 STALE_AFTER_S = 900.0
 #: Seconds a claim may stay unreadable (written without hard links, cut off by a crash).
@@ -195,7 +193,7 @@ def release(
     done = replace(owner, released=time.time(), outcome=outcome, reason=reason)
     claims = directory / _CLAIMS
     try:
-        write_atomic(claims / f"{number}.json", json.dumps(asdict(done)) + "\n")
+        _replace(claims / f"{number}.json", json.dumps(asdict(done)) + "\n")
         if max(_numbers(claims), default=0) == number:
             _publish(directory, done)
     except OSError:
@@ -212,7 +210,18 @@ def release_dead(directory: Path, pid: int, outcome: str, reason: str) -> None:
 
 
 def _publish(directory: Path, owner: Owner) -> None:
-    write_atomic(directory / "owner.json", json.dumps(asdict(owner), indent=2) + "\n")
+    _replace(directory / "owner.json", json.dumps(asdict(owner), indent=2) + "\n")
+
+
+def _replace(path: Path, content: str) -> None:
+    # Atomic, but without waiting for the disk: no owner outlives a crash of its machine anyway.
+    temporary = path.with_name(f".{uuid.uuid4().hex}")
+    try:
+        temporary.write_text(content, encoding="utf-8")
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _create(path: Path, owner: Owner) -> bool:
@@ -220,10 +229,7 @@ def _create(path: Path, owner: Owner) -> bool:
     content = json.dumps(asdict(owner)) + "\n"
     temporary = path.with_name(f".{uuid.uuid4().hex}")
     try:
-        with temporary.open("x", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        temporary.write_text(content, encoding="utf-8")
         try:
             os.link(temporary, path)
         except FileExistsError:
@@ -241,8 +247,6 @@ def _create_without_links(path: Path, content: str) -> bool:
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
     except FileExistsError:
         return False
     return True

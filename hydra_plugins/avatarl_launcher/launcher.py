@@ -7,10 +7,14 @@ inside functions.
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
 
     from avatarl.data import Corpus
     from avatarl.sweep.launch import Asked, Launched
-    from avatarl.sweep.plan import Candidate, Plan
+    from avatarl.sweep.plan import Candidate, Plan, PlannedRun
 
 _BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
@@ -59,7 +63,8 @@ class AvatarlLauncher(Launcher):
 
         from avatarl.sweep import launch
 
-        asked, configs = self._compose(job_overrides, later_batch=initial_job_idx > 0)
+        composer = Composer(self.hydra_context, self.config)
+        asked = self._compose(composer, job_overrides, later_batch=initial_job_idx > 0)
         plan = launch.plan_sweep(asked)
         console = Console()
         launched = self.start(plan, asked, console)
@@ -71,10 +76,8 @@ class AvatarlLauncher(Launcher):
         if launched.exit_code and (basic or not launched.complete):
             raise SystemExit(launched.exit_code)
         return [
-            self._job_return(overrides, config, plan, position, launched)
-            for overrides, config, position in zip(
-                job_overrides, configs, plan.positions, strict=True
-            )
+            job_return(composer.compose(overrides), overrides, plan.runs[position], launched)
+            for overrides, position in zip(job_overrides, plan.positions, strict=True)
         ]
 
     def start(self, plan: Plan, asked: Asked, console: Console) -> Launched | None:
@@ -82,32 +85,29 @@ class AvatarlLauncher(Launcher):
         raise NotImplementedError
 
     def _compose(
-        self, job_overrides: Sequence[Sequence[str]], *, later_batch: bool
-    ) -> tuple[Asked, list[DictConfig]]:
+        self, composer: Composer, job_overrides: Sequence[Sequence[str]], *, later_batch: bool
+    ) -> Asked:
         from avatarl import composition
         from avatarl.errors import UserError
         from avatarl.sweep.launch import Asked
         from avatarl.sweep.plan import Candidate, data_key
 
         candidates: list[Candidate] = []
-        configs: list[DictConfig] = []
         wrong: list[str] = []
         corpora: dict[str, Corpus] = {}
         for overrides in job_overrides:
             try:
-                config = self._load(list(overrides))
-                run_config = composition.resolve(config)
+                run_config = composition.resolve(composer.compose(overrides))
                 identity, corpus = composition.identify(run_config)
             except (UserError, HydraException, OmegaConfBaseException) as error:
                 wrong.append(f"{' '.join(overrides)}: {composition.describe_error(error)}")
                 continue
             corpora.setdefault(data_key(run_config.raw), corpus)
             candidates.append(Candidate(tuple(overrides), run_config.raw, identity))
-            configs.append(config)
         if wrong:
             raise UserError(refusal(wrong, len(job_overrides)))
         first = next(iter(corpora.values()))
-        asked = Asked(
+        return Asked(
             directory=Path(str(self.config.hydra.sweep.dir)),
             candidates=candidates,
             corpus={
@@ -119,40 +119,76 @@ class AvatarlLauncher(Launcher):
             control=matched_control if self.control else None,
             later_batch=later_batch,
         )
-        return asked, configs
 
-    def _load(self, overrides: list[str]) -> DictConfig:
-        config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
+
+class Composer:
+    """Composes the configurations of a sweep, each choice of group options only once.
+
+    Hydra reads and merges all YAML files for every job. Jobs that choose the same options differ
+    in values alone, which are laid over a copy of the first one's configuration; the result is
+    what Hydra would compose.
+    """
+
+    def __init__(self, hydra_context: HydraContext, config: DictConfig) -> None:
+        self._loader = hydra_context.config_loader
+        self._config = config
+        self._parser = OverridesParser.create(config_loader=self._loader)
+        self._bases: dict[tuple[str, ...], bytes] = {}
+        self._is_group: dict[str, bool] = {}
+
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
+        """Compose one job.
+
+        Raises:
+            HydraException: An override can't be used.
+        """
+        parsed = self._parser.parse_overrides(list(overrides))
+        groups = tuple(o.input_line for o in parsed if o.input_line and self._chooses(o))
+        if groups not in self._bases:
+            self._bases[groups] = pickle.dumps(self._load(groups))
+        config: DictConfig = pickle.loads(self._bases[groups])
+        values = [o for o in parsed if not self._chooses(o)]
+        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        with read_write(config.hydra), open_dict(config.hydra):
+            config.hydra.overrides.task = list(overrides)
+        return config
+
+    def _chooses(self, override: Override) -> bool:
+        """Whether an override picks an option of a group, rather than a value."""
+        group = override.key_or_group
+        if group not in self._is_group:
+            self._is_group[group] = bool(self._loader.get_group_options(group))
+        return self._is_group[group]
+
+    def _load(self, overrides: Sequence[str]) -> DictConfig:
+        config = self._loader.load_sweep_config(self._config, list(overrides))
         # A job's own overrides would name another sweep, and Hydra composes it as a single run.
         with read_write(config.hydra), open_dict(config.hydra):
-            config.hydra.sweep.dir = str(self.config.hydra.sweep.dir)
+            config.hydra.sweep.dir = str(self._config.hydra.sweep.dir)
             config.hydra.mode = RunMode.MULTIRUN
         return config
 
-    def _job_return(
-        self,
-        overrides: Sequence[str],
-        config: DictConfig,
-        plan: Plan,
-        position: int,
-        launched: Launched,
-    ) -> JobReturn:
-        run = plan.runs[position]
-        outcome = launched.outcomes[run.id]
-        done = outcome.state == "done"
-        value = (outcome.result or {}).get("val/nats")
-        task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-        return JobReturn(
-            overrides=list(overrides),
-            cfg=task,
-            hydra_cfg=OmegaConf.masked_copy(config, ["hydra"]),
-            working_dir=str(run.path),
-            task_name=run.name,
-            status=JobStatus.COMPLETED if done else JobStatus.FAILED,
-            _return_value=(math.nan if value is None else float(value))
-            if done
-            else RunFailed(outcome.reason or outcome.state),
-        )
+
+def job_return(
+    config: DictConfig, overrides: Sequence[str], run: PlannedRun, launched: Launched
+) -> JobReturn:
+    """What Hydra's sweepers want to know about a job; its value is the held-out nats."""
+    outcome = launched.outcomes[run.id]
+    done = outcome.state == "done"
+    value = (outcome.result or {}).get("val/nats")
+    with open_dict(config):
+        hydra = config.pop("hydra")
+    return JobReturn(
+        overrides=list(overrides),
+        cfg=config,
+        hydra_cfg=OmegaConf.create({"hydra": hydra}),
+        working_dir=str(run.path),
+        task_name=run.name,
+        status=JobStatus.COMPLETED if done else JobStatus.FAILED,
+        _return_value=(math.nan if value is None else float(value))
+        if done
+        else RunFailed(outcome.reason or outcome.state),
+    )
 
 
 class LocalLauncher(AvatarlLauncher):

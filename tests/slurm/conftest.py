@@ -187,7 +187,7 @@ def sweep(cluster, tmp_path):
 @pytest.fixture(scope="session")
 def undisturbed(cluster, tmp_path_factory):
     """Metrics of the same runs, computed by the local launcher without any fault."""
-    calm = Sweep(tmp_path_factory.mktemp("calm") / "outputs", seeds=4)
+    calm = Sweep(tmp_path_factory.mktemp("calm") / "outputs", seeds=10)
     code, out = calm.finish(calm.start("hydra.launcher.workers=2", launcher="local"))
     assert code == 0, out
     return calm.metrics()

@@ -211,7 +211,7 @@ def test_a_full_disk_does_not_keep_a_run_owned(tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(ledger, "write_atomic", full)
+    monkeypatch.setattr(ledger, "_replace", full)
     claim.release("failed", "OSError")
     monkeypatch.undo()
     assert ledger.claim(tmp_path).number == 1

@@ -1,0 +1,190 @@
+"""The plugin, driven through Hydra as ``python run.py -m`` does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import HydraContext, RunMode
+from omegaconf import OmegaConf
+
+from avatarl import composition
+from avatarl.sweep.plan import Plan
+from hydra_plugins.avatarl_launcher.launcher import Composer, refusal
+
+ROOT = Path(__file__).parents[2]
+TINY = [
+    "model=gpt2_tiny",
+    "data=folio",
+    "data.characters=20000",
+    "trainer.steps=6",
+    "trainer.batch_size=8",
+    "trainer.eval_positions=256",
+    "trainer.sample_characters=5",
+    "tracking=files",
+]
+
+
+def sweep(output_dir, *words, **options):
+    command = [sys.executable, str(ROOT / "run.py"), "-m", *words, f"output_dir={output_dir}"]
+    paths = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment, timeout=120, **options
+    )
+
+
+def test_a_sweep_runs_plans_first_compares_last_and_recomputes_nothing(tmp_path):
+    outputs = tmp_path / "outputs"
+    words = [*TINY, "reference=unigram,bigram", "sweep_name=s", "hydra.launcher.workers=2"]
+    first = sweep(outputs, *words)
+    assert first.returncode == 0, first.stderr
+    plan = Plan.read(outputs / "sweeps" / "s")
+    assert [run.is_control for run in plan.runs] == [False, False, True]
+    assert plan.keys == ("reference.name",)
+    assert plan.corpus["name"] == "folio"
+    assert (outputs / "sweeps" / "s" / "comparison.txt").exists()
+    stamps = {run.id: (run.path / "result.json").stat().st_mtime_ns for run in plan.runs}
+    again = sweep(outputs, *words)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("already done") == 3
+    assert stamps == {run.id: (run.path / "result.json").stat().st_mtime_ns for run in plan.runs}
+    # Warm workers, one run after another, compute what a cold process does, bit for bit.
+    cold = tmp_path / "cold"
+    one = plan.runs[1]
+    command = [sys.executable, str(ROOT / "run.py"), *TINY, *one.overrides, f"output_dir={cold}"]
+    command = [word for word in command if not word.startswith(("sweep_name", "hydra"))]
+    command.append(f"output_dir={cold}")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(command, check=True, capture_output=True, env=environment, cwd=ROOT)
+    from avatarl.sweep.reproduce import compare
+
+    assert compare(one.path, cold / one.directory) == []
+
+
+def test_one_bad_combination_is_named_and_nothing_is_written(tmp_path):
+    outputs = tmp_path / "outputs"
+    words = [*TINY, "seed=0,1,-1", "sweep_name=s"]
+    refused = sweep(outputs, *words)
+    assert refused.returncode == 2
+    assert "seed=-1" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not outputs.exists()
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path):
+    outputs = tmp_path / "outputs"
+    shown = sweep(outputs, *TINY, "seed=0,1", "sweep_name=s", "hydra.launcher.dry_run=true")
+    assert shown.returncode == 0, shown.stderr
+    assert "4 new" in shown.stdout
+    assert "No estimate" in shown.stdout
+    assert not (outputs / "runs").exists()
+    assert not (outputs / "code").exists()
+
+
+def test_a_failing_run_is_named_at_once_and_the_exit_code_tells(tmp_path):
+    outputs = tmp_path / "outputs"
+    words = [*TINY, "seed=0,1,2", "sweep_name=s", "hydra.launcher.control=false"]
+    (tmp_path / "sometimes.py").write_text(
+        "from avatarl.training import execute_raw\n"
+        "def run(raw, **more):\n"
+        "    if raw['seed'] == 1: raise ValueError('no luck')\n"
+        "    return execute_raw(raw, **more)\n"
+    )
+    words += [
+        "hydra.launcher.execute=sometimes:run",
+        "hydra.launcher.workers=1",
+    ]
+    command = [sys.executable, str(ROOT / "run.py"), "-m", *words, f"output_dir={outputs}"]
+    paths = os.pathsep.join([str(ROOT), str(tmp_path)])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode == 1
+    lines = [line for line in done.stdout.splitlines() if line.startswith("[")]
+    assert [line.split()[1] for line in lines] == ["done", "FAILED", "done"]
+    assert "seed=1: ValueError: no luck" in lines[1]
+
+
+def test_ctrl_c_checkpoints_and_the_same_command_continues(tmp_path):
+    outputs = tmp_path / "outputs"
+    words = [
+        *TINY,
+        "trainer.steps=3000",
+        "seed=0,1",
+        "sweep_name=s",
+        "hydra.launcher.control=false",
+    ]
+    command = [sys.executable, str(ROOT / "run.py"), "-m", *words, f"output_dir={outputs}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as client:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not list(outputs.glob("runs/*/progress.json")):
+            time.sleep(0.05)
+        client.send_signal(signal.SIGINT)
+        out, _ = client.communicate(timeout=60)
+    assert client.returncode == 130, out
+    assert "To continue, start again: python" in out
+    assert list(outputs.glob("runs/*/checkpoint-*.safetensors"))
+    assert not list(outputs.glob("runs/*/result.json"))
+    steps = [
+        json.loads(path.read_text())["step"] for path in outputs.glob("runs/*/checkpoint-*.json")
+    ]
+    assert all(0 < step < 3000 for step in steps)
+
+
+@pytest.fixture
+def composer():
+    composition.register_resolvers()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(composition.CONF), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        master = loader.load_configuration("config", ["data=folio"], run_mode=RunMode.MULTIRUN)
+        yield Composer(HydraContext(config_loader=loader, callbacks=None), master)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["data=folio"],
+        ["data=folio", "seed=3", "reward.confidence_weight=0.25"],
+        ["data=folio", "reference=bigram", "reference.alpha=0.5", "optimizer=muon"],
+        ["data=folio", "name=mine", "trainer.steps=7", "+tracking.tags=[a]"],
+        ["data=text", "data.path=/dev/null", "seed=1"],
+    ],
+)
+def test_composing_fast_gives_what_hydra_gives(composer, overrides):
+    def plain(config):
+        kept = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+        return OmegaConf.to_container(kept, resolve=False)
+
+    composer.compose(["data=folio", "seed=99", "reward.confidence_weight=0.75"])  # leaves no trace
+    try:
+        expected = plain(composer._load(overrides))
+    except Exception as error:
+        with pytest.raises(type(error)):
+            composer.compose(overrides)
+        return
+    composed = composer.compose(overrides)
+    assert plain(composed) == expected
+    assert list(composed.hydra.overrides.task) == overrides
+
+
+def test_an_unknown_key_is_refused_when_composing_fast(composer):
+    with pytest.raises(Exception, match="no_such_key"):
+        composer.compose(["data=folio", "reward.no_such_key=1"])
+
+
+def test_many_bad_combinations_are_listed_but_not_without_end():
+    text = refusal([f"seed={n}: bad" for n in range(30)], 100)
+    assert text.startswith("30 of 100 combinations")
+    assert "… and 10 more" in text
