@@ -53,7 +53,10 @@ def build_counted(
 
     rule = {"rule": type(smoothing).__name__, "order": order, "cross_fit": setting}
     name = fingerprint(train_ids, vocab_size, {**rule, **(settings or {})})
-    return RowTable(Arrays(**cached(config.cache_dir, name, make)).to(device))
+    arrays = Arrays(**cached(config.cache_dir, name, make))
+    if device.type != "cpu":
+        require_memory(arrays.nbytes(), "reference.order", order, "the table", device)
+    return RowTable(arrays.to(device))
 
 
 def tabulate(counts: Counts, smoothing: Smoothing, setting: cross_fit.CrossFit) -> Arrays:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import psutil
+import torch
 
 from avatarl.errors import ConfigError
 
@@ -22,17 +23,29 @@ def free_memory() -> int:
     return free if limit == "max" else min(free, max(0, int(limit) - used))
 
 
-def require_memory(needed: int, key: str, value: object, what: str) -> None:
+def require_memory(
+    needed: int, key: str, value: object, what: str, device: torch.device | None = None
+) -> None:
     """Go on only if ``needed`` bytes are free.
 
+    Args:
+        needed: Bytes.
+        key: Configuration key that decides how many.
+        value: What it was set to.
+        what: What the memory is for.
+        device: Where; the machine's own memory unless it is a GPU.
+
     Raises:
-        ConfigError: They aren't; names ``key`` and ``value`` and ``what`` the memory is for.
+        ConfigError: They aren't free; names ``key``, ``value`` and ``what``.
     """
-    free = free_memory()
+    on_gpu = device is not None and device.type == "cuda"
+    free = int(torch.cuda.mem_get_info(device)[0]) if on_gpu else free_memory()
     if needed > free:
+        place = f" on {device}" if on_gpu else ""
         raise ConfigError(
             key,
             value,
             "a lower one, or a machine with more memory",
-            f"{what} would take {needed / 2**30:,.1f} GiB and {free / 2**30:,.1f} GiB are free",
+            f"{what} would take {needed / 2**30:,.1f} GiB and {free / 2**30:,.1f} GiB are free"
+            f"{place}",
         )

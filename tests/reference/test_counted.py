@@ -22,6 +22,7 @@ from avatarl.reference.kneser_ney import (
     KneserNey,
     modified_discounts,
 )
+from avatarl.reference.memory import require_memory
 from avatarl.reference.table import RowTable
 from avatarl.reference.witten_bell import WittenBell
 
@@ -304,3 +305,11 @@ def test_more_memory_than_is_free_is_refused_before_work(monkeypatch):
     counts = count_grams(np.arange(500) % 7, 7, 3)
     with pytest.raises(ConfigError, match=r"reference\.order=3 .* GiB are free"):
         tabulate(counts, KneserNey(), None)
+
+
+def test_more_memory_than_the_gpu_has_free_is_refused(monkeypatch):
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (2**30, 2**34))
+    device = torch.device("cuda", 0)
+    require_memory(2**29, "reference.order", 9, "the table", device)
+    with pytest.raises(ConfigError, match=r"would take 2.0 GiB and 1.0 GiB are free on cuda:0"):
+        require_memory(2**31, "reference.order", 9, "the table", device)
