@@ -7,7 +7,7 @@ mass, as in Nguyen & O'Connor 2015, EMNLP, §3.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,6 @@ from torch import Tensor
 
 CALIBRATION_BINS = 15
 CONFIDENT = 0.8
-_CHUNK = 16_384  # held-out windows whose distributions are in memory at once
 _FORWARD = 1024  # contexts a forward pass
 
 # (context (B,L), scored positions at its end) → log-probs (B,n,V)
@@ -85,62 +84,71 @@ def evaluate(
     Returns:
         Figures averaged over positions.
     """
-    parts: list[dict[str, Tensor]] = []
-    for context, target in _chunks(held_out, limit):
-        parts.append(_score_chunk(score, reference, context, target, held_out.stride, device))
-    facts = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
-    return summarise(facts)
-
-
-def _chunks(held_out: HeldOut, limit: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    length = held_out.context_length
-    starts = held_out.starts(limit)
-    for first in range(0, len(starts), _CHUNK):
-        chunk = starts[first : first + _CHUNK, None]
-        context = held_out.ids[chunk + np.arange(length)]  # (W,L)
-        after = np.arange(length - held_out.stride + 1, length + 1)
-        yield context, held_out.ids[chunk + after]  # (W,stride)
-
-
-def _score_chunk(
-    score: Scorer,
-    reference: Scorer | None,
-    context: np.ndarray,
-    target: np.ndarray,
-    stride: int,
-    device: torch.device,
-) -> dict[str, Tensor]:
+    context, target = _cut(held_out, limit)
     # Short contexts repeat: each distinct one is computed once, exactly.
     rows = np.ascontiguousarray(context)
     keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
-    _, index, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    distinct = torch.from_numpy(context[index].astype(np.int64)).to(device)
-    places = torch.from_numpy(inverse.astype(np.int64)).to(device)
-    wanted = torch.from_numpy(target.astype(np.int64)).to(device)
-    facts: dict[str, list[Tensor]] = {}
-    stored, others = [], []
-    for first in range(0, len(distinct), _FORWARD):
-        piece = distinct[first : first + _FORWARD]
-        stored.append(score(piece, stride).float())  # (U,stride,V)
-        if reference is not None:
-            others.append(reference(piece, stride))
-    logprobs = torch.cat(stored)  # (U,stride,V)
+    _, index, place = np.unique(keys, return_index=True, return_inverse=True)
+    order = np.argsort(place, kind="stable")  # windows, those of one context together
+    bounds = np.searchsorted(place[order], np.arange(0, len(index) + _FORWARD, _FORWARD))
+    parts: list[dict[str, Tensor]] = []
+    for first, begin, end in zip(
+        range(0, len(index), _FORWARD), bounds[:-1], bounds[1:], strict=False
+    ):
+        distinct = context[index[first : first + _FORWARD]]
+        windows = order[begin:end]
+        parts.append(
+            _score(
+                score,
+                reference,
+                torch.from_numpy(distinct.astype(np.int64)).to(device),
+                torch.from_numpy(place[windows].astype(np.int64) - first).to(device),
+                torch.from_numpy(target[windows].astype(np.int64)).to(device),
+            )
+        )
+    back = torch.from_numpy(np.argsort(order, kind="stable"))
+    facts = {key: torch.cat([part[key] for part in parts])[back].flatten() for key in parts[0]}
+    return summarise(facts)
+
+
+def _cut(held_out: HeldOut, limit: int | None) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return the windows' contexts (W,L) and the characters to be predicted (W,stride)."""
+    length = held_out.context_length
+    starts = held_out.starts(limit)[:, None]
+    after = np.arange(length - held_out.stride + 1, length + 1)
+    return held_out.ids[starts + np.arange(length)], held_out.ids[starts + after]
+
+
+def _score(
+    score: Scorer, reference: Scorer | None, distinct: Tensor, places: Tensor, target: Tensor
+) -> dict[str, Tensor]:
+    """Compute the facts of windows that share distinct contexts.
+
+    Args:
+        score: The policy.
+        reference: What it is compared with, or None.
+        distinct: (U,L) contexts.
+        places: (W,) which of them each window has.
+        target: (W,stride) characters to be predicted.
+
+    Returns:
+        (W,stride) each, on the CPU.
+    """
+    stride = target.shape[1]
+    logprobs = score(distinct, stride).float()  # (U,stride,V)
     probs = logprobs.exp()
-    entropy = -(probs * logprobs).sum(-1)
-    squares = probs.square().sum(-1)
     confidence, choice = probs.max(-1)
-    shared = {"entropy": entropy, "confidence": confidence}
-    if others:
-        ref = torch.cat(others)
+    shared = {"entropy": -(probs * logprobs).sum(-1), "confidence": confidence}  # (U,stride)
+    if reference is not None:
+        ref = reference(distinct, stride)
         shared["kl_ref"] = (probs * (logprobs - ref)).sum(-1)
         shared["kl_from_ref"] = (ref.exp() * (ref - logprobs)).sum(-1)
-    for key, value in shared.items():
-        facts[key] = [value[places].flatten()]
-    log_target = logprobs[places].gather(-1, wanted.unsqueeze(-1)).squeeze(-1)  # (W,stride)
-    facts["nll"] = [-log_target.flatten()]
-    facts["correct"] = [(choice[places] == wanted).float().flatten()]
-    facts["brier"] = [(squares[places] - 2 * log_target.exp() + 1).flatten()]
-    return {key: value[0].cpu() for key, value in facts.items()}
+    facts = {key: value[places] for key, value in shared.items()}
+    log_target = logprobs[places].gather(-1, target.unsqueeze(-1)).squeeze(-1)  # (W,stride)
+    facts["nll"] = -log_target
+    facts["correct"] = (choice[places] == target).float()
+    facts["brier"] = probs.square().sum(-1)[places] - 2 * log_target.exp() + 1
+    return {key: value.cpu() for key, value in facts.items()}
 
 
 def summarise(facts: dict[str, Tensor]) -> Evaluation:
