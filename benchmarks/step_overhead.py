@@ -69,9 +69,7 @@ def overhead(
         "x",
         note="19 of 20 steps by default",
     )
-    yield entry(
-        f"step_overhead/bare_step/{where}", [1e3 * t / steps for t in taken["bare"]], "ms"
-    )
+    yield entry(f"step_overhead/bare_step/{where}", [1e3 * t / steps for t in taken["bare"]], "ms")
 
 
 if __name__ == "__main__":
