@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,44 +45,28 @@ def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Quick:
     return make
 
 
-def records_of(directory: Path) -> list[Any]:
-    """Every record of every offline file of a run."""
-    from wandb.proto import wandb_internal_pb2
-    from wandb.sdk.internal import datastore
-
+def records_of(directory: Path) -> list[dict[str, Any]]:
+    """Every record of every offline file of a run, in wandb's own words."""
     found = []
-    for path in sorted(directory.glob("wandb/offline-run-*/*.wandb")):
-        store = datastore.DataStore()
-        store.open_for_scan(str(path))
-        while (raw := store.scan_data()) is not None:
-            record = wandb_internal_pb2.Record()
-            record.ParseFromString(raw)
-            found.append(record)
+    for folder in sorted(directory.glob("wandb/offline-run-*")):
+        command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(folder)]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        found += [json.loads(line) for line in said.splitlines()]
     return found
 
 
-def history_of(records: list[Any]) -> list[dict[str, Any]]:
-    rows = []
-    for record in records:
-        if record.WhichOneof("record_type") == "history":
-            rows.append(
-                {
-                    item.key or "/".join(item.nested_key): json.loads(item.value_json)
-                    for item in record.history.item
-                }
-            )
-    return rows
+def history_of(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [record["history"]["item"] for record in records if record["type"] == "history"]
 
 
 def test_without_an_account_it_logs_offline_what_the_journal_holds(quick: Quick) -> None:
     result = execute(quick("tracking.group=some-sweep", "tracking.tags=[mine]"))
     records = records_of(result.directory)
-    (run,) = [record.run for record in records if record.WhichOneof("record_type") == "run"][:1]
-    assert run.run_id == result["run_id"]
-    assert run.run_group == "some-sweep"
-    assert {"confidence_scaled", "bigram", "mine"} <= set(run.tags)
-    config = {item.key: json.loads(item.value_json) for item in run.config.update}
-    assert config["reward"]["confidence_weight"] == 0.5
+    run = next(record["run"] for record in records if record["type"] == "run")
+    assert run["run_id"] == result["run_id"]
+    assert run["run_group"] == "some-sweep"
+    assert {"confidence_scaled", "bigram", "mine"} <= set(run["tags"])
+    assert run["config"]["update"]["reward"]["confidence_weight"] == 0.5
     logged = {row["_step"]: row for row in history_of(records) if "train/loss" in row}
     lines = (result.directory / "metrics.jsonl").read_text().splitlines()[1:]
     written = [json.loads(line) for line in lines]
@@ -94,8 +80,8 @@ def test_a_resumed_run_stays_one_run_with_monotone_steps(quick: Quick) -> None:
         execute(quick(), stop=lambda: next(polls))
     result = execute(quick())
     records = records_of(result.directory)
-    runs = [record.run for record in records if record.WhichOneof("record_type") == "run"]
-    assert {run.run_id for run in runs} == {result["run_id"]}
+    runs = [record["run"] for record in records if record["type"] == "run"]
+    assert {run["run_id"] for run in runs} == {result["run_id"]}
     steps = [row["_step"] for row in history_of(records)]
     assert steps == sorted(steps)
     assert len(set(steps)) == len(steps)
