@@ -17,7 +17,6 @@ from torch import Tensor
 from avatarl.errors import ConfigError
 from avatarl.game import Knobs, Outcome, Schedule, check_at_least, current
 from avatarl.reward import base
-from avatarl.reward.reference import log_confidence
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,8 @@ def build(config: Config, text: base.Text) -> base.Reward:
     """Make the reward."""
 
     def rewards(outcome: Outcome, knobs: Knobs) -> Tensor:
-        inverse = torch.exp(-current(config.alpha, knobs, "alpha") * log_confidence(outcome))
+        held = outcome.old_probs.clamp_min(torch.finfo(outcome.old_probs.dtype).tiny)
+        inverse = held.pow(-current(config.alpha, knobs, "alpha"))
         if config.cap is not None:
             inverse = inverse.minimum(knobs["cap"])
         return outcome.hits * inverse

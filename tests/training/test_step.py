@@ -1,0 +1,418 @@
+"""The step as a whole: what it may read, what it equals, what it remembers."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+
+from avatarl import composition
+from avatarl.data import Corpus
+from avatarl.data.base import RawText
+from avatarl.training.learner import Learner, knobs_of
+from avatarl.training.step import Batch, Program, against, part_sizes
+
+TINY = [
+    "data=folio",
+    "model=gpt2_tiny",
+    "reference=bigram",
+    "tracking=files",
+    "trainer.batch_size=16",
+    "trainer.steps=60",
+]
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def words() -> Corpus:
+    return Corpus.from_text(
+        RawText(name="toy", text="the cat sat on the mat; a bat ate the hat. " * 120),
+        train_fraction=0.9,
+        unseen="keep",
+    )
+
+
+def learner_of(corpus: Corpus, *overrides: str) -> Learner:
+    torch.set_num_threads(1)
+    return Learner(composition.compose([*TINY, *overrides]), corpus, CPU)
+
+
+class Sealed(torch.Tensor):
+    """Characters of the text that can be compared with a few tried ones, and nothing else."""
+
+    ALLOWED = 4
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", str(func))
+        if name in {"__getitem__", "unsqueeze", "__get__"}:
+            return super().__torch_function__(func, types, args, kwargs or {})
+        if name in {"__eq__", "eq"}:
+            hidden, tried = sorted(args, key=lambda side: not isinstance(side, Sealed))
+            if not isinstance(tried, Sealed) and tried.shape[-1] <= cls.ALLOWED:
+                with torch._C.DisableTorchFunctionSubclass():
+                    return tried == hidden.as_subclass(torch.Tensor)
+        raise AssertionError(f"the target was read by {name}")
+
+
+def loss_of(learner: Learner, batch: Batch) -> tuple[Any, Any, torch.Tensor]:
+    return learner.program.loss(
+        lambda context, prior: learner.network(learner.model, context, prior),
+        None,
+        batch,
+        learner.knobs,
+        learner.control,
+        learner.uniforms(0),
+    )
+
+
+def sealed(batch: Batch) -> Batch:
+    return Batch(batch.context, batch.target.as_subclass(Sealed), batch.positions, batch.history)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["explorer=bandit", "explorer.samples=4", "reward=propensity", "objective=expected"],
+        ["explorer=bandit", "explorer.samples=2", "reward=mixed", "objective=brier"],
+        ["explorer=temperature", "explorer.samples=4"],
+        ["explorer=swarm", "explorer.positions=last", "explorer.horizon=3"],
+    ],
+)
+def test_a_bandit_never_reads_the_target(words: Corpus, overrides: list[str]) -> None:
+    learner = learner_of(words, *overrides)
+    assert learner.config.explorer.track == "bandit"
+    terms, exploration, _ = loss_of(learner, sealed(learner.batch(0)))
+    assert bool(terms.loss.isfinite())
+    assert type(exploration.hits) is torch.Tensor
+
+
+@pytest.mark.parametrize("objective", ["cross_entropy", "dr_grpo"])
+def test_the_seal_would_catch_a_reader(words: Corpus, objective: str) -> None:
+    learner = learner_of(words, f"objective={objective}")
+    assert learner.config.explorer.track == "label_revealing"
+    with pytest.raises(AssertionError, match="the target was read"):
+        loss_of(learner, sealed(learner.batch(0)))
+
+
+class Exact(Learner):
+    """Computes in double precision, so that Adam doesn't amplify rounding into a difference."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.model.double()
+
+    def network(self, model: Any, context: torch.Tensor, prior: Any) -> torch.Tensor:
+        logprobs: torch.Tensor = model(context).log_softmax(-1)
+        return logprobs
+
+
+@pytest.mark.parametrize("objective", ["expected", "dr_grpo"])
+def test_inverse_propensity_is_cross_entropy_step_by_step(objective: str) -> None:
+    from avatarl.data import load
+
+    torch.set_num_threads(1)
+    folio = load(composition.compose([*TINY, "data.characters=20000"]).data)
+    wide = ["objective.clip_coef=1000"] if objective == "dr_grpo" else []
+    rewarded = [f"objective={objective}", "reward=propensity", "objective.kl_coef=0",
+                "objective.ent_coef=0", *wide]  # fmt: skip
+    control = Exact(
+        composition.compose([*TINY, "objective=cross_entropy", "reward=match"]), folio, CPU
+    )
+    game = Exact(composition.compose([*TINY, *rewarded]), folio, CPU)
+    start = control.model.token.weight.detach().clone()
+    for _ in range(50):
+        game.train_step(with_facts=False)
+        control.train_step(with_facts=False)
+        for name, value in control.parameters.items():
+            assert (value - game.parameters[name]).abs().max() < 1e-5, name
+    assert (control.model.token.weight - start).abs().max() > 0.01
+
+
+def test_in_single_precision_the_gradients_differ_by_rounding_alone(words: Corpus) -> None:
+    game = learner_of(words, "reward=propensity", "objective=expected")
+    control = learner_of(words, "objective=cross_entropy")
+    for step in range(20):
+        batch = control.batch(step)
+        one, other = (
+            torch.autograd.grad(loss_of(learner, batch)[0].loss, learner.model.token.weight)[0]
+            for learner in (game, control)
+        )
+        assert (one - other).norm() < 1e-5 * other.norm()
+        control.train_step(with_facts=False)
+        game.load_state(
+            step + 1, {name: value.clone() for name, value in control.state_tensors().items()}
+        )
+
+
+def test_rollouts_estimate_the_value_of_writing_on_without_bias() -> None:
+    """Two characters ahead: V = π(y1|c)·(1 + π(y2|y1)), by a table of logits."""
+    config = composition.compose(
+        ["data=folio", "explorer=temperature", "explorer.positions=last", "explorer.horizon=2",
+         "explorer.samples=3", "explorer.temperature=1.5", "reward=match", "reference=none",
+         "objective=expected"]
+    )  # fmt: skip
+    import avatarl.explorer
+    import avatarl.objective
+    import avatarl.reward
+
+    text = avatarl.reward.Text(tuple("abcd"), torch.zeros(1).numpy().astype(int), CPU)
+    program = Program(
+        explorer=avatarl.explorer.build(config.explorer),
+        reward=avatarl.reward.build(config.reward, text),
+        objective=avatarl.objective.build(config.objective),
+        reference=None,
+        vocab_size=4,
+        prior=False,
+    )
+    knobs = {name: knobs_of(config.raw[name], CPU) for name in ("explorer", "reward", "objective")}
+    window, truth = [3, 0], [1, 2]
+    batch = Batch(
+        context=torch.tensor([window]).repeat(300, 1),
+        target=torch.tensor([truth]).repeat(300, 1),
+        positions=torch.zeros(300, 1, dtype=torch.int64),
+        history=torch.tensor([2]),
+    )
+    logits = torch.randn(4, 4, generator=torch.Generator().manual_seed(5))
+
+    def gradient(seed: int) -> torch.Tensor:
+        table = logits.clone().requires_grad_()
+        uniforms = torch.rand(300, 2, 3, generator=torch.Generator().manual_seed(seed))
+        terms, exploration, _ = program.loss(
+            lambda context, prior: table[context].log_softmax(-1),
+            None, batch, knobs, {}, uniforms,
+        )  # fmt: skip
+        assert exploration.contexts.shape == (900, 2)
+        return torch.autograd.grad(terms.loss, table)[0]
+
+    table = logits.clone().requires_grad_()
+    probs = table.softmax(-1)
+    value = probs[0, 1] * (1 + probs[1, 2])
+    exact = torch.autograd.grad(-value / 2, table)[0]  # the loss is a mean over two steps
+    draws = torch.stack([gradient(seed) for seed in range(120)])
+    error = draws.std(0) / 120**0.5
+    assert ((draws.mean(0) - exact).abs() <= 3.2 * error + 1e-7).all()
+    assert error.max() < 0.05 * exact.abs().max()
+
+
+def test_a_second_inner_epoch_leaves_the_acting_policy_behind(words: Corpus) -> None:
+    learner = learner_of(words, "objective.inner_epochs=2", "optimizer.lr=0.01",
+                         "objective.clip_coef=0.001", "optimizer.warmup_fraction=0")  # fmt: skip
+    seen: list[int] = []
+    learner.model.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    facts = learner.train_step(with_facts=True)
+    assert seen == [16, 16]
+    assert facts["health/kl_old"] > 0
+    assert facts["health/clip_fraction"] > 0
+    assert learner.step == 1
+    once = learner_of(words)
+    assert once.train_step(with_facts=True)["health/kl_old"].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_kl_cov_restrains_actions_once_the_policy_has_moved(words: Corpus) -> None:
+    common = ["objective.inner_epochs=3", "optimizer.lr=0.01", "optimizer.warmup_fraction=0",
+              "reward=match"]  # fmt: skip
+    strong = ["objective.covariance=kl", "objective.covariance_share=1",
+              "objective.covariance_kl_coef=30"]  # fmt: skip
+    free, held = learner_of(words, *common), learner_of(words, *common, *strong)
+    drift = [x.train_step(with_facts=True)["health/kl_old"].item() for x in (free, held)]
+    assert drift[1] < drift[0]
+
+
+def test_clip_cov_takes_the_gradient_of_the_costliest_actions(words: Corpus) -> None:
+    everything = learner_of(words, "objective.covariance=clip", "objective.covariance_share=1",
+                            "objective.kl_coef=0", "objective.ent_coef=0")  # fmt: skip
+    assert everything.train_step(with_facts=True)["grad_norm"] == 0
+    some = learner_of(words, "objective.covariance=clip", "objective.covariance_share=0.002",
+                      "objective.kl_coef=0", "objective.ent_coef=0")  # fmt: skip
+    none = learner_of(words, "objective.kl_coef=0", "objective.ent_coef=0")
+    norms = [x.train_step(with_facts=True)["grad_norm"].item() for x in (some, none)]
+    assert 0 < norms[0] < norms[1]
+
+
+def test_the_opponent_is_the_policy_of_some_steps_ago(words: Corpus) -> None:
+    learner = learner_of(words, "opponent=past", "opponent.every=3", "reward=opponent")
+    first = {name: value.clone() for name, value in learner.parameters.items()}
+    for _ in range(3):
+        learner.train_step(with_facts=False)
+    third = {name: value.clone() for name, value in learner.parameters.items()}
+    for name, value in learner.league.weights.items():
+        assert torch.equal(value[0], first[name])
+    learner.train_step(with_facts=False)
+    for name, value in learner.league.weights.items():
+        assert torch.equal(value[0], third[name])
+
+
+def test_a_league_keeps_the_newest_and_prunes_the_oldest(words: Corpus) -> None:
+    learner = learner_of(words, "opponent=league", "opponent.every=1", "opponent.size=3")
+    history = []
+    for _ in range(6):
+        history.append(learner.model.norm.weight.detach().clone())
+        facts = learner.train_step(with_facts=True)
+    kept = learner.league.weights["norm.weight"]
+    for member, step in enumerate((5, 4, 3)):
+        assert torch.equal(kept[member], history[step])
+    rates = [facts[f"opponent/win_rate_{member}"].item() for member in range(3)]
+    assert all(0 <= rate <= 1 for rate in rates)
+
+
+def test_the_league_shares_the_batch_and_each_meets_its_part(words: Corpus) -> None:
+    assert part_sizes(10, 4) == [3, 3, 2, 2]
+    contexts = torch.arange(10).unsqueeze(-1).repeat_interleave(2, 0)  # two rollouts a window
+    marks = [
+        lambda context, prior, mark=mark: torch.full((len(context), 1, 1), float(mark))
+        for mark in range(4)
+    ]
+    met = against(marks, contexts, None, 10)[:, 0, 0].tolist()
+    assert met == [0.0] * 6 + [1.0] * 6 + [2.0] * 4 + [3.0] * 4
+
+
+def test_the_policy_learns_to_beat_its_past(words: Corpus) -> None:
+    learner = learner_of(words, "opponent=past", "opponent.every=1000", "reward=propensity",
+                         "objective=expected", "optimizer.lr=0.01")  # fmt: skip
+    rates = [learner.train_step(with_facts=True)["opponent/win_rate_0"].item() for _ in range(40)]
+    assert rates[0] == pytest.approx(0.5)
+    assert rates[-1] > 0.75
+
+
+def test_an_averaged_past_is_the_mean_of_the_members(words: Corpus) -> None:
+    learner = learner_of(words, "opponent=league", "opponent.every=1", "opponent.size=2",
+                         "opponent.averaged=true", "objective.past_kl_coef=0.5")  # fmt: skip
+    for _ in range(3):
+        facts = learner.train_step(with_facts=True)
+    (player,) = learner.league.players()
+    for name, value in learner.league.weights.items():
+        torch.testing.assert_close(player[name], value.mean(0))
+    assert facts["train/kl_past"] > 0
+
+
+def test_a_moving_average_of_past_selves(words: Corpus) -> None:
+    learner = learner_of(words, "opponent=past", "opponent.every=1", "opponent.decay=0.75")
+    expected = learner.model.norm.weight.detach().clone()
+    for step in range(4):
+        if step:
+            expected = 0.75 * expected + 0.25 * learner.model.norm.weight.detach()
+        learner.train_step(with_facts=False)
+    torch.testing.assert_close(learner.league.weights["norm.weight"][0], expected)
+
+
+def test_kl_to_the_past_slows_the_drift(words: Corpus) -> None:
+    norms = []
+    for coefficient in (0.0, 30.0):
+        learner = learner_of(words, "opponent=past", "opponent.every=1000", "reward=match",
+                             "objective.kl_coef=0", "objective.ent_coef=0",
+                             f"objective.past_kl_coef={coefficient}")  # fmt: skip
+        start = learner.model.token.weight.detach().clone()
+        for _ in range(40):
+            learner.train_step(with_facts=False)
+        context = learner.batch(0).context
+        (player,) = learner.opponents()
+        with torch.no_grad():
+            new = learner.network(learner.model, context, None)
+            old = player(context, None)
+        norms.append((new.exp() * (new - old)).sum(-1).mean().item())
+        assert not torch.equal(start, learner.model.token.weight)
+    assert norms[1] < 0.3 * norms[0]
+
+
+def test_everything_that_changes_survives_a_checkpoint(words: Corpus) -> None:
+    overrides = ["opponent=league", "opponent.every=2", "opponent.size=2", "reward=opponent",
+                 "objective.sync_every=3", "objective.kl_target=0.05", "objective.ent_min=1.0",
+                 "objective.inner_epochs=2", "explorer=swarm"]  # fmt: skip
+    straight = learner_of(words, *overrides)
+    for _ in range(5):
+        straight.train_step(with_facts=False)
+    state = {name: value.clone() for name, value in straight.state_tensors().items()}
+    resumed = learner_of(words, *overrides)
+    resumed.load_state(5, state)
+    for _ in range(5):
+        one, other = straight.train_step(with_facts=True), resumed.train_step(with_facts=True)
+        assert one.keys() == other.keys()
+        for name in one:
+            assert torch.equal(one[name], other[name]), name
+    for name, value in straight.parameters.items():
+        assert torch.equal(value, resumed.parameters[name])
+
+
+def test_schedules_move_as_the_run_goes_on(words: Corpus) -> None:
+    ramp = "{shape: linear, start: 0, end: 2, begin: 0.25, until: 0.75}"
+    learner = learner_of(words, "reward=match", f"reward.weight={ramp}", "trainer.steps=8",
+                         "explorer.action_weighting=uniform",
+                         "objective.baseline=none")  # fmt: skip
+    paid = [
+        learner.train_step(with_facts=True)["reward/uniform_mean"].item() * words.vocab_size
+        for _ in range(8)
+    ]
+    assert paid == pytest.approx([0, 0, 0, 0.5, 1.0, 1.5, 2.0, 2.0], abs=1e-5)
+
+
+def test_facts_are_computed_only_when_asked_for(words: Corpus) -> None:
+    learner = learner_of(words)
+    assert set(learner.train_step(with_facts=False)) == {"grad_norm"}
+    facts = learner.train_step(with_facts=True)
+    for name in ("train/loss", "train/policy", "train/entropy", "train/kl", "health/kl_old",
+                 "reward/expected", "reward/spread_within", "reward/spread_across",
+                 "reward/zero_variance_share"):  # fmt: skip
+        assert name in facts
+
+
+def test_the_step_stacks_under_vmap(words: Corpus) -> None:
+    """Three replicas along a leading dimension equal three steps alone."""
+    from torch.func import functional_call, stack_module_state, vmap
+
+    settings = [
+        ["explorer=exhaustive", "explorer.select=highest_entropy"],
+        ["explorer=swarm"],
+        ["explorer=bandit", "explorer.samples=2", "reward=sum", "objective.ent_min=1"],
+    ]
+    for overrides in settings:
+        learners = [
+            learner_of(words, "seed=" + str(seed), "objective.covariance=clip", *overrides)
+            for seed in range(3)
+        ]
+        weights, _ = stack_module_state([learner.model for learner in learners])
+        batches = [learner.batch(0) for learner in learners]
+        first = learners[0]
+
+        def alone(
+            weights: Any, context: Any, target: Any, positions: Any, uniforms: Any,
+            first: Learner = first,
+        ) -> torch.Tensor:  # fmt: skip
+            batch = Batch(context, target, positions, first.batch(0).history)
+
+            def network(context: torch.Tensor, prior: Any) -> torch.Tensor:
+                return functional_call(first.model, weights, (context,)).log_softmax(-1)
+
+            terms, _, _ = first.program.loss(
+                network, None, batch, first.knobs, first.control, uniforms
+            )
+            return terms.loss
+
+        uniforms = [learner.uniforms(0) for learner in learners]
+        drawn = None if uniforms[0] is None else torch.stack([u for u in uniforms if u is not None])
+        stacked = vmap(alone, in_dims=(0, 0, 0, 0, None if drawn is None else 0))(
+            weights,
+            torch.stack([batch.context for batch in batches]),
+            torch.stack([batch.target for batch in batches]),
+            torch.stack([batch.positions for batch in batches]),
+            drawn,
+        )
+        for index, learner in enumerate(learners):
+            terms, _, _ = loss_of(learner, batches[index])
+            torch.testing.assert_close(stacked[index], terms.loss, rtol=1e-4, atol=1e-5)
+
+
+def test_every_pair_of_settings_names_another_step() -> None:
+    """Words are structure: no two objectives or explorers share a class by accident."""
+    import avatarl.objective
+
+    kinds = {
+        name: type(avatarl.objective.build(
+            composition.compose(["data=folio", f"objective={name}"]).objective
+        ))
+        for name in ("grpo", "expected", "brier", "arcsin", "cross_entropy")
+    }  # fmt: skip
+    for one, other in itertools.combinations(kinds, 2):
+        assert kinds[one] is not kinds[other]
