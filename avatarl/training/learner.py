@@ -18,6 +18,7 @@ import avatarl.reference
 import avatarl.reward
 from avatarl.config import RunConfig
 from avatarl.data import Corpus, Windows
+from avatarl.training.guidance import Guidance, split_training_text
 from avatarl.training.step import Batch, Network, Program, reward_facts
 
 _KNOB_GROUPS = ("explorer", "reward", "objective")
@@ -40,8 +41,11 @@ class Learner:
         self.step = 0
         self.ahead = config.explorer.steps_ahead
         context_length = config.model.context_length
+        text, development = split_training_text(
+            config.reference, config.data, corpus, context_length
+        )
         self.windows = Windows(
-            len(corpus.train) - (self.ahead - 1),
+            len(text) - (self.ahead - 1),
             context_length,
             config.trainer.batch_size,
             config.explorer.positions,
@@ -54,18 +58,18 @@ class Learner:
         self.model = avatarl.model.build(config.model, corpus.vocab_size, config.seed).to(device)
         self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
         self.optimizers = avatarl.optimizer.build(config.optimizer, self.parameters)
-        reference = avatarl.reference.build(
-            config.reference, corpus.train, corpus.vocab_size, device
-        )
+        reference = avatarl.reference.build(config.reference, text, corpus.vocab_size, device)
+        self.guidance = Guidance(config.reference, reference, development, context_length)
         self.program = Program(
             explorer=avatarl.explorer.build(config.explorer),
             reward=avatarl.reward.build(
-                config.reward, avatarl.reward.Text(corpus.characters, corpus.train, device)
+                config.reward, avatarl.reward.Text(corpus.characters, text, device)
             ),
             objective=avatarl.objective.build(config.objective),
             reference=reference,
             vocab_size=corpus.vocab_size,
             prior=config.model.prior,
+            gate=self.guidance.gate if self.guidance.gates else None,
         )
         self.old_model: avatarl.model.GPT | None = None
         if config.objective.old_policy_age > 1:
@@ -77,7 +81,7 @@ class Learner:
             for name, value in self.program.objective.initial_control().items()
         }
         self.knobs = {group: knobs_of(config.raw[group], device) for group in _KNOB_GROUPS}
-        self.ids = torch.from_numpy(corpus.train.astype(np.int64)).to(device)
+        self.ids = torch.from_numpy(text.astype(np.int64)).to(device)
         span = torch.arange(context_length + self.ahead, device=device)
         self._span = span
         first = context_length if self.last else 1
@@ -99,7 +103,10 @@ class Learner:
 
     def batch(self, step: int) -> Batch:
         """Cut the windows of a step out of the text."""
-        starts = torch.from_numpy(self.windows.starts(step)).to(self.device)  # (B,)
+        chosen = torch.from_numpy(self.windows.starts(step))  # (B,)
+        if self.device.type == "cuda":
+            chosen = chosen.pin_memory()  # else the copy would wait for the device
+        starts = chosen.to(self.device, non_blocking=True)
         text = self.ids[starts.unsqueeze(-1) + self._span]  # (B,L+H)
         length = self.config.model.context_length
         return Batch(
@@ -107,6 +114,7 @@ class Learner:
             target=text[:, length:] if self.last else text[:, 1:],
             positions=starts.unsqueeze(-1) + self._history,  # (B,T)
             history=self._history,
+            reach=self.guidance.reach,
         )
 
     def uniforms(self, step: int) -> Tensor | None:
@@ -139,17 +147,7 @@ class Learner:
         Returns:
             0-d tensors on the device: ``grad_norm`` (before clipping) and the facts.
         """
-        config, step = self.config, self.step
-        if self.old_model is not None and step % config.objective.old_policy_age == 0:
-            with torch.no_grad():
-                for old, new in zip(
-                    self.old_model.parameters(), self.model.parameters(), strict=True
-                ):
-                    old.copy_(new)
-        for knobs in self.knobs.values():
-            knobs["characters_seen"].fill_(float(self.characters_seen))
-            knobs["progress"].fill_(step / self.steps)
-        self.league.refresh(step, self.parameters)
+        self.prepare_step()
         old_model = self.old_model
 
         def network(context: Tensor, prior: Tensor | None) -> Tensor:
@@ -160,16 +158,13 @@ class Learner:
             None
             if old_model is None
             else lambda context, prior: self.network(old_model, context, prior),
-            self.batch(step),
+            self.batch(self.step),
             self.knobs,
-            self.uniforms(step),
+            self.uniforms(self.step),
             self.opponents(),
         )
-        factor = avatarl.optimizer.learning_rate_factor(config.optimizer, step, self.steps)
-        avatarl.optimizer.set_learning_rate(self.optimizers, factor)
-        weights = list(self.parameters.values())
         norm = torch.zeros((), device=self.device)
-        for inner in range(config.objective.inner_steps):
+        for inner in range(self.config.objective.inner_steps):
             terms = self.program.judge(
                 network,
                 played,
@@ -179,19 +174,44 @@ class Learner:
                 with_facts=with_facts,
             )
             terms.loss.backward()  # type: ignore[no-untyped-call]
-            norm = torch.maximum(
-                norm, torch.nn.utils.clip_grad_norm_(weights, config.optimizer.grad_clip)
-            )
-            for optimizer in self.optimizers:
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-            self.control = {name: value.detach() for name, value in terms.control.items()}
+            norm = torch.maximum(norm, self.update(terms.control))
         self.step += 1
-        facts = {"grad_norm": norm.detach()}
+        facts = {"grad_norm": norm}
         if with_facts:
             facts |= terms.facts | played.facts
             facts |= reward_facts(played.exploration, played.rewards)
         return facts
+
+    def prepare_step(self) -> None:
+        """Bring everything up to date that follows from how many steps were taken."""
+        config, step = self.config, self.step
+        if self.old_model is not None and step % config.objective.old_policy_age == 0:
+            with torch.no_grad():
+                for old, new in zip(
+                    self.old_model.parameters(), self.model.parameters(), strict=True
+                ):
+                    old.copy_(new)
+        for knobs in self.knobs.values():
+            knobs["characters_seen"].fill_(float(self.characters_seen))
+            knobs["progress"].fill_(step / self.steps)
+            knobs["reference_factor"].fill_(self.guidance.factor(self.characters_seen))
+        self.league.refresh(step, self.parameters)
+        factor = avatarl.optimizer.learning_rate_factor(config.optimizer, step, self.steps)
+        avatarl.optimizer.set_learning_rate(self.optimizers, factor)
+
+    def update(self, control: Mapping[str, Tensor]) -> Tensor:
+        """Move the weights along their gradients, and remember what controllers want to.
+
+        Returns:
+            Norm of the whole gradient before clipping, 0-d.
+        """
+        weights = list(self.parameters.values())
+        norm = torch.nn.utils.clip_grad_norm_(weights, self.config.optimizer.grad_clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.control = {name: value.detach() for name, value in control.items()}
+        return norm.detach()
 
     def opponents(self) -> list[Network]:
         """Past selves as networks, the newest first."""
@@ -231,10 +251,10 @@ class Learner:
             return None
 
         def score(context: Tensor, positions: int) -> Tensor:
-            scored = avatarl.reference.window_logprobs(
-                reference, context, "last" if positions == 1 else "all"
-            )
-            return scored[:, -positions:]
+            reach = self.guidance.reach
+            longest = reference.order - 1 if reach is None else reach
+            read = avatarl.reference.history_windows(context, longest)
+            return reference.logprobs(read[:, -positions:])
 
         return score
 
