@@ -462,8 +462,8 @@ def _mark(
             fontsize=6.5, rotation=90, va="top", ha="right", color=look.colour,
         )  # fmt: skip
     elif event.get("event") == "alarm":
-        metric = _ALARM_PANEL.get(str(event.get("alarm")), drawn[0])
-        metric = metric if metric in drawn else drawn[0]
+        told = (event.get("fact"), _ALARM_PANEL.get(str(event.get("alarm"))))
+        metric = next((str(name) for name in told if name in drawn), drawn[0])
         curve = journals.curve(run_id, metric)
         if curve is None:
             return

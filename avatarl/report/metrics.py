@@ -24,7 +24,7 @@ DEFAULT = ("val/nats", "val/accuracy", "val/ece", "val/entropy", "characters_see
 
 _KNOWN = {
     "val/nats": Metric("held-out nats per character", -1, 4),
-    "best/nats": Metric("best held-out nats per character", -1, 4),
+    "best/nats": Metric("best nats on the evaluation sample", -1, 4),
     "val/bits": Metric("held-out bits per character", -1, 4),
     "val/perplexity": Metric("held-out perplexity", -1, 3),
     "val/accuracy": Metric("held-out accuracy", 1, 4),
@@ -41,6 +41,13 @@ _KNOWN = {
     "train/kl": Metric("KL to the reference (nats)", 0, 4),
     "train/entropy": Metric("training entropy (nats)", 0, 4),
     "health/grad_norm": Metric("gradient norm before clipping", 0, 4),
+    "health/grad_ratio": Metric("gradient norm to its average", 0, 3),
+    "health/entropy_p10": Metric("held-out entropy, lowest tenth (nats)", 0, 3),
+    "health/entropy_p90": Metric("held-out entropy, highest tenth (nats)", 0, 3),
+    "health/confident_share": Metric("share of positions above 0.8", 0, 4),
+    "health/entropy_gap": Metric("nats minus entropy", 0, 4),
+    "val/kl_ref": Metric("held-out KL to the reference (nats)", 0, 4),
+    "val/kl_from_ref": Metric("held-out KL from the reference (nats)", 0, 4),
     "health/grad_cv": Metric("gradient variation over 50 steps", 0, 3),
     "health/clip_fraction": Metric("clipped share of the policy", 0, 4),
     "health/collapse_gap": Metric("confidence minus accuracy above 0.8", -1, 4),

@@ -109,7 +109,9 @@ def _panel(
             entries.append((line, legend_label(comparison, row, metric)))
     if hidden:
         entries.append((axis.plot([], [], color="#BFBFBF")[0], f"{hidden} more configurations"))
-    axis.set_xlabel("characters seen")
+    finals = any(metric in row.estimates for row in rows)
+    sample = "   (lines: a fixed sample of the held-out text; dots and levels: all of it)"
+    axis.set_xlabel(f"characters seen{sample if finals and metric.startswith('val/') else ''}")
     axis.set_ylabel(describe(metric).title)
     axis.xaxis.set_major_formatter(FuncFormatter(millions))
     _limits(axis, drawn)
@@ -140,6 +142,14 @@ def _draw(
                 mean.x, mean.low, mean.high, color=look.colour, alpha=0.15, linewidth=0
             )
         drawn += _after_start(mean.x, mean.mean)
+        final = row.estimates.get(metric)
+        if final is not None:
+            # The curve is of a sample of the held-out text, the table's number of all of it.
+            axis.plot(
+                mean.x[-1:], [final.mean], look.marker, color=look.colour, markersize=4.5,
+                markeredgecolor="white", markeredgewidth=0.5, zorder=5,
+            )  # fmt: skip
+            drawn.append(final.mean)
     for run in row.unfinished:
         curve = journals.curve(run.run_id, metric)
         if curve is None:

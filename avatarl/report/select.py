@@ -71,7 +71,8 @@ def select(words: Iterable[str | Path], outputs: Path) -> Selection:
 
 def _directories(word: str, outputs: Path) -> list[Path]:
     path = Path(word).expanduser()
-    if path.is_dir():
+    named = _named(word, outputs)
+    if path.is_dir() and (not named or _holds_runs(path)):
         return [path]
     if path.is_file():
         return [path.parent]
@@ -85,14 +86,22 @@ def _directories(word: str, outputs: Path) -> list[Path]:
             if path.is_absolute():
                 break
         return []
-    if "/" in word:
+    return named
+
+
+def _holds_runs(directory: Path) -> bool:
+    return bool(_expand(directory)[0]) or (directory / "plan.json").exists()
+
+
+def _named(word: str, outputs: Path) -> list[Path]:
+    if "/" in word or not word:
         return []
-    if word and (outputs / "sweeps" / word / "plan.json").is_file():
+    if (outputs / "sweeps" / word / "plan.json").is_file():
         return [outputs / "sweeps" / word]
     runs = _children(outputs / "runs")
     exact = [run for run in runs if word in (run.name, *_name_and_id(run))]
     return exact or [
-        run for run in runs if word and any(part.startswith(word) for part in _name_and_id(run))
+        run for run in runs if any(part.startswith(word) for part in _name_and_id(run))
     ]
 
 

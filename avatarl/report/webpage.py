@@ -42,6 +42,7 @@ _POINTS_EACH = (48, 1000)
 #: A page of many runs holds the curves of this many metrics at most.
 _MANY_RUNS, _MOST_METRICS = 200, 12
 _SAMPLE_CHARACTERS = 4000
+_EVENTS, _MOST_EVENTS = ("alarm", "promotion"), 500
 _TRACE_CHARACTERS = 6000
 _FIRST = (
     "val/nats", "val/accuracy", "val/ece", "val/entropy", "reward/expected", "train/loss",
@@ -258,12 +259,13 @@ def _runs(
                 "result": _numbers(run),
                 "samples": _samples(run),
                 "reliability": _reliability(run),
-                "events": [_event(event) for event in journals.events.get(run.run_id, ())][:500],
+                "events": _events(journals.events.get(run.run_id, ())),
                 "curves": {
                     name: _points(curve, points)
                     for name, curve in journals.curves.get(run.run_id, {}).items()
                 },
                 "prov": came,
+                "notes": _notes(run),
                 "command": _command(run, provenance[place]),
             }
         )
@@ -326,13 +328,32 @@ def _reliability(run: Run) -> dict[str, list[float | None]] | None:
     return told
 
 
+def _events(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [_event(event) for event in events if event.get("event") in _EVENTS][:_MOST_EVENTS]
+
+
 def _event(event: Mapping[str, Any]) -> dict[str, Any]:
-    kept = ("event", "alarm", "state", "characters_seen", "value", "threshold", "from", "to")
+    kept = (
+        "event",
+        "alarm",
+        "fact",
+        "state",
+        "characters_seen",
+        "value",
+        "threshold",
+        "from",
+        "to",
+    )
     return {
         key: None if isinstance(event[key], float) and not math.isfinite(event[key]) else event[key]
         for key in kept
         if key in event
     }
+
+
+def _notes(run: Run) -> list[str]:
+    found = run.result.get("notes")
+    return [str(note) for note in found] if isinstance(found, list) else []
 
 
 def _trace(run: Run) -> str:

@@ -112,7 +112,7 @@ class Outputs:
             )
         )
         end = self.steps if state == "done" else int(self.steps * share)
-        self.journal(directory, raw, identity, end, final, corpus, alarms, schema)
+        self.journal(directory, raw, identity, end, final, corpus, alarms, schema, state)
         if state == "done":
             (directory / "result.json").write_text(
                 json.dumps(
@@ -153,6 +153,7 @@ class Outputs:
         corpus: dict[str, Any],
         alarms: tuple[str, ...],
         schema: int | None,
+        state: str,
     ) -> None:
         rng = np.random.default_rng(raw["seed"] + int(final * 1000))
         lines = []
@@ -187,6 +188,9 @@ class Outputs:
                     "health/collapse_gap": 0.01,
                 }
             lines.append(record)
+            if step == end and state == "done":
+                final_values = {k: v for k, v in record.items() if not k.startswith("train/")}
+                lines.append({**final_values, "event": "final", "val/nats": final})
             if step == 200:
                 for alarm in alarms:
                     event = {"event": "alarm", "alarm": alarm, "state": "raised"}

@@ -67,3 +67,11 @@ def test_a_broken_plan_is_told(mixed: Outputs, text: str) -> None:
 def test_a_folder_without_runs_is_told(mixed: Outputs, tmp_path: Path) -> None:
     (tmp_path / "bare").mkdir()
     assert "holds no run" in select([tmp_path / "bare"], mixed.root).missing[0]
+
+
+def test_a_folder_that_only_shares_a_sweeps_name_is_not_meant(
+    mixed: Outputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "demo").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert names(["demo"], mixed) == ["avatarl", "avatarl"]

@@ -51,8 +51,9 @@ function drawCurves() {
     for (const line of lines) for (const part of line.parts) end = Math.max(end, part.xs[part.xs.length - 1]);
     // Every curve falls alike from the top; the first twentieth would flatten what differs.
     const late = info(state.metric).better < 0 ? end / 20 : 0;
+    if (state.metric.startsWith("val/")) for (const line of lines) if (finite(line.final) && line.parts.some((part) => !part.unfinished)) { low = Math.min(low, line.final); high = Math.max(high, line.final); }
     for (const line of lines) for (const part of line.parts) for (let i = 0; i < part.ys.length; i++) if (part.xs[i] >= late || i === part.ys.length - 1) { low = Math.min(low, part.ys[i]); high = Math.max(high, part.ys[i]); }
-    xs = [0, end || 1]; ys = low <= high ? extent([low, high]) : [0, 1];
+    xs = [0, end * 1.008 || 1]; ys = low <= high ? extent([low, high]) : [0, 1];
     if (log && ys[0] <= 0) ys[0] = low * 0.95;
   }
   plot.scales(xs, ys, log);
@@ -74,11 +75,19 @@ function drawCurves() {
       plot.line(pen, part.xs, part.ys);
       if (part.xs.length === 1) { pen.fillStyle = line.colour; pen.beginPath(); pen.arc(plot.x(part.xs[0]), plot.y(part.ys[0]), 3, 0, 7); pen.fill(); }
     }
-    pen.setLineDash([]); pen.globalAlpha = 1;
+    pen.setLineDash([]); pen.globalAlpha = many ? 0.7 : 1;
+    // The curve is of a sample of the held-out text, the final number of all of it.
+    for (const line of lines) {
+      const end = line.parts.find((part) => !part.unfinished);
+      if (!finite(line.final) || !end || (line.run && line.run.state !== "done")) continue;
+      pen.fillStyle = line.colour; pen.beginPath(); pen.arc(plot.x(end.xs[end.xs.length - 1]), plot.y(line.final), many ? 2 : 3.5, 0, 7); pen.fill();
+    }
+    pen.globalAlpha = 1;
   });
   if (!lines.length) { pen.fillStyle = css("--soft"); pen.textAlign = "center"; pen.fillText("nothing to draw: no line is switched on, or none logged this metric", plot.width / 2, plot.height / 2); }
   plot.canvas.dataset.lines = lines.length;
   $("reset-zoom").disabled = !state.zoom;
+  $("sampled").hidden = !(state.metric ?? "").startsWith("val/");
   const thin = D.runs.some((run) => run.section === state.section && run.curves[state.metric]?.[2]);
   $("thinned").textContent = thin ? "Long curves are thinned to each stretch's lowest and highest point, so spikes stay." : "";
 }

@@ -11,7 +11,7 @@ function parallelAxes() {
     if (values.every((x) => typeof x === "number")) {
       const [low, high] = extent(values, 0), log = low > 0 && high / low >= 50, level = log ? Math.log : (x) => x;
       const flip = info(key).better < 0 && key === state.parMetric;
-      made.push({ key, title, read, place: (x) => typeof x !== "number" ? null : high === low ? 0.5 : flip ? 1 - (level(x) - level(low)) / (level(high) - level(low)) : (level(x) - level(low)) / (level(high) - level(low)), marks: words.length <= 8 && key !== state.parMetric ? words.map((w) => [Number(w), w]) : ticks(low, high, 5, log).map((t) => [t, brief(t)]) });
+      made.push({ key, title, read, place: (x) => typeof x !== "number" ? null : high === low ? 0.5 : flip ? 1 - (level(x) - level(low)) / (level(high) - level(low)) : (level(x) - level(low)) / (level(high) - level(low)), marks: words.length <= 8 && !key.includes("/") && key !== state.parMetric ? words.map((w) => [Number(w), w]) : ticks(low, high, 5, log).map((t) => [t, brief(t)]) });
     } else made.push({ key, title, read, place: (x) => x === undefined || x === null ? null : words.length < 2 ? 0.5 : words.indexOf(show(x)) / (words.length - 1), marks: words.slice(0, 40).map((w) => [w, w]), words: true });
   };
   for (const key of D.keys) add(key, (run) => value(run, key) ?? undefined, D.headings[key]);

@@ -32,8 +32,12 @@ function headline(a, b) {
   const metrics = [...new Set([...D.metrics, ...Object.keys(a.result), ...(b ? Object.keys(b.result) : [])])].filter((m) => both.some((run) => finite(run.result[m])));
   const rows = metrics.map((m) => { const digits = info(m).digits; return h("tr", {}, h("td", { title: m }, info(m).title), both.map((run) => h("td", { class: "num" }, number(run.result[m], digits), run.state === "done" || !finite(run.result[m]) ? null : h("small", {}, " so far"))), b ? h("td", { class: "num" }, finite(a.result[m]) && finite(b.result[m]) ? number(a.result[m] - b.result[m], digits) : "–") : null); });
   const head = h("tr", {}, h("th", {}, ""), both.map((run) => h("th", { class: "num" }, runName(run), " ", h("span", { class: `state ${run.state}` }, run.told))), b ? h("th", { class: "num" }, "difference") : null);
+  const leading = (m) => D.metrics.includes(m) || /^(val|best|reward)\/|^[^/]+$/.test(m);
+  const split = [rows.filter((_, i) => leading(metrics[i])), rows.filter((_, i) => !leading(metrics[i]))];
+  const notes = both.flatMap((run) => (run.notes ?? []).map((note) => h("p", { class: "note" }, `${runName(run)}: ${note}`)));
   const failure = both.filter((run) => run.reason).map((run) => h("div", {}, h("p", { class: "note bad" }, `${runName(run)}: ${run.reason}`), run.trace ? h("pre", {}, run.trace) : null));
-  return [failure, h("div", { class: "scroll" }, h("table", { id: "headline" }, h("thead", {}, head), h("tbody", {}, rows)))].flat();
+  return [failure, notes, h("div", { class: "scroll" }, h("table", { id: "headline" }, h("thead", {}, head), h("tbody", {}, split[0]))),
+    split[1].length ? h("details", {}, h("summary", { class: "soft" }, `${split[1].length} more, of training and health`), h("table", {}, h("tbody", {}, split[1]))) : null].flat();
 }
 function configTable(a, b) {
   const left = config(a), right = b ? config(b) : {};
@@ -96,10 +100,11 @@ function mini(plot, runs, metric) {
     if (!curve) return;
     pen.strokeStyle = i ? css("--warn") : css("--accent"); pen.lineWidth = 1.4; pen.setLineDash(i ? [5, 3] : []);
     plot.line(pen, curve[0], curve[1]); pen.setLineDash([]);
-    for (const event of run.events) if (event.event === "alarm" && finite(event.characters_seen) && alarmMetric(event.alarm) === metric) { pen.fillStyle = css("--bad"); pen.textAlign = "center"; pen.textBaseline = "middle"; pen.fillText(event.state === "cleared" ? "▽" : "▲", plot.x(event.characters_seen), plot.y(interpolate(curve, event.characters_seen))); }
+    for (const event of run.events) if (event.event === "alarm" && finite(event.characters_seen) && alarmMetric(event, run) === metric) { pen.fillStyle = css("--bad"); pen.textAlign = "center"; pen.textBaseline = "middle"; pen.fillText(event.state === "cleared" ? "▽" : "▲", plot.x(event.characters_seen), plot.y(interpolate(curve, event.characters_seen))); }
   });
 }
-const alarmMetric = (alarm) => ({ calibration: "val/ece", confidence_collapse: "health/collapse_gap", gradient_stability: "health/grad_norm" })[alarm] ?? "val/entropy";
+const ALARMS = { calibration: "val/ece", confidence_collapse: "health/collapse_gap", gradient_stability: "health/grad_norm" };
+const alarmMetric = (event, run) => run.curves[event.fact] ? event.fact : ALARMS[event.alarm] ?? "val/entropy";
 function provenance(a, b) {
   const both = [a, b].filter(Boolean);
   const told = both.map((run) => ({ directory: run.dir, ...D.prov, ...run.prov }));
