@@ -79,13 +79,12 @@ def resolve(config: DictConfig) -> RunConfig:
     Raises:
         ConfigError: A key or a combination can't be used.
     """
-    task = OmegaConf.masked_copy(config, [str(key) for key in config if key not in _NOT_OF_A_RUN])
-    # Interpolations may point outside the mask, so they are resolved in the whole.
     raw: dict[str, Any] = {
         str(key): OmegaConf.to_container(config[key], resolve=True)
         if OmegaConf.is_config(config[key])
         else config[key]
-        for key in task
+        for key in config
+        if key not in _NOT_OF_A_RUN
     }
     for group in GROUPS:
         if group not in raw:

@@ -87,7 +87,7 @@ def measure_overhead(runs: int) -> float:
         references = ("bigram", "trigram", "ngram4", "unigram")
         jobs = [[*plain, f"reference={references[n % 4]}", f"seed={n}"] for n in range(runs)]
         begun = time.perf_counter()
-        with open(os.devnull, "w") as nowhere:
+        with Path(os.devnull).open("w") as nowhere:
             before, sys.stdout = sys.stdout, nowhere
             try:
                 returned = launcher.launch(jobs, 0)

@@ -1,6 +1,6 @@
 """The same runs through Ray Tune: one trial a run, as many at once as there are cores.
 
-Run by benchmarks/sweep_overhead.py: ``ray_tune.py WORKERS RUNS.json``, where the file holds a list of
+Run by benchmarks/sweep_overhead.py: ``ray_tune.py WORKERS RUNS.json``; the file holds a list of
 override lists.
 """
 

@@ -37,10 +37,16 @@ class RunFailed(RuntimeError):
 
 
 class AvatarlLauncher(Launcher):
-    """Composes and validates everything first, then hands a plan to :mod:`avatarl.sweep`."""
+    """Composes and validates everything first, then hands a plan to :mod:`avatarl.sweep`.
 
-    def __init__(self, control: bool) -> None:
-        self.control = control
+    Args:
+        control: Add the matched cross-entropy runs.
+        compare: End with the comparison.
+        settings: See conf/hydra/launcher/.
+    """
+
+    def __init__(self, control: bool = True, compare: bool = True, **settings: Any) -> None:
+        self.control, self.compare, self.settings = control, compare, settings
         self.config: DictConfig
         self.hydra_context: HydraContext
 
@@ -70,13 +76,19 @@ class AvatarlLauncher(Launcher):
         launched = self.start(plan, asked, console)
         if launched is None:
             raise SystemExit(0)
-        if launched.complete:
+        if launched.complete and self.compare:
             launch.summarise(asked.directory, console)
         basic = self.config.hydra.sweeper.get("_target_") == _BASIC_SWEEPER
         if launched.exit_code and (basic or not launched.complete):
             raise SystemExit(launched.exit_code)
         return [
-            job_return(composer.compose(overrides), overrides, plan.runs[position], launched)
+            # Hydra's own sweeper looks at the status alone; composing again takes its time.
+            job_return(
+                None if basic else composer.compose(overrides),
+                overrides,
+                plan.runs[position],
+                launched,
+            )
             for overrides, position in zip(job_overrides, plan.positions, strict=True)
         ]
 
@@ -135,6 +147,7 @@ class Composer:
         self._parser = OverridesParser.create(config_loader=self._loader)
         self._bases: dict[tuple[str, ...], bytes] = {}
         self._is_group: dict[str, bool] = {}
+        self._parsed: dict[str, Override] = {}
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """Compose one job.
@@ -142,7 +155,7 @@ class Composer:
         Raises:
             HydraException: An override can't be used.
         """
-        parsed = self._parser.parse_overrides(list(overrides))
+        parsed = [self._parse(override) for override in overrides]
         groups = tuple(o.input_line for o in parsed if o.input_line and self._chooses(o))
         if groups not in self._bases:
             self._bases[groups] = pickle.dumps(self._load(groups))
@@ -152,6 +165,11 @@ class Composer:
         with read_write(config.hydra), open_dict(config.hydra):
             config.hydra.overrides.task = list(overrides)
         return config
+
+    def _parse(self, override: str) -> Override:
+        if override not in self._parsed:
+            [self._parsed[override]] = self._parser.parse_overrides([override])
+        return self._parsed[override]
 
     def _chooses(self, override: Override) -> bool:
         """Whether an override picks an option of a group, rather than a value."""
@@ -170,18 +188,20 @@ class Composer:
 
 
 def job_return(
-    config: DictConfig, overrides: Sequence[str], run: PlannedRun, launched: Launched
+    config: DictConfig | None, overrides: Sequence[str], run: PlannedRun, launched: Launched
 ) -> JobReturn:
     """What Hydra's sweepers want to know about a job; its value is the held-out nats."""
     outcome = launched.outcomes[run.id]
     done = outcome.state == "done"
     value = (outcome.result or {}).get("val/nats")
-    with open_dict(config):
-        hydra = config.pop("hydra")
+    hydra_cfg = None
+    if config is not None:
+        with open_dict(config):
+            hydra_cfg = OmegaConf.create({"hydra": config.pop("hydra")})
     return JobReturn(
         overrides=list(overrides),
         cfg=config,
-        hydra_cfg=OmegaConf.create({"hydra": hydra}),
+        hydra_cfg=hydra_cfg,
         working_dir=str(run.path),
         task_name=run.name,
         status=JobStatus.COMPLETED if done else JobStatus.FAILED,
@@ -192,15 +212,7 @@ def job_return(
 
 
 class LocalLauncher(AvatarlLauncher):
-    """``hydra/launcher=local``: worker processes on this machine.
-
-    Args:
-        settings: See conf/hydra/launcher/local.yaml.
-    """
-
-    def __init__(self, control: bool = True, **settings: Any) -> None:
-        super().__init__(control)
-        self.settings = settings
+    """``hydra/launcher=local``: worker processes on this machine."""
 
     def start(self, plan: Plan, asked: Asked, console: Console) -> Launched | None:
         """Run the plan here and now."""
@@ -210,15 +222,7 @@ class LocalLauncher(AvatarlLauncher):
 
 
 class SlurmLauncher(AvatarlLauncher):
-    """``hydra/launcher=slurm``: one array of packs, through submitit.
-
-    Args:
-        settings: See conf/hydra/launcher/slurm.yaml.
-    """
-
-    def __init__(self, control: bool = True, **settings: Any) -> None:
-        super().__init__(control)
-        self.settings = settings
+    """``hydra/launcher=slurm``: one array of packs, through submitit."""
 
     def start(self, plan: Plan, asked: Asked, console: Console) -> Launched | None:
         """Queue the plan, and stay with it if wanted."""
