@@ -36,11 +36,16 @@ class Config(base.Config):
 
 
 def mix(config: Config, outcome: Outcome, knobs: Knobs) -> Tensor:
-    """Return the weighted sum of both signals, (B,T,K)."""
+    """Return the weighted sum of both signals, (B,T,K).
+
+    A schedule of the reference weighs its share here as it weighs the KL term: handed over to the
+    truth, the text alone judges.
+    """
     hard = current(config.hard_weight, knobs, "hard_weight") * outcome.hits
     if outcome.ref_logprobs is None:
         return hard
-    return hard + current(config.soft_weight, knobs, "soft_weight") * soft(config.signal, outcome)
+    weight = current(config.soft_weight, knobs, "soft_weight") * knobs["reference_factor"]
+    return hard + weight * soft(config.signal, outcome)
 
 
 def build(config: Config, text: base.Text) -> base.Reward:

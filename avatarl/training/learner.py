@@ -85,7 +85,7 @@ class Learner:
         span = torch.arange(context_length + self.ahead, device=device)
         self._span = span
         first = context_length if self.last else 1
-        self._history = torch.arange(first, context_length + 1, device=device)  # (T,)
+        self.history = torch.arange(first, context_length + 1, device=device)  # (T,)
         self._precision = torch.bfloat16 if config.trainer.precision == "bf16" else None
 
     @property
@@ -112,14 +112,14 @@ class Learner:
         return Batch(
             context=text[:, :length],
             target=text[:, length:] if self.last else text[:, 1:],
-            positions=starts.unsqueeze(-1) + self._history,  # (B,T)
-            history=self._history,
+            positions=starts.unsqueeze(-1) + self.history,  # (B,T)
+            history=self.history,
             reach=self.guidance.reach,
         )
 
     def uniforms(self, step: int) -> Tensor | None:
         """Draw the explorer's random numbers, a function of seed and step alone."""
-        shape = self.program.explorer.uniforms(self.config.trainer.batch_size, len(self._history))
+        shape = self.program.explorer.uniforms(self.config.trainer.batch_size, len(self.history))
         if not shape:
             return None
         mixed = np.random.SeedSequence([self.config.seed, step]).generate_state(1, np.uint64)

@@ -193,6 +193,7 @@ class _Run:
         self.learner.load_state(step, tensors)
         self.health = Health.from_state(numbers["health"])
         self.best = numbers["best"]
+        self.learner.guidance.load_state(numbers["guidance"])
         self.norms = list(torch.tensor(numbers["norms"], device=self.device))
         self.elapsed = numbers["elapsed_s"]
         self.started = numbers["started"]
@@ -228,6 +229,7 @@ class _Run:
                 self._log_training(facts)
             if done % trainer.eval_every == 0 or done == learner.steps:
                 self._log_evaluation(self._evaluate(trainer.eval_positions))
+                self._move_schedule()
             now = time.monotonic()
             self.elapsed = before + now - clock
             rate = (learner.step - first) / max(1e-9, now - clock)
@@ -276,6 +278,26 @@ class _Run:
             self.best = {"best/nats": nats, "best/step": self.learner.step}
         self._tell(self.health.check_evaluation(evaluation.metrics))
 
+    def _move_schedule(self) -> None:
+        guidance = self.learner.guidance
+        figures, promotion = guidance.look(
+            self.learner.score,
+            self.learner.score_reference,
+            self.device,
+            self.config.trainer.eval_positions,
+        )
+        if figures:
+            self._record(figures)
+        if promotion is not None:
+            log.info(
+                "step %d: guided by %s, no longer by %s",
+                self.learner.step,
+                promotion.target,
+                promotion.source,
+            )
+            event = {"event": "promotion", "from": promotion.source, "to": promotion.target}
+            self.journal.write({**self._where(), **event})
+
     def _record(self, metrics: Mapping[str, float]) -> None:
         record = {**self._where(), **metrics}
         self.metrics.update(metrics)
@@ -307,6 +329,7 @@ class _Run:
         numbers = {
             "health": self.health.state(),
             "best": self.best,
+            "guidance": self.learner.guidance.state(),
             "norms": [norm.item() for norm in self.norms],
             "elapsed_s": self.elapsed,
             "started": self.started,

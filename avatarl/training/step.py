@@ -32,12 +32,14 @@ class Batch:
             horizon H, the ones that follow. Only :class:`Answers` reads it.
         positions: (B,T) int64 index of each target in the training text.
         history: (T,) int64 how many characters of the window each scored position has read.
+        reach: How many of them the reference may look at; None for as many as it can use.
     """
 
     context: Tensor
     target: Tensor
     positions: Tensor
     history: Tensor
+    reach: int | None = None
 
 
 class Answers:
@@ -129,13 +131,15 @@ class Program:
         if reference is None:
             return None
         known: list[Tensor] = []
+        reach = reference.order - 1 if batch.reach is None else batch.reach
 
         def logprobs(context: Tensor, positions: int = 1) -> Tensor:
             if context is not batch.context:
-                read = history_windows(context, reference.order - 1)[:, -positions:]
+                read = history_windows(context, reach)[:, -positions:]
                 return reference.logprobs(read)  # (N,positions,V)
             if not known:
-                known.append(reference.train_logprobs(batch.positions, batch.history))
+                seen = batch.history if batch.reach is None else batch.history.clamp_max(reach)
+                known.append(reference.train_logprobs(batch.positions, seen))
             return known[0]  # (B,T,V)
 
         return logprobs
