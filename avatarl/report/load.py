@@ -62,7 +62,7 @@ class Runs:
 
     @cached_property
     def events(self) -> pl.DataFrame:
-        """One row an alarm or promotion, of every run."""
+        """One row an event of every run: alarms, promotions, the final evaluation."""
         rows: list[dict[str, Any]] = []
         for run, read in self.journals(()):
             rows += [{"run_id": run.run_id, **event} for event in read.events]

@@ -275,7 +275,8 @@ def _runs(
 def _numbers(run: Run) -> dict[str, float]:
     """Return the result's numbers, or the newest ones of a run that isn't done."""
     levels = [f"ngram/{level}" for level in NGRAM_LEVELS]
-    left_out = {"schema", *(f"{level}/{end}" for level in levels for end in ("nats", "accuracy"))}
+    left_out = {f"{level}/{end}" for level in levels for end in ("nats", "accuracy")}
+    left_out |= {"schema", "seed"}
     if run.result:
         found = {key: run.number(key) for key in run.result if key not in left_out}
         return {key: _short(value) for key, value in found.items() if value is not None}

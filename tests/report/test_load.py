@@ -26,7 +26,7 @@ def test_table_and_curves_say_what_the_files_say(demo_sweep: Path, outputs: Outp
     assert one["val/nats"].drop_nulls().to_list()[-1] == pytest.approx(done["val/nats"][0])
     assert one["characters_seen"].to_list()[-1] == 400 * 2048
     events = runs.events
-    assert set(events["event"]) == {"alarm", "promotion"}
+    assert set(events["event"]) == {"alarm", "promotion", "final"}
 
 
 def test_states(outputs: Outputs) -> None:
