@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-LEARNING = ("data", "model", "reference", "explorer", "reward", "objective", "opponent", "optimizer")
+LEARNING = (
+    "data",
+    "model",
+    "reference",
+    "explorer",
+    "reward",
+    "objective",
+    "opponent",
+    "optimizer",
+)
 
 
 def imports_of(path: Path) -> set[str]:
