@@ -7,10 +7,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from avatarl.report.load import Runs
     from avatarl.training import Result
 
 __version__ = "0.1.0"
@@ -32,8 +34,23 @@ def run(overrides: Sequence[str] = ()) -> Result:
     return execute(composition.compose(overrides))
 
 
-def load_runs(selection: Any) -> Any:
-    """Load finished and running runs as dataframes; see :func:`avatarl.report.load_runs`."""
-    from avatarl.report import load_runs
+def load_runs(
+    selection: str | Path | Iterable[str | Path] = (),
+    *,
+    where: str | Sequence[str] = (),
+    outputs: str | Path = "outputs",
+) -> Runs:
+    """Load finished and running runs; ``.table`` and ``.curves`` are their dataframes.
 
-    return load_runs(selection)
+    Args:
+        selection: A sweep, a run, a folder, a name, an id or a glob, or several of these;
+            everything under ``outputs`` by default.
+        where: Filters as in ``avatarl compare --where``, all of which must hold.
+        outputs: The output directory that names and ids are looked up in.
+
+    Raises:
+        avatarl.errors.UserError: Nothing was found.
+    """
+    from avatarl.report.load import load_runs as load
+
+    return load(selection, where=where, outputs=outputs)
