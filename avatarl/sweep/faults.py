@@ -19,6 +19,8 @@ _INFRASTRUCTURE_WORDS = (
     "cublas",
     "cudnn error",
     "device-side",
+    "can't allocate memory",
+    "cannot allocate memory",
     "stale file handle",
 )
 _DIED = "worker process"

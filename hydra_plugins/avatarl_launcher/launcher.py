@@ -75,6 +75,7 @@ class AvatarlLauncher(Launcher):
         console = Console()
         launched = self.start(plan, asked, console)
         if launched is None:
+            _forget_unless_planned(asked.directory)
             raise SystemExit(0)
         if launched.complete and self.compare:
             launch.summarise(asked.directory, console)
@@ -131,6 +132,17 @@ class AvatarlLauncher(Launcher):
             control=matched_control if self.control else None,
             later_batch=later_batch,
         )
+
+
+def _forget_unless_planned(directory: Path) -> None:
+    """Remove what Hydra wrote before a dry run: a sweep that was only shown leaves nothing."""
+    if [path.name for path in directory.iterdir()] != ["multirun.yaml"]:
+        return
+    (directory / "multirun.yaml").unlink()
+    for folder in (directory, directory.parent, directory.parent.parent):
+        if any(folder.iterdir()):
+            return
+        folder.rmdir()
 
 
 class Composer:

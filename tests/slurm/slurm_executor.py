@@ -52,8 +52,6 @@ def run(raw, *, stop, on_progress, prepared_corpus):
         if fault == "kill once" and first_time():
             os.kill(os.getpid(), signal.SIGKILL)
         if fault == "memory":
-            import torch
-
             _, hard = resource.getrlimit(resource.RLIMIT_AS)
             resource.setrlimit(resource.RLIMIT_AS, (4 << 30, hard))
             try:
@@ -61,13 +59,19 @@ def run(raw, *, stop, on_progress, prepared_corpus):
             finally:
                 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, hard))
         if fault == "nan":
-            import torch
-
             torch.Tensor.backward = _poisoned(torch.Tensor.backward)
         if fault in ("disk", "disk once") and (fault == "disk" or first_time()):
             os.fsync = _full_once(os.fsync)
 
-    return execute_raw(raw, stop=paused, on_progress=on_progress, prepared_corpus=prepared_corpus)
+    import torch
+
+    backward, fsync = torch.Tensor.backward, os.fsync
+    try:
+        return execute_raw(
+            raw, stop=paused, on_progress=on_progress, prepared_corpus=prepared_corpus
+        )
+    finally:
+        torch.Tensor.backward, os.fsync = backward, fsync  # the process stays warm for the next run
 
 
 def _full_once(fsync):

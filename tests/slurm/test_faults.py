@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import psutil
@@ -35,14 +36,52 @@ def preempt(node):
 
 
 def test_all_is_well(sweep, check):
-    code, out = sweep.finish(sweep.start())
+    _, shown = sweep.finish(sweep.start("hydra.launcher.dry_run=true"))
+    assert "3 new" in shown
+    assert not sweep.sweep.exists()
+    secret = {"WANDB_API_KEY": "hush-hush-hush"}
+    code, out = sweep.finish(sweep.start(environment=secret))
     assert code == 0, out
     check()
     assert out.count(" done ") == 3
+    # The script shown is the script submitted, byte for byte.
+    [script] = sweep.sweep.glob("slurm/1/submitit/*_submission.sh")
+    assert script.read_text() in shown
+    # No secret anywhere, and what holds pickles is closed to others.
+    for path in sweep.directory.rglob("*"):
+        assert not path.is_file() or b"hush-hush" not in path.read_bytes(), path
+    for path in (sweep.sweep / "slurm" / "1", sweep.sweep / "slurm" / "1" / "submitit"):
+        assert path.stat().st_mode & 0o777 == 0o700
     again, out = sweep.finish(sweep.start())
     assert again == 0
     assert "all 3 runs are done" in out
     assert [sweep.starts(seed) for seed in range(3)] == [1, 1, 1]
+
+
+def test_detached_it_is_looked_at_and_cancelled_from_any_shell(sweep, check):
+    code, out = sweep.finish(sweep.start("hydra.launcher.wait=false"))
+    assert code == 0, out
+    assert "avatarl watch s" in out
+    sweep.wait_for_step(0)
+
+    def avatarl(*words):
+        command = [sys.executable, "-m", "avatarl.cli", *words, "--output-dir", sweep.directory]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    rows = [json.loads(line) for line in avatarl("status", "s", "--json").stdout.splitlines()]
+    assert {row["state"] for row in rows} <= {"running", "queued", "done"}
+    running = next(row for row in rows if row["label"] == "seed=0")
+    assert running["state"] == "running"
+    assert running["node"] in ("node1", "node2")
+    assert running["progress"]["step"] > 0
+    assert "2 jobs" in avatarl("cancel", "s").stdout
+    sweep.wait_for(lambda: not slurm("squeue", "-h"), what="empty queue")
+    states = avatarl("status", "s").stdout
+    assert "running" not in states.splitlines()[0]
+    retried = avatarl("retry", "s")
+    assert retried.returncode == 0, retried.stdout + retried.stderr
+    check()
+    assert "started" in avatarl("logs", "s", "--jobs").stdout
 
 
 def test_several_runs_side_by_side_on_one_gpu(sweep, check):

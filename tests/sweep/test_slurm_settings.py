@@ -16,7 +16,9 @@ CONF = Path(__file__).parents[2] / "conf" / "hydra" / "launcher"
 
 def shipped(name):
     raw = yaml.safe_load((CONF / f"{name}.yaml").read_text())
-    return {key: value for key, value in raw.items() if key not in ("_target_", "control", "compare")}
+    return {
+        key: value for key, value in raw.items() if key not in ("_target_", "control", "compare")
+    }
 
 
 def slurm(**changes):

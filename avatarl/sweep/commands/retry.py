@@ -32,8 +32,8 @@ def main(args: argparse.Namespace) -> int:
         raise UserError(f"{directory} has no launch.json; start the sweep by run.py") from error
     launcher = last["launcher"]
     raw: dict[str, Any] = {**last["settings"], "dry_run": False}
-    if args.no_wait and launcher == "slurm":
-        raw["wait"] = False
+    if launcher == "slurm":
+        raw["wait"] = not args.no_wait
     console = Console()
     launch.record(directory, launcher, raw)
     launched: launch.Launched | None
