@@ -63,15 +63,21 @@ class Configuration:
 
     def notes(self) -> list[str]:
         """Name every seed that isn't in the means, and why."""
-        notes = []
+        alike: dict[str, list[Run]] = {}
         for run in self.unfinished:
-            seed = "a run" if run.seed is None else f"seed {run.seed}"
-            notes.append(
-                f"{seed} {run.describe_state()}" + (f": {run.reason}" if run.reason else "")
-            )
+            why = f": {run.reason}" if run.reason else ""
+            alike.setdefault(f"{run.describe_state()}{why}", []).append(run)
+        notes = [f"{_seeds(runs)} {what}" for what, runs in alike.items()]
         if self.mixed > 1:
             notes.append(f"over {self.mixed} configurations")
         return notes
+
+
+def _seeds(runs: Sequence[Run]) -> str:
+    if any(run.seed is None for run in runs):
+        return "a run" if len(runs) == 1 else f"{len(runs)} runs"
+    seeds = list(dict.fromkeys(str(run.seed) for run in runs))
+    return f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}"
 
 
 @dataclass(frozen=True)
@@ -485,7 +491,8 @@ def _warnings(sections: Sequence[Section], group_by: Sequence[str]) -> list[str]
             else f"these runs are on {len(tracks)} tracks: one table for each"
         )
     for section in sections:
-        codes = sorted({row.code[:8] or "unknown" for row in section.configurations})
+        # Runs that haven't started have no code yet; that is no other version.
+        codes = sorted({row.code[:8] for row in section.configurations if row.code})
         if len(codes) > 1:
             warnings.append(
                 f"{section.title}: the runs come from {len(codes)} versions of the code "

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import polars as pl
 
 from avatarl.errors import UserError
 from avatarl.report import journal
+from avatarl.report.identity import configuration_key
 from avatarl.report.runs import Run, read_run
 from avatarl.report.select import select
 from avatarl.report.where import Filter, FilterError
@@ -140,7 +141,7 @@ def load_runs(
         raise UserError("; ".join(errors) or f"there is no run in {outputs}")
     with ThreadPoolExecutor(_threads()) as pool:
         runs = list(pool.map(read_run, chosen.sources))
-    runs, told = _adopt(_once(runs))
+    runs = _adopt(_once(runs))
     filters = [where] if isinstance(where, str) else list(where)
     kept = runs
     for text in filters:
@@ -150,7 +151,7 @@ def load_runs(
             errors.append(f"{error}; shown without this filter")
     if runs and not kept:
         errors.append(f"no run is left of {len(runs)} by --where {' and '.join(filters)}")
-    problems = [*errors, *told, *(problem for run in kept for problem in run.problems)]
+    problems = [*errors, *(problem for run in kept for problem in run.problems)]
     return Runs(tuple(kept), chosen.swept_keys, tuple(problems), tuple(errors), chosen.title)
 
 
@@ -188,31 +189,31 @@ def _once(runs: Sequence[Run]) -> list[Run]:
     return list(best.values())
 
 
-def _adopt(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
-    """Give unfinished runs the track (and queued ones the code) of their finished siblings."""
-    from dataclasses import replace
+def _adopt(runs: Sequence[Run]) -> list[Run]:
+    """Give runs that don't say yet the track and the code of those that do.
 
-    from avatarl.report.identity import configuration_key
-
-    by_key: dict[tuple[str, str], list[Run]] = {}
-    keys = {id(run): (configuration_key(run.config), run.corpus_sha256) for run in runs}
+    The track is the explorer's, so runs with the same one share it. Code is taken over from the
+    same configuration, or where all runs have one and the same; otherwise it stays unknown.
+    """
+    tracks: dict[Any, set[str]] = {}
+    codes: dict[str, set[str]] = {}
+    keys = {run.run_id: configuration_key(run.config) for run in runs}
     for run in runs:
-        by_key.setdefault(keys[id(run)], []).append(run)
-    tracks = {run.track for run in runs if run.track}
+        if run.track:
+            tracks.setdefault(run.config.get("explorer.name"), set()).add(run.track)
+        if run.code:
+            codes.setdefault(keys[run.run_id], set()).add(run.code)
+    everywhere = set().union(*codes.values())
     adopted = []
     for run in runs:
-        siblings = by_key[keys[id(run)]]
-        if not run.track:
-            own = {other.track for other in siblings if other.track} or tracks
-            run_track = own.pop() if len(own) == 1 else ""
-        else:
-            run_track = run.track
-        code = run.code
-        if not code:
-            codes = {other.code for other in siblings if other.code}
-            code = codes.pop() if len(codes) == 1 else ""
-        adopted.append(replace(run, track=run_track, code=code))
-    return adopted, []
+        track = run.track or _only(tracks.get(run.config.get("explorer.name"), set()))
+        code = run.code or _only(codes.get(keys[run.run_id], everywhere))
+        adopted.append(replace(run, track=track, code=code))
+    return adopted
+
+
+def _only(values: set[str]) -> str:
+    return next(iter(values)) if len(values) == 1 else ""
 
 
 def _row(run: Run) -> dict[str, Any]:

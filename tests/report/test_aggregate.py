@@ -156,3 +156,10 @@ def test_sorting(demo_sweep: Path, sort: str, first: str) -> None:
     else:
         means = [row.estimates["seconds"].mean for row in told.sections[0].configurations]
         assert means == sorted(means)
+
+
+def test_seeds_that_wait_alike_are_named_together(outputs: Outputs) -> None:
+    for seed in range(4):
+        outputs.run(config(seed=seed), state="queued" if seed else "done")
+    (row,) = compare(load_runs(outputs.sweep()).runs).sections[0].configurations
+    assert row.notes() == ["seeds 1, 2, 3 queued"]

@@ -8,7 +8,7 @@ import pytest
 from avatarl.errors import UserError
 from avatarl.report.load import load_runs
 
-from .conftest import OTHER_CORPUS, Outputs, config
+from .conftest import Outputs, config
 
 
 def test_table_and_curves_say_what_the_files_say(demo_sweep: Path, outputs: Outputs) -> None:
@@ -123,12 +123,18 @@ def test_one_id_in_two_places_is_one_run(outputs: Outputs) -> None:
     assert len(load_runs(outputs.root)) == 1
 
 
-def test_an_unfinished_run_takes_the_track_of_its_siblings(outputs: Outputs) -> None:
-    outputs.run(config(seed=0), track="bandit")
-    outputs.run(config(seed=1), state="running")
-    outputs.run(config(seed=0, weight=0.0), corpus=OTHER_CORPUS)
-    runs = load_runs(outputs.root)
-    assert {run.track for run in runs if run.state == "running"} == {"bandit"}
+def test_an_unfinished_run_takes_the_track_of_its_explorer(outputs: Outputs) -> None:
+    bandit = {"explorer__name": "bandit"}
+    for seed, state in enumerate(("done", "running", "queued")):
+        outputs.run(config("bigram", seed=seed), state=state)
+        outputs.run(config(seed=seed, **bandit), state=state, track="bandit")
+    for weight in (0.1, 0.2, 0.3):
+        outputs.run(config("trigram", weight), state="queued")
+    outputs.run(config("trigram", explorer__name="other"), state="queued")
+    runs = load_runs(outputs.sweep())
+    tracks = {(run.config["explorer.name"], run.track) for run in runs}
+    assert tracks == {("exhaustive", "label_revealing"), ("bandit", "bandit"), ("other", "")}
+    assert {run.code for run in runs} == {"c0de" + "0" * 60}
 
 
 def test_columns_of_unlike_types_lose_nothing(outputs: Outputs) -> None:
