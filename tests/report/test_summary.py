@@ -28,7 +28,7 @@ def test_a_sweep_whose_runs_all_failed_is_still_told(outputs: Outputs) -> None:
     sweep = outputs.sweep()
     out = io.StringIO()
     summarise_sweep(sweep, Console(file=out, width=200))
-    assert out.getvalue().count("RuntimeError") == 2
+    assert "seeds 0, 1 failed at 0 %: RuntimeError: loss is nan" in out.getvalue()
     assert "seed 3 queued" in out.getvalue()
 
 
