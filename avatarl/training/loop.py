@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import logging
 import os
 import socket
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from avatarl.training.health import Alarm, Health
 from avatarl.training.learner import Learner
 from avatarl.training.progress import Progress
 from avatarl.training.result import SCHEMA, Result
+from avatarl.training.run_log import RunLog, informed
 from avatarl.training.sampling import generate
 
 log = logging.getLogger("avatarl")
@@ -100,6 +102,27 @@ def execute(
         Exception: Whatever went wrong; ``failure.json`` then holds the traceback.
     """
     corpus = corpus if corpus is not None else load_corpus(config.data)
+    with informed():
+        begun = begin(config, corpus, on_progress)
+        if isinstance(begun, Result):
+            return begun
+        (outcome,) = drive([begun], _alone, stop)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def begin(
+    config: RunConfig,
+    corpus: Corpus,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Attempt | Result:
+    """Open a run, from wherever an earlier attempt left off; its stored result if it is done.
+
+    Raises:
+        ConfigError: The text doesn't fit the model, or the device isn't there.
+        Exception: Whatever went wrong; ``failure.json`` then holds the traceback.
+    """
     identity = run_id(config.raw, corpus.text_sha256)
     directory = run_directory(config, identity)
     finished = Result.read(directory)
@@ -114,16 +137,76 @@ def execute(
         raise ConfigError(
             "output_dir", config.output_dir, "a folder that can be written to", reason
         ) from error
-    with _run_log(directory / "run.log"):
+    run_log = RunLog(directory / "run.log")
+    try:
+        with run_log.attended():
+            return Attempt(config, corpus, identity, directory, device, run_log, on_progress)
+    except BaseException as error:
+        with run_log.attended():
+            if isinstance(error, Exception):
+                _write_failure(config, identity, directory, error)
+        run_log.close()
+        raise
+
+
+def drive(
+    attempts: Sequence[Attempt],
+    advance: Callable[[list[Learner], bool], list[dict[str, torch.Tensor]]],
+    stop: Callable[[], bool],
+) -> list[Result | Exception]:
+    """Take attempts to their ends, step by step together: the one training loop.
+
+    What goes wrong with one of them ends that one alone.
+
+    Args:
+        attempts: Each at a step of its own.
+        advance: Takes one step of every given learner, described where the flag says so.
+        stop: Asked between two steps; True puts all of them down.
+
+    Returns:
+        A result, :class:`Interrupted`, or what went wrong, for each attempt.
+    """
+    outcomes: dict[Attempt, Result | Exception] = {}
+
+    def attend(attempt: Attempt, act: Callable[[], Result | None]) -> None:
         try:
-            result = _Run(config, corpus, identity, directory, device, stop, on_progress).finish()
-        except (Interrupted, KeyboardInterrupt):
-            raise
+            with attempt.run_log.attended():
+                result = act()
+            if result is not None:
+                outcomes[attempt] = result
         except Exception as error:
-            _write_failure(config, identity, directory, error)
-            raise
-    (directory / "failure.json").unlink(missing_ok=True)
-    return result
+            outcomes[attempt] = error
+            attempt.fail(error)
+
+    try:
+        while True:
+            for attempt in attempts:
+                if attempt not in outcomes and attempt.learner.step >= attempt.learner.steps:
+                    attend(attempt, attempt.conclude)
+            going = [attempt for attempt in attempts if attempt not in outcomes]
+            if not going:
+                return [outcomes[attempt] for attempt in attempts]
+            if stop():
+                for attempt in going:
+                    attend(attempt, attempt.put_down)
+                continue
+            with_facts = any(attempt.describes_next_step for attempt in going)
+            try:
+                found = advance([attempt.learner for attempt in going], with_facts)
+            except Exception as error:
+                for attempt in going:
+                    outcomes[attempt] = error
+                    attempt.fail(error)
+                continue
+            for attempt, facts in zip(going, found, strict=True):
+                attend(attempt, functools.partial(attempt.took_step, facts))
+    finally:
+        for attempt in attempts:
+            attempt.close()
+
+
+def _alone(learners: list[Learner], with_facts: bool) -> list[dict[str, torch.Tensor]]:
+    return [learner.train_step(with_facts=with_facts) for learner in learners]
 
 
 def pick_device(name: str) -> torch.device:
@@ -141,8 +224,8 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-class _Run:
-    """One attempt at a run."""
+class Attempt:
+    """One attempt at a run: everything around the steps that its learner takes."""
 
     def __init__(
         self,
@@ -151,11 +234,11 @@ class _Run:
         identity: str,
         directory: Path,
         device: torch.device,
-        stop: Callable[[], bool],
+        run_log: RunLog,
         on_progress: Callable[[Progress], None] | None,
     ) -> None:
         self.config, self.corpus, self.directory, self.device = config, corpus, directory, device
-        self.identity, self.stop, self.on_progress = identity, stop, on_progress
+        self.identity, self.run_log, self.on_progress = identity, run_log, on_progress
         if config.trainer.threads is not None:
             torch.set_num_threads(config.trainer.threads)
         self.learner = Learner(config, corpus, device)
@@ -171,6 +254,7 @@ class _Run:
         self.metrics: dict[str, float | None] = {}
         self.elapsed = 0.0
         self.started = _now()
+        self._closed = False
         self._describe()
         self._resume()
         header = {"run_id": identity, "name": config.name, "corpus_sha256": corpus.text_sha256}
@@ -178,6 +262,8 @@ class _Run:
         self.journal = Journal(directory / "metrics.jsonl", header, resumed)
         history = read(self.journal.path)[1] if resumed else []
         self.recorder = Recorder.start(config.tracking, config.raw, identity, directory, history)
+        self._before, self._first = self.elapsed, self.learner.step
+        self._clock = self._last_checkpoint = self._last_progress = time.monotonic()
 
     def _describe(self) -> None:
         write_atomic(self.directory / "config.yaml", _to_yaml(self.config.raw))
@@ -199,52 +285,77 @@ class _Run:
         self.started = numbers["started"]
         log.info("continuing after step %d of %d", step, self.learner.steps)
 
-    def finish(self) -> Result:
-        """Train, evaluate, write the result."""
-        try:
-            self._train()
-            result = self._conclude()
-        finally:
-            self.journal.close()
-            self.recorder.finish()
+    @property
+    def describes_next_step(self) -> bool:
+        """Whether the next step is one of those that are logged."""
+        done = self.learner.step + 1
+        return done % self.config.trainer.log_every == 0 or done == self.learner.steps
+
+    def took_step(self, facts: dict[str, torch.Tensor]) -> None:
+        """Take note of the step that the learner has just taken; log and save what is due.
+
+        Raises:
+            Diverged: The loss or the gradient is no longer finite.
+        """
+        trainer, done = self.config.trainer, self.learner.step
+        logs = done % trainer.log_every == 0 or done == self.learner.steps
+        self.norms.append(facts["grad_norm"])
+        now = time.monotonic()
+        self.elapsed = self._before + now - self._clock
+        if logs:
+            self._log_training(facts)
+        if done % trainer.eval_every == 0 or done == self.learner.steps:
+            self._log_evaluation(self._evaluate(trainer.eval_positions))
+            self._move_schedule()
+        now = time.monotonic()
+        self.elapsed = self._before + now - self._clock
+        rate = (done - self._first) / max(1e-9, now - self._clock)
+        if logs and self.on_progress is not None:
+            self.on_progress(self._progress(rate))
+        if now - self._last_progress >= _PROGRESS_EVERY_S:
+            self._last_progress = now
+            self._write_progress("running", rate)
+        if logs and now - self._last_checkpoint >= trainer.checkpoint_every_s:
+            self._checkpoint()
+            self._last_checkpoint = time.monotonic()
+
+    def put_down(self) -> None:
+        """Leave a checkpoint to go on from.
+
+        Raises:
+            Interrupted: Always.
+        """
+        self._checkpoint()
+        self._write_progress("interrupted", 0.0)
+        raise Interrupted(self.directory, self.learner.step)
+
+    def conclude(self) -> Result:
+        """Measure on all held-out text, write the result, close."""
+        result = self._conclude()
+        self.close()
         self._write_progress("done", 0.0)
+        (self.directory / "failure.json").unlink(missing_ok=True)
         return result
 
-    def _train(self) -> None:
-        learner, trainer = self.learner, self.config.trainer
-        clock = last_checkpoint = last_progress = time.monotonic()
-        before, first = self.elapsed, learner.step
-        while learner.step < learner.steps:
-            if self.stop():
-                self._checkpoint()
-                self._write_progress("interrupted", 0.0)
-                raise Interrupted(self.directory, learner.step)
-            done = learner.step + 1
-            logs = done % trainer.log_every == 0 or done == learner.steps
-            facts = learner.train_step(with_facts=logs)
-            self.norms.append(facts.pop("grad_norm"))
-            now = time.monotonic()
-            self.elapsed = before + now - clock
-            if logs:
-                self._log_training(facts)
-            if done % trainer.eval_every == 0 or done == learner.steps:
-                self._log_evaluation(self._evaluate(trainer.eval_positions))
-                self._move_schedule()
-            now = time.monotonic()
-            self.elapsed = before + now - clock
-            rate = (learner.step - first) / max(1e-9, now - clock)
-            if logs and self.on_progress is not None:
-                self.on_progress(self._progress(rate))
-            if now - last_progress >= _PROGRESS_EVERY_S:
-                last_progress = now
-                self._write_progress("running", rate)
-            if logs and now - last_checkpoint >= trainer.checkpoint_every_s:
-                self._checkpoint()
-                last_checkpoint = time.monotonic()
+    def fail(self, error: Exception) -> None:
+        """Write down what went wrong, unless it is an interruption."""
+        with self.run_log.attended():
+            if not isinstance(error, Interrupted):
+                _write_failure(self.config, self.identity, self.directory, error)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of every file; harmless when repeated."""
+        if not self._closed:
+            self._closed = True
+            self.journal.close()
+            with self.run_log.attended():
+                self.recorder.finish()
+            self.run_log.close()
 
     def _log_training(self, facts: dict[str, torch.Tensor]) -> None:
         # The only place where training waits for the device: one transfer for all figures.
-        names = list(facts)
+        names = [name for name in facts if name != "grad_norm"]
         values = torch.stack([facts[name].float() for name in names] + self.norms).tolist()
         self.norms = []
         metrics: dict[str, float] = dict(zip(names, values, strict=False))
@@ -440,21 +551,6 @@ class _Run:
         shown = (f"--- temperature {item['temperature']} ---\n{item['text']}\n" for item in samples)
         write_atomic(self.directory / "samples.txt", "\n".join(shown))
         return samples
-
-
-@contextlib.contextmanager
-def _run_log(path: Path) -> Iterator[None]:
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    previous = log.level
-    log.setLevel(logging.INFO)
-    log.addHandler(handler)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-        log.setLevel(previous)
-        handler.close()
 
 
 def _write_failure(config: RunConfig, identity: str, directory: Path, error: BaseException) -> None:
