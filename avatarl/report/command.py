@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING
 from avatarl.errors import UserError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from avatarl.report.aggregate import Comparison
     from avatarl.report.load import Runs
 
 _FORMATS = ("rich", "csv", "json", "markdown", "latex")
 _DEFAULT_PORT = 8642
+_MOST_WARNINGS = 20
 HELP = "compare runs: a table, plots, one page"
 DESCRIPTION = """\
 Compare runs from their files alone: one row a configuration, seeds aggregated.
@@ -118,14 +121,7 @@ def main(args: argparse.Namespace) -> int:
     else:
         sys.stdout.write(RENDERERS[args.format](comparison))
         sys.stdout.flush()
-    for problem in runs.problems:
-        kind = "error" if problem in runs.errors else "warning"
-        told.print(
-            f"{kind}: {problem}",
-            style="red" if kind == "error" else "yellow",
-            markup=False,
-            soft_wrap=True,
-        )
+    _tell(runs, told)
     if args.plot is not None:
         from avatarl.report.figures import write_plots
 
@@ -137,6 +133,17 @@ def main(args: argparse.Namespace) -> int:
         _write(args.html, lambda: write_page(runs, comparison, args.html))
         told.print(f"page: {args.html}", markup=False)
     return 2 if runs.errors else 0
+
+
+def _tell(runs: Runs, told: Console) -> None:
+    """Print what is wrong: every error, and as many warnings as anybody reads."""
+    warnings = [problem for problem in runs.problems if problem not in runs.errors]
+    for error in runs.errors:
+        told.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+    for warning in warnings[:_MOST_WARNINGS]:
+        told.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+    if len(warnings) > _MOST_WARNINGS:
+        told.print(f"and {len(warnings) - _MOST_WARNINGS} more warnings", style="yellow")
 
 
 def _load(args: argparse.Namespace) -> tuple[Runs, Comparison]:

@@ -17,6 +17,7 @@ SCHEMA = 1
 #: What every record carries besides its metrics.
 INDEX = ("step", "characters_seen", "time/elapsed_s")
 _EVENT_MARK = b'"event"'
+_CUT_OFF = "the last line is cut off and left out"
 _HEAD_BYTES = 1 << 14
 _TAIL_BYTES = 1 << 20
 #: Lines looked at from either end.
@@ -138,12 +139,15 @@ def read(path: Path, metrics: Sequence[str] | None = None) -> Journal:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        return Journal({}, empty_records(metrics or ()), [], (f"{path}: {error.strerror}",))
+        why = f"{path} can't be read: {error.strerror}"
+        if isinstance(error, FileNotFoundError):
+            why = f"{path} is missing: the run has no curves"
+        return Journal({}, empty_records(metrics or ()), [], (why,))
     problems: list[str] = []
     end = raw.rfind(b"\n") + 1
     if end < len(raw):
         if _parse(raw[end:]) is None:
-            problems.append(f"{path}: the last line is cut off and left out")
+            problems.append(f"{path}: {_CUT_OFF}")
             raw = raw[:end]
         else:
             raw += b"\n"
@@ -180,19 +184,46 @@ def _read_swiftly(path: Path, metrics: Sequence[str]) -> Journal | None:
 
 def _split_header(path: Path, raw: bytes, problems: list[str]) -> tuple[dict[str, Any], bytes]:
     first, _, rest = raw.partition(b"\n")
-    header = _parse(first)
-    if header is None or "schema" not in header:
-        if raw:
-            problems.append(f"{path}: no header, so written by an older version; read as it is")
-        return {}, raw
+    header = _parse(first) or {}
+    problems += _header_problems(path, header) if raw else []
+    return (header, rest) if "schema" in header else ({}, raw)
+
+
+def _header_problems(path: Path, header: dict[str, Any]) -> list[str]:
+    if "schema" not in header:
+        return [f"{path}: no header, so written by an older version; read as it is"]
     schema = header["schema"]
-    if schema != SCHEMA:
-        age = "a newer" if isinstance(schema, int) and schema > SCHEMA else "an older"
-        problems.append(
-            f"{path}: schema {schema!r}, written by {age} version (this one writes {SCHEMA}); "
-            "what both share is shown"
-        )
-    return header, rest
+    if schema == SCHEMA:
+        return []
+    age = "a newer" if isinstance(schema, int) and schema > SCHEMA else "an older"
+    return [
+        f"{path}: schema {schema!r}, written by {age} version (this one writes {SCHEMA}); "
+        "what both share is shown"
+    ]
+
+
+def quick_problems(path: Path, *, running: bool) -> list[str]:
+    """Look at a journal's first line and last byte only, as a table of many runs can afford.
+
+    Args:
+        path: The ``metrics.jsonl``.
+        running: Whether somebody may be writing its last line just now.
+    """
+    try:
+        with path.open("rb") as file:
+            first = file.readline()
+            if not first:
+                return []
+            file.seek(-1, os.SEEK_END)
+            whole = file.read() == b"\n"
+    except FileNotFoundError:
+        return [f"{path} is missing: the run has no curves"]
+    except OSError as error:
+        return [f"{path} can't be read: {error.strerror}"]
+    problems = _header_problems(path, _parse(first) or {})
+    if not whole and not running:
+        problems.append(f"{path}: {_CUT_OFF}")
+    return problems
 
 
 def _split_events(raw: bytes) -> tuple[list[dict[str, Any]], bytes]:

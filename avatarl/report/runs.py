@@ -94,6 +94,8 @@ def read_run(source: Source, now: float | None = None) -> Run:
     latest = {} if result else journal.latest(journal_path)
     _check_schema(directory, result, problems)
     state = _state(directory, result, failure, progress, latest, now or time.time())
+    if state != "queued" and not (state == "failed" and not journal_path.exists()):
+        problems += journal.quick_problems(journal_path, running=state == "running")
     step, steps = _steps(progress, latest, failure, nested)
     corpus = source.corpus or {}
     identity = directory.name.rpartition("-")[2]

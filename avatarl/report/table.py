@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -444,8 +444,3 @@ def as_text(comparison: Comparison, width: int = 160) -> str:
     console = Console(file=out, width=width, color_system=None, legacy_windows=False)
     print_comparison(comparison, console)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
-
-
-def sections_of(comparison: Comparison) -> Sequence[Section]:
-    """Return the sections that have a row to show."""
-    return [section for section in comparison.sections if section.configurations]

@@ -126,7 +126,7 @@ def _payload(
     for run in runs:
         results.update(dict.fromkeys(key for key in run.result if run.number(key) is not None))
     known = [*results, *metrics, *comparison.metrics]
-    problems = [*runs.problems, *journals.problems]
+    problems = list(dict.fromkeys([*runs.problems, *journals.problems]))
     warnings = [*comparison.warnings, *problems[:20]]
     if len(problems) > 20:
         warnings.append(f"and {len(problems) - 20} more files had something wrong with them")

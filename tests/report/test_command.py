@@ -45,6 +45,7 @@ def test_a_truncated_journal_is_a_warning_and_no_error(
     journal = next(outputs.root.glob("runs/*/metrics.jsonl"))
     journal.write_bytes(journal.read_bytes()[:-20])
     assert run(str(demo_sweep), "--html", str(tmp_path / "page.html")) == 0
+    assert f"warning: {journal}: the last line is cut off" in capsys.readouterr().err
     assert (tmp_path / "page.html").stat().st_size > 10_000
 
 

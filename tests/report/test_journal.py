@@ -91,7 +91,7 @@ def test_a_missing_file_is_empty_and_told(tmp_path: Path) -> None:
     read = journal.read(tmp_path / "metrics.jsonl", ["a/b"])
     assert read.records.height == 0
     assert read.records.columns == ["step", "characters_seen", "a/b"]
-    assert "No such file" in read.problems[0]
+    assert "is missing" in read.problems[0]
 
 
 @given(st.binary(max_size=400))
