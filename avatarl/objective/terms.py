@@ -139,7 +139,7 @@ def adapted_kl(control: Control, kl: Tensor, knobs: Knobs) -> dict[str, Tensor]:
     mean = torch.lerp(control["kl_mean"], kl.detach(), 1 / knobs["kl_window"])
     error = (mean / knobs["kl_target"] - 1).clamp(-0.2, 0.2)
     # Bounded, so that an unreachable target can't make the coefficient overflow.
-    scale = (control["kl_scale"] * (1 + 0.5 * error)).clamp(1e-3, 1e3)
+    scale = (control["kl_scale"] * (1 + 0.1 * error)).clamp(1e-3, 1e3)
     return {"kl_scale": scale, "kl_mean": mean}
 
 

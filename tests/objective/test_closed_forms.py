@@ -206,7 +206,200 @@ def test_the_adaptive_kl_coefficient_compounds() -> None:
     control = {"kl_scale": torch.tensor(1.0), "kl_mean": torch.tensor(1.0)}
     for _ in range(20):
         control = terms.adapted_kl(control, torch.tensor(1.0), knobs)
-    assert control["kl_scale"].item() == pytest.approx(1.1**20, rel=1e-4)
+    assert control["kl_scale"].item() == pytest.approx(1.02**20, rel=1e-4)
     for _ in range(2000):
         control = terms.adapted_kl(control, torch.tensor(1.0), knobs)
     assert math.isfinite(control["kl_scale"].item())
+
+
+@pytest.mark.parametrize("alpha", [0.25, 0.5, 0.75])
+def test_between_accuracy_and_likelihood_the_optimum_is_sharper_by_a_temperature(
+    tabular: Make, truth: torch.Tensor, logits: torch.Tensor, alpha: float
+) -> None:
+    """Σ p·π^(1−α)/(1−α) is highest at π ∝ p^(1/α)."""
+    game = tabular("objective=expected", "reward=propensity", f"reward.alpha={alpha}", *PLAIN)
+    reached = game.ascend(logits, 1500, 0.03).softmax(-1)
+    sharp = truth ** (1 / alpha)
+    sharp = sharp / sharp.sum(-1, keepdim=True)
+    torch.testing.assert_close(reached, sharp, rtol=0, atol=5e-3)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["objective=brier", "reward=match"],
+        ["objective=expected", "reward=propensity"],
+        ["objective=dr_grpo", "reward=propensity"],
+        ["objective=cross_entropy", "reward=match"],
+    ],
+)
+def test_proper_objectives_end_at_the_truth(
+    tabular: Make, truth: torch.Tensor, logits: torch.Tensor, overrides: list[str]
+) -> None:
+    plain = [] if "objective=cross_entropy" in overrides else PLAIN
+    game = tabular(*overrides, *plain)
+    reached = game.ascend(logits, 3000, 0.03).softmax(-1)
+    torch.testing.assert_close(reached, truth, rtol=0, atol=6e-3)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [["objective=expected", "reward=match"], ["objective=dr_grpo", "reward=match"]],
+)
+def test_expected_accuracy_ends_at_the_most_probable_character(
+    tabular: Make, truth: torch.Tensor, logits: torch.Tensor, overrides: list[str]
+) -> None:
+    reached = tabular(*overrides, *PLAIN).ascend(0.1 * logits, 1500, 0.1).softmax(-1)
+    for context in (0, 1):  # the third has no most probable character
+        assert reached[context, truth[context].argmax()] > 0.98
+
+
+def test_brier_has_the_gradient_of_half_the_squared_distance(
+    tabular: Make, truth: torch.Tensor, logits: torch.Tensor
+) -> None:
+    table = logits.clone().requires_grad_()
+    probs = table.softmax(-1)
+    distance = 0.5 * (probs.square().sum(-1) - 2 * (truth * probs).sum(-1))
+    distance.mean().backward()
+    assert table.grad is not None
+    game = tabular("objective=brier", "reward=match", *PLAIN)
+    assert_close(game.gradient(logits), table.grad)
+
+
+def test_arcsin_has_the_gradient_of_twice_the_arcsine(
+    tabular: Make, truth: torch.Tensor, logits: torch.Tensor
+) -> None:
+    table = logits.clone().requires_grad_()
+    (-(truth * 2 * table.softmax(-1).sqrt().arcsin()).sum(-1)).mean().backward()
+    assert table.grad is not None
+    game = tabular("objective=arcsin", "reward=match", *PLAIN)
+    assert_close(game.gradient(logits), table.grad)
+    certain = 200 * torch.eye(3, 5)
+    assert bool(game.gradient(certain).isfinite().all())
+
+
+def test_more_confidence_weight_ends_more_confident(tabular: Make, logits: torch.Tensor) -> None:
+    """With an entropy bonus that stops collapse, w tilts the optimum towards certainty."""
+    sharpness = []
+    for weight in (-0.5, 0.0, 1.0, 2.0):
+        game = tabular(
+            "objective=dr_grpo",
+            "reward=confidence_scaled",
+            "reward.soft_weight=0",
+            f"reward.confidence_weight={weight}",
+            "reward.scale_max=4",
+            "reward.scale_min=0",
+            "objective.kl_coef=0",
+            "objective.ent_coef=0.3",
+        )
+        reached = game.ascend(0.1 * logits, 800, 0.03).softmax(-1)
+        sharpness.append(reached[:2].max(-1).values.mean().item())
+    assert sharpness == sorted(sharpness)
+    assert sharpness[-1] > sharpness[0] + 0.1
+
+
+def test_grpo_with_std_collapses_and_the_entropy_band_holds(
+    tabular: Make, logits: torch.Tensor
+) -> None:
+    likely = torch.tensor([[7, 3, 0, 0, 0], [0, 8, 1, 0, 1], [0, 1, 0, 0, 9]])
+
+    def entropy(*overrides: str) -> torch.Tensor:
+        game = tabular("objective=grpo", "reward=match", *PLAIN, *overrides, counts=likely)
+        reached = game.ascend(logits, 1500, 0.05).log_softmax(-1)
+        return -(reached.exp() * reached).sum(-1).mean()
+
+    assert entropy() < 0.1
+    held = entropy("objective.ent_min=0.4", "objective.ent_max=0.6", "objective.ent_rate=0.1")
+    assert 0.3 < held < 0.7
+
+
+@pytest.mark.parametrize("target", [0.4, 1.2])
+def test_an_entropy_target_is_met_from_either_side(
+    tabular: Make, logits: torch.Tensor, target: float
+) -> None:
+    game = tabular(
+        "objective=expected",
+        "reward=propensity",
+        "objective.kl_coef=0",
+        "objective.ent_coef=0",
+        f"objective.ent_min={target}",
+        f"objective.ent_max={target}",
+        "objective.ent_rate=0.05",
+        "objective.ent_limit=3",
+    )
+    reached = game.ascend(logits, 1500, 0.03).log_softmax(-1)
+    spread = -(reached.exp() * reached).sum(-1).mean().item()
+    assert spread == pytest.approx(target, abs=0.05)
+
+
+def test_forward_and_reverse_kl_pull_differently_and_both_hold(
+    tabular: Make, logits: torch.Tensor
+) -> None:
+    ref = torch.tensor([[0.4, 0.3, 0.1, 0.1, 0.1], [0.2] * 5, [0.05, 0.05, 0.1, 0.2, 0.6]])
+    common = ["objective=expected", "reward=match", "reward.weight=0", "objective.ent_coef=0"]
+    for direction in ("reverse", "forward"):
+        game = tabular(
+            *common, "objective.kl_coef=1", f"objective.kl_direction={direction}", reference=ref
+        )
+        table = logits.clone().requires_grad_()
+        logprobs = table.log_softmax(-1)
+        if direction == "reverse":
+            (logprobs.exp() * (logprobs - ref.log())).sum(-1).mean().backward()
+        else:
+            (ref * (ref.log() - logprobs)).sum(-1).mean().backward()
+        assert table.grad is not None
+        assert_close(game.gradient(logits), table.grad)
+        reached = game.ascend(logits, 800, 0.05).softmax(-1)
+        torch.testing.assert_close(reached, ref, rtol=0, atol=5e-3)
+
+
+def test_the_adaptive_kl_reaches_its_target(tabular: Make, logits: torch.Tensor) -> None:
+    ref = torch.tensor([[0.4, 0.3, 0.1, 0.1, 0.1], [0.2] * 5, [0.05, 0.05, 0.1, 0.2, 0.6]])
+    game = tabular(
+        "objective=expected",
+        "reward=match",
+        "objective.kl_coef=0.3",
+        "objective.kl_target=0.2",
+        "objective.ent_coef=0",
+        reference=ref,
+    )
+    reached = game.ascend(logits, 1000, 0.1).log_softmax(-1)
+    kl = (reached.exp() * (reached - ref.log())).sum(-1).mean().item()
+    assert kl == pytest.approx(0.2, abs=0.03)
+
+
+def test_clip_higher_widens_the_upper_side_alone() -> None:
+    from avatarl.objective import terms
+
+    ratio = torch.tensor([[[1.3, 1.3, 0.7, 0.7]]])
+    advantage = torch.tensor([[[1.0, -1.0, 1.0, -1.0]]])
+    low, high = torch.tensor(0.2), torch.tensor(0.4)
+    _, same = terms.clipped_surrogate(ratio, advantage, low, low)
+    _, wider = terms.clipped_surrogate(ratio, advantage, low, high)
+    assert same.tolist() == [[[1, 0, 0, 1]]]
+    assert wider.tolist() == [[[0, 0, 0, 1]]]
+
+
+def test_dual_clip_bounds_what_a_bad_action_can_cost() -> None:
+    from avatarl.objective import terms
+
+    ratio = torch.tensor([[[10.0, 2.0, 10.0]]])
+    advantage = torch.tensor([[[-1.0, -1.0, 1.0]]])
+    wide = torch.tensor(100.0)
+    value, active = terms.clipped_surrogate(ratio, advantage, wide, wide, torch.tensor(3.0))
+    assert value.tolist() == [[[-3.0, -2.0, 10.0]]]
+    assert active.tolist() == [[[1, 0, 0]]]
+
+
+def test_covariance_finds_what_drives_entropy_down() -> None:
+    """The mean over all actions is Cov(log π, A), whose sign is that of the entropy's fall."""
+    from avatarl.objective import terms
+
+    probs = torch.tensor([[[0.7, 0.2, 0.1]]])
+    advantage = torch.tensor([[[0.3, -0.7, -0.7]]])
+    shares = terms.covariance(probs.log(), advantage, probs)
+    assert shares.sum() > 0
+    assert terms.largest(shares, torch.tensor(1 / 3)).sum() == 1
+    log_mean = (probs * probs.log()).sum()
+    expected = (probs * (probs.log() - log_mean) * advantage).sum()
+    torch.testing.assert_close(shares.sum(), expected, rtol=1e-4, atol=1e-5)
