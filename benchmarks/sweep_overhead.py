@@ -213,13 +213,13 @@ def make_peers() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer, shorter runs; one repeat")
+    parser.add_argument("--quick", action="store_true", help="fewer, shorter runs")
     parser.add_argument("--json", action="store_true", help="one JSON object a figure")
     parser.add_argument("--peers", action="store_true", help="make the peers' environment first")
-    parser.add_argument("--repeats", type=int, help="take the median of so many (default 3)")
+    parser.add_argument("--repeats", type=int, help="take the median of so many (default 1)")
     parser.add_argument("--only", nargs="*", help="contestants to run")
     args = parser.parse_args()
-    repeats = args.repeats or (1 if args.quick else 3)
+    repeats = args.repeats or 1
     if args.peers:
         make_peers()
 
@@ -239,7 +239,7 @@ def main() -> None:
     overhead = statistics.median(measure_overhead(count) for _ in range(repeats))
     tell("sweep/overhead", overhead, "ms a run", OVERHEAD_MS, runs=count)
 
-    shared, swept = short_runs(steps=300 if args.quick else 2000, count=6 if args.quick else 24)
+    shared, swept = short_runs(steps=300 if args.quick else 1500, count=6 if args.quick else 24)
     names = contestants(shared, swept)
     chosen = [name for name in names if not args.only or name in args.only]
     seconds: dict[str, list[float]] = {name: [] for name in chosen}
