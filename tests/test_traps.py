@@ -296,7 +296,7 @@ def test_trap_13_the_reference_reads_nothing_of_what_it_predicts(words: Corpus) 
 )
 def test_trap_14_every_alarm_can_fire_and_clear(facts: dict[str, float], name: str) -> None:
     calm = {"val/ece": 0.0, "health/collapse_gap": 0.0, "health/entropy_gap": 0.0}
-    health = Health()
+    health = Health(composition.compose(TINY).health)
     assert health.check_evaluation(calm) == []
     (raised,) = health.check_evaluation(calm | facts)
     assert (raised.name, raised.raised) == (name, True)

@@ -123,7 +123,19 @@ def _truth_is_visible(config: RunConfig) -> None:
         )
 
 
+def _monitors_can_act(config: RunConfig) -> None:
+    for key in ("on_calibration", "on_confidence_collapse"):
+        if config.raw["health"][key] == "act" and not config.objective.weighs_entropy:
+            raise ConfigError(
+                f"health.{key}",
+                "act",
+                "log, warn or stop; or objective.ent_coef > 0",
+                "acting raises the entropy bonus, which this objective doesn't have",
+            )
+
+
 RULES = [
+    _monitors_can_act,
     _truth_is_visible,
     _reference_is_there,
     _opponent_is_there,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from avatarl.config.health import Config as HealthConfig
 from avatarl.config.trainer import Config as TrainerConfig
 from avatarl.data.base import Config as DataConfig
 from avatarl.explorer.base import Config as ExplorerConfig
@@ -27,6 +28,7 @@ GROUPS = {
     "opponent": "avatarl.opponent",
     "optimizer": "avatarl.optimizer",
     "trainer": "avatarl.config",
+    "health": "avatarl.config",
     "tracking": "avatarl.tracking",
 }
 
@@ -47,6 +49,7 @@ class RunConfig:
     opponent: OpponentConfig
     optimizer: OptimizerConfig
     trainer: TrainerConfig
+    health: HealthConfig
     tracking: TrackingConfig
     # The same settings as a plain mapping of JSON values; what files and workers carry.
     raw: dict[str, Any] = field(repr=False, compare=False)

@@ -20,7 +20,7 @@ Policy = Callable[[Tensor], Tensor]
 Knobs = Mapping[str, Tensor]
 
 # Known to every group, whatever its settings are.
-SHARED = ("characters_seen", "progress", "reference_factor")
+SHARED = ("characters_seen", "progress", "reference_factor", "ent_boost")
 
 
 @dataclass(frozen=True)

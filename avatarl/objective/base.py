@@ -51,6 +51,11 @@ class Config:
         return False
 
     @property
+    def weighs_entropy(self) -> bool:
+        """Whether entropy is part of the loss, so that monitors can act on it."""
+        return False
+
+    @property
     def old_policy_age(self) -> int:
         """Steps between refreshes of the acting policy; 1 means it is the policy itself."""
         return 1

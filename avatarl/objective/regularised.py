@@ -71,6 +71,11 @@ class Config(base.Config):
         return self.ent_min is not None or self.ent_max is not None
 
     @property
+    def weighs_entropy(self) -> bool:
+        """Whether entropy is part of the loss."""
+        return is_on(self.ent_coef) or self.controls_entropy
+
+    @property
     def old_policy_age(self) -> int:
         """Steps between refreshes of the acting policy."""
         return self.sync_every
@@ -126,9 +131,9 @@ class Regularised(ABC):
             logprobs, exploration, rewards, knobs, facts if with_facts else None
         )
         loss = policy = mean_over_positions(value, weights)
-        if is_on(config.ent_coef) or config.controls_entropy:
+        if config.weighs_entropy:
             spread = terms.entropy(logprobs)  # (B,T), or (B·K,T)
-            coefficient = current(config.ent_coef, knobs, "ent_coef")
+            coefficient = current(config.ent_coef, knobs, "ent_coef") + knobs["ent_boost"]
             if config.controls_entropy:
                 coefficient = coefficient + control["ent_extra"]
                 remembered |= terms.banded_entropy(

@@ -35,6 +35,13 @@ class Journal:
         self._file.write(json.dumps({k: _finite(v) for k, v in record.items()}) + "\n")
         self._file.flush()
 
+    def rewind(self, last_step: int) -> None:
+        """Drop what was written after a step: a run went back to it, and its records come again."""
+        self._file.close()
+        header = self.path.read_text(encoding="utf-8").splitlines()[0]
+        write_atomic(self.path, "\n".join([header, *_records_until(self.path, last_step)]) + "\n")
+        self._file = self.path.open("a", encoding="utf-8")
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()

@@ -34,14 +34,26 @@ def needs_development(config: Config) -> bool:
 
 
 def split_training_text(
-    config: Config, data: DataConfig, corpus: Corpus, context_length: int
+    config: Config,
+    data: DataConfig,
+    corpus: Corpus,
+    context_length: int,
+    *,
+    steered: bool = False,
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
     """Return what trains, and the development slice where one is needed.
+
+    Args:
+        config: Of the reference.
+        data: Of the text.
+        corpus: The text.
+        context_length: L of the policy.
+        steered: Whether monitors need the slice, whatever the reference's schedule does.
 
     Raises:
         ConfigError: The slice is needed and would hold no full window.
     """
-    if not needs_development(config):
+    if not (steered or needs_development(config)):
         return corpus.train, None
     fit, development = corpus.split_dev(data.dev_fraction)
     if len(development) <= context_length:
@@ -49,7 +61,7 @@ def split_training_text(
             "data.dev_fraction",
             data.dev_fraction,
             f"a larger share, so that the slice holds over {context_length} characters",
-            "the reference's schedule is moved by losses on it",
+            "the reference's schedule or the monitors' actions follow figures of it",
         )
     return fit, development
 
@@ -75,6 +87,7 @@ class Guidance:
         self.schedule: Schedule | None = None
         if reference is not None and isinstance(config, CountedConfig):
             self.schedule = Schedule(config.schedule, reference.order)
+        self.moves = needs_development(config)
         self.slice = None
         if development is not None:
             stride = 1 if context_length <= 16 else context_length // 2
@@ -110,7 +123,7 @@ class Guidance:
             Figures for the log (``dev/nats``, ``dev/reference_nats``), and a promotion if one
             was due.
         """
-        if self.slice is None or self.schedule is None:
+        if self.slice is None or self.schedule is None or not self.moves:
             return {}, None
         figures = {
             name: evaluate(score, self.slice, device=device, limit=limit).metrics["val/nats"]

@@ -1,6 +1,6 @@
-"""Monitors: three alarms that are raised once, and cleared once.
+"""Monitors: alarms that are raised once, and cleared once.
 
-Each is a plain threshold on figures that are logged anyway; an alarm never changes the run.
+Each is a plain threshold on figures that are logged anyway. What follows is the loop's business.
 """
 
 from __future__ import annotations
@@ -11,14 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from avatarl.config.health import Config
+
 GRADIENT_WINDOW = 50  # steps
 _EMA_DECAY = 0.98
-
-CALIBRATION_ECE = 0.05
-CONFIDENT_GAP = 0.05
-ENTROPY_GAP = 0.1  # nats
-GRADIENT_CV = 1.0
-GRADIENT_RATIO = 3.0
 
 
 @dataclass(frozen=True)
@@ -26,7 +22,7 @@ class Alarm:
     """An alarm that was just raised or cleared.
 
     Attributes:
-        name: ``calibration``, ``confidence_collapse`` or ``gradient_stability``.
+        name: ``calibration``, ``confidence_collapse``, ``gradient_stability`` or ``clipping``.
         raised: False when it clears.
         fact: The metric that decided.
         value: Its value.
@@ -48,14 +44,25 @@ class Alarm:
 
 @dataclass
 class Health:
-    """The monitors' memory; plain numbers, so that a checkpoint can hold it."""
+    """The monitors' memory; plain numbers, so that a checkpoint can hold it.
 
+    Attributes:
+        limits: Thresholds.
+        lr_factor: What the learning rate is multiplied with, after cuts.
+        ent_boost: What was added to the entropy bonus.
+        rollbacks: How often the run went back to a checkpoint.
+    """
+
+    limits: Config
     norms: deque[float] = field(default_factory=lambda: deque(maxlen=GRADIENT_WINDOW))
     clipped: deque[float] = field(default_factory=lambda: deque(maxlen=GRADIENT_WINDOW))
     norm_ema: float | None = None
     nonfinite: int = 0
     active: dict[str, bool] = field(default_factory=dict)
     ever: list[str] = field(default_factory=list)
+    lr_factor: float = 1.0
+    ent_boost: float = 0.0
+    rollbacks: int = 0
 
     def gradients(self, norms: Iterable[float], grad_clip: float) -> dict[str, float]:
         """Take in the pre-clip gradient norms of the steps since last time.
@@ -86,19 +93,42 @@ class Health:
         }
 
     def check_gradients(self, facts: Mapping[str, float]) -> list[Alarm]:
-        """Judge what :meth:`gradients` returned, once the window is full."""
+        """Judge what :meth:`gradients` returned, once the window is full, and the clip fraction."""
+        limits = self.limits
         tests = [("health/grad_nonfinite", 0.0)]
         if len(self.norms) == GRADIENT_WINDOW:
-            tests += [("health/grad_cv", GRADIENT_CV), ("health/grad_ratio", GRADIENT_RATIO)]
-        return self._check("gradient_stability", facts, tests)
+            tests += [
+                ("health/grad_cv", limits.gradient_cv),
+                ("health/grad_ratio", limits.gradient_ratio),
+            ]
+        alarms = self._check("gradient_stability", facts, tests)
+        if "health/clip_fraction" in facts:
+            clipping = [("health/clip_fraction", limits.clip_fraction)]
+            alarms += self._check("clipping", facts, clipping)
+        return alarms
 
-    def check_evaluation(self, facts: Mapping[str, float]) -> list[Alarm]:
-        """Judge calibration and confidence on held-out text."""
-        collapse = [("health/collapse_gap", CONFIDENT_GAP), ("health/entropy_gap", ENTROPY_GAP)]
-        return [
-            *self._check("calibration", facts, [("val/ece", CALIBRATION_ECE)]),
-            *self._check("confidence_collapse", facts, collapse),
-        ]
+    def check_evaluation(
+        self, facts: Mapping[str, float], *, steering: bool | None = None
+    ) -> list[Alarm]:
+        """Judge calibration and confidence.
+
+        Args:
+            facts: Of an evaluation.
+            steering: Judge only the alarms that can change the run (True) or can't (False).
+        """
+        limits = self.limits
+        tests = {
+            "calibration": [("val/ece", limits.calibration_error)],
+            "confidence_collapse": [
+                ("health/collapse_gap", limits.collapse_gap),
+                ("health/entropy_gap", limits.entropy_gap),
+            ],
+        }
+        alarms = []
+        for name, limit in tests.items():
+            if steering is None or steering == (limits.action(name) in ("stop", "act")):
+                alarms += self._check(name, facts, limit)
+        return alarms
 
     def _check(
         self, name: str, facts: Mapping[str, float], tests: list[tuple[str, float]]
@@ -127,12 +157,19 @@ class Health:
             "nonfinite": self.nonfinite,
             "active": dict(self.active),
             "ever": list(self.ever),
+            "lr_factor": self.lr_factor,
+            "ent_boost": self.ent_boost,
+            "rollbacks": self.rollbacks,
         }
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> Health:
+    def from_state(cls, limits: Config, state: Mapping[str, Any]) -> Health:
         """Undo :meth:`state`."""
         return cls(
+            limits=limits,
+            lr_factor=state["lr_factor"],
+            ent_boost=state["ent_boost"],
+            rollbacks=state["rollbacks"],
             norms=deque(state["norms"], maxlen=GRADIENT_WINDOW),
             clipped=deque(state["clipped"], maxlen=GRADIENT_WINDOW),
             norm_ema=state["norm_ema"],

@@ -39,10 +39,16 @@ class Learner:
     def __init__(self, config: RunConfig, corpus: Corpus, device: torch.device) -> None:
         self.config, self.device = config, device
         self.step = 0
+        # What the monitors have done about alarms.
+        self.lr_factor, self.ent_boost = 1.0, 0.0
         self.ahead = config.explorer.steps_ahead
         context_length = config.model.context_length
         text, development = split_training_text(
-            config.reference, config.data, corpus, context_length
+            config.reference,
+            config.data,
+            corpus,
+            context_length,
+            steered=config.health.steers_by_evaluation,
         )
         self.windows = Windows(
             len(text) - (self.ahead - 1),
@@ -99,7 +105,7 @@ class Learner:
         factor = avatarl.optimizer.learning_rate_factor(
             self.config.optimizer, max(0, self.step - 1), self.steps
         )
-        return self.config.optimizer.lr * factor
+        return self.config.optimizer.lr * factor * self.lr_factor
 
     def batch(self, step: int) -> Batch:
         """Cut the windows of a step out of the text."""
@@ -195,9 +201,10 @@ class Learner:
             knobs["characters_seen"].fill_(float(self.characters_seen))
             knobs["progress"].fill_(step / self.steps)
             knobs["reference_factor"].fill_(self.guidance.factor(self.characters_seen))
+            knobs["ent_boost"].fill_(self.ent_boost)
         self.league.refresh(step, self.parameters)
         factor = avatarl.optimizer.learning_rate_factor(config.optimizer, step, self.steps)
-        avatarl.optimizer.set_learning_rate(self.optimizers, factor)
+        avatarl.optimizer.set_learning_rate(self.optimizers, factor * self.lr_factor)
 
     def update(self, control: Mapping[str, Tensor]) -> Tensor:
         """Move the weights along their gradients, and remember what controllers want to.
@@ -294,11 +301,11 @@ def knobs_of(settings: Mapping[str, Any], device: torch.device) -> dict[str, Ten
     """Lift a group's numbers to 0-d float32 tensors, so that they don't shape the program.
 
     Names of nested settings are joined by dots. ``characters_seen``, ``progress`` and
-    ``reference_factor`` (what a schedule of the reference multiplies its coefficient with) are
-    known to every group.
+    ``reference_factor`` (what a schedule of the reference multiplies its coefficient with) and
+    ``ent_boost`` (what the monitors add to the entropy bonus) are known to every group.
     """
     knobs = dict(_numbers("", settings, device))
-    for name in ("characters_seen", "progress"):
+    for name in ("characters_seen", "progress", "ent_boost"):
         knobs[name] = torch.zeros((), device=device)
     knobs["reference_factor"] = torch.ones((), device=device)
     return knobs

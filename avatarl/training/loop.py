@@ -21,6 +21,7 @@ from avatarl.data import Corpus
 from avatarl.data import load as load_corpus
 from avatarl.errors import ConfigError
 from avatarl.files import write_atomic, write_json
+from avatarl.model import build as build_model
 from avatarl.model import parameter_count
 from avatarl.reference.levels import ngram_levels
 from avatarl.tracking import provenance
@@ -34,6 +35,7 @@ from avatarl.training.progress import Progress
 from avatarl.training.result import SCHEMA, Result
 from avatarl.training.run_log import RunLog, informed
 from avatarl.training.sampling import generate
+from avatarl.training.sparsity import update_facts
 
 log = logging.getLogger("avatarl")
 
@@ -55,6 +57,10 @@ class Interrupted(Exception):
 
 class Diverged(Exception):
     """The loss or gradient is no longer finite."""
+
+
+class Stopped(Exception):
+    """An alarm was raised whose action is to stop."""
 
 
 def run_directory(config: RunConfig, identity: str) -> Path:
@@ -247,7 +253,7 @@ class Attempt:
         if stride > length:
             raise ConfigError("trainer.eval_stride", stride, f"1 to context_length={length}")
         self.held_out = HeldOut(corpus.heldout, length, stride)
-        self.health = Health()
+        self.health = Health(config.health)
         self.best: dict[str, float] = {}
         # Gradient norms since the last training record, still on the device.
         self.norms: list[torch.Tensor] = []
@@ -272,18 +278,41 @@ class Attempt:
         write_json(self.directory / "provenance.json", where)
 
     def _resume(self) -> None:
+        # What the weights were at the last measurement of sparsity.
+        self._measured = self._weights()
         found = checkpoint.read_latest(self.directory)
         if found is None:
+            if self.config.health.on_nonfinite == "act":
+                self._checkpoint()  # something to go back to
             return
-        step, tensors, numbers = found
-        self.learner.load_state(step, tensors)
-        self.health = Health.from_state(numbers["health"])
-        self.best = numbers["best"]
-        self.learner.guidance.load_state(numbers["guidance"])
-        self.norms = list(torch.tensor(numbers["norms"], device=self.device))
+        step, numbers = self._load(found)
         self.elapsed = numbers["elapsed_s"]
         self.started = numbers["started"]
         log.info("continuing after step %d of %d", step, self.learner.steps)
+
+    def _load(
+        self, found: tuple[int, dict[str, torch.Tensor], dict[str, Any]]
+    ) -> tuple[int, dict[str, Any]]:
+        step, tensors, numbers = found
+        self.learner.load_state(step, tensors)
+        for name in self._measured:
+            stored = tensors.get(f"measured.{name}")
+            if stored is not None:
+                self._measured[name] = stored.to(self.device)
+        self.health = Health.from_state(self.config.health, numbers["health"])
+        self._steer()
+        self.best = numbers["best"]
+        self.learner.guidance.load_state(numbers["guidance"])
+        self.norms = list(torch.tensor(numbers["norms"], device=self.device))
+        return step, numbers
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        return {name: value.detach().clone() for name, value in self.learner.parameters.items()}
+
+    def _steer(self) -> None:
+        """Tell the learner what the monitors have decided so far."""
+        self.learner.lr_factor = self.health.lr_factor
+        self.learner.ent_boost = self.health.ent_boost
 
     @property
     def describes_next_step(self) -> bool:
@@ -303,10 +332,18 @@ class Attempt:
         now = time.monotonic()
         self.elapsed = self._before + now - self._clock
         if logs:
-            self._log_training(facts)
+            try:
+                self._log_training(facts)
+            except Diverged as error:
+                self._roll_back(error)
+                return
+        every = self.config.health.sparsity_every
+        if every and done % every == 0:
+            self._log_sparsity()
         if done % trainer.eval_every == 0 or done == self.learner.steps:
             self._log_evaluation(self._evaluate(trainer.eval_positions))
             self._move_schedule()
+            self._react_to_evaluation()
         now = time.monotonic()
         self.elapsed = self._before + now - self._clock
         rate = (done - self._first) / max(1e-9, now - self._clock)
@@ -363,7 +400,7 @@ class Attempt:
         metrics.update(health)
         metrics["train/lr"] = self.learner.learning_rate
         self._record(metrics)
-        self._tell(self.health.check_gradients(health))
+        self._tell(self.health.check_gradients(metrics))
         if not torch.tensor([metrics["train/loss"], health["health/grad_norm"]]).isfinite().all():
             raise Diverged(
                 f"step {self.learner.step}: loss {metrics['train/loss']}, gradient norm "
@@ -387,7 +424,57 @@ class Attempt:
         nats = evaluation.metrics["val/nats"]
         if nats < self.best.get("best/nats", float("inf")):
             self.best = {"best/nats": nats, "best/step": self.learner.step}
-        self._tell(self.health.check_evaluation(evaluation.metrics))
+        self._tell(self.health.check_evaluation(evaluation.metrics, steering=False))
+
+    def _react_to_evaluation(self) -> None:
+        """Let calibration and confidence on the development slice steer, where they are to."""
+        limits, part = self.config.health, self.learner.guidance.slice
+        if not limits.steers_by_evaluation or part is None:
+            return
+        limit = self.config.trainer.eval_positions
+        found = evaluate(self.learner.score, part, device=self.device, limit=limit).metrics
+        figures = {
+            "dev/ece": found["val/ece"],
+            "dev/collapse_gap": found["health/collapse_gap"],
+            "dev/entropy_gap": found["health/entropy_gap"],
+        }
+        self._record(figures)
+        self._tell(self.health.check_evaluation(found, steering=True))
+        acting = [
+            name for name in ("calibration", "confidence_collapse") if limits.action(name) == "act"
+        ]
+        if acting:
+            on = any(self.health.active.get(name, False) for name in acting)
+            moved = self.health.ent_boost + (limits.ent_boost if on else -limits.ent_boost)
+            self.health.ent_boost = max(0.0, moved)
+            self._steer()
+
+    def _log_sparsity(self) -> None:
+        # The initial weights follow from the seed, so they needn't be kept.
+        model = build_model(self.config.model, self.corpus.vocab_size, self.config.seed)
+        first = {name: value.to(self.device) for name, value in model.named_parameters()}
+        facts = update_facts(self.learner.parameters, first, self._measured)
+        self._measured = self._weights()
+        values = torch.stack([value.float() for value in facts.values()]).tolist()
+        self._record(dict(zip(facts, values, strict=True)))
+
+    def _roll_back(self, error: Diverged) -> None:
+        """Go back to the last checkpoint with a smaller learning rate, or give up."""
+        limits, failed = self.config.health, self.learner.step
+        found = checkpoint.read_latest(self.directory)
+        count = self.health.rollbacks
+        if limits.on_nonfinite != "act" or count >= limits.max_rollbacks or found is None:
+            raise error
+        factor = self.health.lr_factor
+        step, _ = self._load(found)
+        self.health.rollbacks = count + 1
+        self.health.lr_factor = factor * limits.lr_cut
+        self._steer()
+        self.journal.rewind(step)
+        event = {"event": "rollback", "from": failed, "to": step, "lr_factor": factor}
+        self.journal.write({**self._where(), **event, "lr_factor": self.health.lr_factor})
+        log.warning("step %d: %s; back to step %d, learning rate cut", failed, error, step)
+        self._checkpoint()
 
     def _move_schedule(self) -> None:
         guidance = self.learner.guidance
@@ -423,8 +510,11 @@ class Attempt:
         }
 
     def _tell(self, alarms: list[Alarm]) -> None:
+        limits = self.config.health
         for alarm in alarms:
-            log.warning("step %d: %s", self.learner.step, alarm)
+            action = limits.action(alarm.name)
+            if action != "log":
+                log.warning("step %d: %s", self.learner.step, alarm)
             event = {
                 "event": "alarm",
                 "alarm": alarm.name,
@@ -434,7 +524,14 @@ class Attempt:
                 "threshold": alarm.threshold,
             }
             self.journal.write({**self._where(), **event})
-            self.recorder.alarm(str(alarm), alarm.raised)
+            if action != "log":
+                self.recorder.alarm(str(alarm), alarm.raised)
+            if alarm.raised and action == "stop":
+                raise Stopped(f"step {self.learner.step}: {alarm}; health asks for a stop")
+            cuts = alarm.name in ("gradient_stability", "clipping")
+            if alarm.raised and action == "act" and cuts:
+                self.health.lr_factor *= limits.lr_cut
+                self._steer()
 
     def _checkpoint(self) -> None:
         numbers = {
@@ -445,9 +542,10 @@ class Attempt:
             "elapsed_s": self.elapsed,
             "started": self.started,
         }
-        checkpoint.write_checkpoint(
-            self.directory, self.learner.step, self.learner.state_tensors(), numbers
-        )
+        tensors = self.learner.state_tensors()
+        if self.config.health.sparsity_every:
+            tensors |= {f"measured.{name}": value for name, value in self._measured.items()}
+        checkpoint.write_checkpoint(self.directory, self.learner.step, tensors, numbers)
         checkpoint.prune(self.directory, self.config.trainer.keep_checkpoints)
 
     def _progress(self, rate: float) -> Progress:

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from avatarl import composition
 from avatarl.training.evaluation import Evaluation, summarise
 from avatarl.training.health import Health
 
 VOCAB = 12
+LIMITS = composition.compose(["data=folio"]).health
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def test_a_calibrated_ngram_policy_raises_nothing(
 ) -> None:
     logprobs, pairs = source
     evaluation = judge(logprobs, pairs)
-    assert Health().check_evaluation(evaluation.metrics) == []
+    assert Health(LIMITS).check_evaluation(evaluation.metrics) == []
     assert evaluation.metrics["val/ece"] < 0.02
 
 
@@ -56,7 +58,7 @@ def test_the_same_logits_at_half_the_temperature_raise_calibration_and_collapse(
     source: tuple[torch.Tensor, torch.Tensor],
 ) -> None:
     logprobs, pairs = source
-    health = Health()
+    health = Health(LIMITS)
     sharp = judge((logprobs / 0.5).log_softmax(-1), pairs)
     raised = health.check_evaluation(sharp.metrics)
     assert {alarm.name for alarm in raised} == {"calibration", "confidence_collapse"}
@@ -72,11 +74,13 @@ def test_an_underconfident_policy_raises_calibration_alone(
 ) -> None:
     logprobs, pairs = source
     flat = judge((logprobs / 3).log_softmax(-1), pairs)
-    assert [alarm.name for alarm in Health().check_evaluation(flat.metrics)] == ["calibration"]
+    assert [alarm.name for alarm in Health(LIMITS).check_evaluation(flat.metrics)] == [
+        "calibration"
+    ]
 
 
 def test_steady_gradients_raise_nothing() -> None:
-    health = Health()
+    health = Health(LIMITS)
     facts = health.gradients([1.0 + 0.1 * math.sin(step) for step in range(200)], 10.0)
     assert health.check_gradients(facts) == []
     assert facts["health/grad_cv"] == pytest.approx(0.1 / math.sqrt(2), rel=0.1)
@@ -93,7 +97,7 @@ def test_steady_gradients_raise_nothing() -> None:
     ],
 )
 def test_unsteady_gradients_raise_their_alarm(norms: list[float], fact: str) -> None:
-    health = Health()
+    health = Health(LIMITS)
     facts = health.gradients(norms, 1.0)
     (alarm,) = health.check_gradients(facts)
     assert alarm.name == "gradient_stability"
@@ -101,14 +105,30 @@ def test_unsteady_gradients_raise_their_alarm(norms: list[float], fact: str) -> 
 
 
 def test_a_first_wild_window_is_not_judged() -> None:
-    health = Health()
+    health = Health(LIMITS)
     assert health.check_gradients(health.gradients([0.1, 5.0, 0.1], 1.0)) == []
 
 
 def test_the_memory_survives_a_checkpoint() -> None:
-    health = Health()
+    health = Health(LIMITS)
     health.gradients([1.0, 2.0, math.inf], 1.5)
     health.check_evaluation({"val/ece": 0.3, "health/collapse_gap": 0.0, "health/entropy_gap": 0.0})
-    again = Health.from_state(json.loads(json.dumps(health.state())))
+    again = Health.from_state(LIMITS, json.loads(json.dumps(health.state())))
     assert again == health
     assert again.gradients([3.0], 1.5) == health.gradients([3.0], 1.5)
+
+
+def test_much_clipping_raises_its_alarm() -> None:
+    health = Health(LIMITS)
+    facts = health.gradients([1.0], 1.0)
+    assert health.check_gradients({**facts, "health/clip_fraction": 0.2}) == []
+    (alarm,) = health.check_gradients({**facts, "health/clip_fraction": 0.4})
+    assert (alarm.name, alarm.value, alarm.threshold) == ("clipping", 0.4, 0.3)
+
+
+def test_limits_come_from_the_settings() -> None:
+    strict = composition.compose(["data=folio", "health.calibration_error=0.001"]).health
+    facts = {"val/ece": 0.01, "health/collapse_gap": 0.0, "health/entropy_gap": 0.0}
+    assert Health(LIMITS).check_evaluation(facts) == []
+    (alarm,) = Health(strict).check_evaluation(facts)
+    assert alarm.threshold == 0.001
