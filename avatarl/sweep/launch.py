@@ -150,6 +150,16 @@ def settings(option: type[S], raw: Mapping[str, Any]) -> S:
         raise ConfigError(f"hydra.launcher.{key}", raw[key], valid) from None
 
 
+def check_stack(stack: int | str) -> None:
+    """Refuse a ``stack`` that is neither ``auto`` nor a number above 0.
+
+    Raises:
+        ConfigError: It isn't.
+    """
+    if stack != "auto" and (isinstance(stack, str) or stack < 1):
+        raise ConfigError("hydra.launcher.stack", stack, "auto, or a number >= 1")
+
+
 def show_plan(plan: Plan, console: Console, workers: int) -> None:
     """Print what a launch would do: each run and its state, and an estimate of hours."""
     runs = [(run, state.of(run.path)) for run in plan.runs]

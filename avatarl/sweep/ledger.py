@@ -65,6 +65,7 @@ class Owner:
     submission: str
     code: str | None = None
     threads: int | None = None
+    gpu: str | None = None
     slurm: SlurmJob | None = None
     released: float | None = None
     outcome: str | None = None
@@ -97,6 +98,7 @@ def this_process(
         submission=submission,
         code=code,
         threads=threads,
+        gpu=os.environ.get("CUDA_VISIBLE_DEVICES"),
         slurm=_this_slurm_job(os.environ),
     )
 

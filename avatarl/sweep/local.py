@@ -26,6 +26,7 @@ class LocalSettings:
     workers: int | str
     dry_run: bool
     freeze: bool
+    stack: int | str
     failure_policy: str
     max_failures: int | None
     max_retries: int
@@ -86,6 +87,7 @@ def start(
     """
     settings = launch.settings(LocalSettings, raw_settings)
     settings.policy()
+    launch.check_stack(settings.stack)
     slots = machine.slots(settings.workers, len(plan.runs))
     if settings.dry_run:
         console.print(f"{len(slots)} workers on this machine", highlight=False)
@@ -103,7 +105,9 @@ def run_again(
     settings = launch.settings(LocalSettings, raw_settings)
     slots = machine.slots(settings.workers, len(plan.runs))
     code = snapshot.freeze(directory.parent.parent) if settings.freeze else None
-    return run_plan(plan, slots, settings.policy(), settings.execute, console, code=code)
+    return run_plan(
+        plan, slots, settings.policy(), settings.execute, console, code=code, stack=settings.stack
+    )
 
 
 def run_plan(
@@ -114,6 +118,7 @@ def run_plan(
     console: Console,
     *,
     code: Path | None = None,
+    stack: int | str = 1,
 ) -> Launched:
     """Run every run of ``plan`` on this machine.
 
@@ -124,6 +129,7 @@ def run_plan(
         execute: ``module:function`` that executes one run.
         console: Where progress is shown.
         code: Frozen source that workers import; ``None``: the working tree.
+        stack: Runs of one structure trained as one program, or ``auto``.
     """
     gpus = sum(slot.gpu is not None for slot in slots)
     kind = f"{len(slots)} worker{'s' * (len(slots) > 1)}" + (f" on {gpus} GPUs" if gpus else "")
@@ -133,6 +139,7 @@ def run_plan(
             slots=slots,
             policy=policy,
             execute=execute,
+            stack=stack,
             code=code,
             submission=f"{plan.name}@{plan.created:.3f}",
             on_event=display.event,

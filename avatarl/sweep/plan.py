@@ -14,8 +14,8 @@ from avatarl.files import read_json, write_json
 
 SCHEMA = 1
 
-#: Groups whose numbers are tensors inside the step, so that they don't change the program.
-_NUMERIC_GROUPS = ("explorer", "reward", "objective", "optimizer")
+#: Keys that don't change the program; of the reference only whether there is one does.
+_OUTSIDE = ("name", "seed", "output_dir", "tracking", "health", "reference", "trainer")
 #: Settings of the trainer that change the program.
 _PROGRAM_SETTINGS = ("batch_size", "device", "dtype", "precision", "compile", "deterministic")
 
@@ -262,15 +262,14 @@ def swept_keys(configs: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
 
 def structure_key(config: Mapping[str, Any]) -> str:
     """Hash of what decides the program, without the numbers that are tensors inside it."""
-    structure: dict[str, Any] = {"data": config.get("data"), "model": config.get("model")}
-    for group in _NUMERIC_GROUPS:
-        options = config.get(group)
-        if isinstance(options, Mapping):
-            structure[group] = {
-                key: value
-                for key, value in flatten(options).items()
-                if not isinstance(value, float)
-            }
+    structure: dict[str, Any] = {}
+    for group, options in config.items():
+        if group in ("data", "model"):
+            structure[group] = options
+        elif group not in _OUTSIDE and isinstance(options, Mapping):
+            leaves = flatten(options)
+            structure[group] = {k: v for k, v in leaves.items() if not isinstance(v, float)}
+    structure["reference"] = (config.get("reference") or {}).get("name") != "none"
     trainer = config.get("trainer") or {}
     structure["trainer"] = {key: trainer.get(key) for key in _PROGRAM_SETTINGS if key in trainer}
     text = json.dumps(structure, sort_keys=True, default=str)

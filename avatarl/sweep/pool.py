@@ -88,8 +88,8 @@ class _Worker:
     slot: Slot
     executor: ProcessPoolExecutor | None = None
     hello: Future[int] | None = None
-    future: Future[dict[str, Any]] | None = None
-    run: PlannedRun | None = None
+    future: Future[list[dict[str, Any]]] | None = None
+    runs: tuple[PlannedRun, ...] = ()  # several where they are stacked
     began: float = 0.0
     sign: tuple[float, float] = (0.0, 0.0)  # (mtime seen, monotonic time of seeing it change)
     killed_because: str | None = None
@@ -114,6 +114,8 @@ class Pool:
         slots: One worker process each.
         policy: Retries, hang detection, when to give up.
         execute: ``module:function`` that executes one run.
+        stack: Most runs of one structure that a worker is given at once, to train as one program;
+            ``auto`` lets it measure. Only where ``execute`` is the project's own.
         code: Directory that workers import the project from; ``None``: as this process does.
         submission: Names this launch in ownership records.
         wait_for_owners: Wait for runs that other processes compute, instead of leaving them.
@@ -125,6 +127,7 @@ class Pool:
     slots: Sequence[Slot]
     policy: Policy
     execute: str = worker.DEFAULT_EXECUTE
+    stack: int | str = 1
     code: Path | None = None
     submission: str = ""
     wait_for_owners: bool = True
@@ -175,7 +178,7 @@ class Pool:
                     self._requeue_delayed()
                     for idle in (w for w in workers if w.future is None):
                         if self._queue:
-                            self._assign(idle, self._queue.popleft())
+                            self._assign(idle, self._next())
                 busy = [w for w in workers if w.future is not None]
                 if not busy and (stopping or not (self._queue or self._owned or self._delayed)):
                     break
@@ -210,7 +213,24 @@ class Pool:
     def _count(self, run: PlannedRun) -> int:
         return self._attempts.get(run.id, 0)
 
-    def _assign(self, one: _Worker, run: PlannedRun) -> None:
+    def _next(self) -> tuple[PlannedRun, ...]:
+        """Take the next run off the queue, and others of its structure where they are stacked."""
+        first = self._queue.popleft()
+        # A run that has failed before goes alone: it may be what took its worker down.
+        fresh = [run for run in self._queue if not self._count(run)]
+        if self.stack == 1 or self._count(first) or self.execute != worker.DEFAULT_EXECUTE:
+            return (first,)
+        alike = [run for run in fresh if run.structure_key == first.structure_key]
+        # No slot is left idle while another holds a stack.
+        most = -(-(len(alike) + 1) // len(self.slots))
+        if self.stack != "auto":
+            most = min(most, int(self.stack))
+        others = alike[: most - 1]
+        for run in others:
+            self._queue.remove(run)
+        return (first, *others)
+
+    def _assign(self, one: _Worker, runs: tuple[PlannedRun, ...]) -> None:
         with _importing_from(self.code):
             if one.executor is None:
                 one.executor = ProcessPoolExecutor(
@@ -221,34 +241,37 @@ class Pool:
                 )
                 one.hello = one.executor.submit(worker.start, self.execute, one.slot.threads)
             request = {
-                "run": run.to_json(),
+                "runs": [run.to_json() for run in runs],
                 "execute": self.execute,
+                "stack": self.stack,
                 "submission": self.submission,
                 "code": str(self.code) if self.code else None,
             }
             one.future = one.executor.submit(worker.work, request)
-        one.run, one.began = run, time.monotonic()
-        one.sign = (_heartbeat(run), time.monotonic())
+        one.runs, one.began = runs, time.monotonic()
+        one.sign = (_heartbeat(runs), time.monotonic())
         one.told_to_stop, one.killed_because = False, None
-        self._attempts[run.id] = self._count(run) + 1
-        self.on_event(Event("started", run, slot=one.number))
+        for run in runs:
+            self._attempts[run.id] = self._count(run) + 1
+            self.on_event(Event("started", run, slot=one.number))
 
     def _collect(self, one: _Worker, stopping: bool) -> None:
-        run, future = one.run, one.future
-        assert run is not None and future is not None
+        runs, future = one.runs, one.future
+        assert runs and future is not None
         seconds = time.monotonic() - one.began
-        one.run, one.future = None, None
+        one.runs, one.future = (), None
         hello = one.hello.exception() if one.hello is not None and one.hello.done() else None
         error = future.exception()
         if hello is not None and not isinstance(hello, TerminatedWorkerError):
             raise CannotStart(f"{self.execute} can't be imported: {hello}") from hello
-        answer = future.result() if error is None else self._died(one, run, error, stopping)
-        self._settle(run, answer, seconds)
+        answers = future.result() if error is None else self._died(one, runs, error, stopping)
+        for run, answer in zip(runs, answers, strict=True):
+            self._settle(run, answer, seconds)
 
     def _died(
-        self, one: _Worker, run: PlannedRun, error: BaseException, stopping: bool
-    ) -> dict[str, Any]:
-        """The worker is gone: replace it, free the run it owned, say what happened."""
+        self, one: _Worker, runs: Sequence[PlannedRun], error: BaseException, stopping: bool
+    ) -> list[dict[str, Any]]:
+        """The worker is gone: replace it, free the runs it owned, say what happened."""
         pid = one.pid
         _close(one)
         if not isinstance(error, TerminatedWorkerError):
@@ -256,12 +279,18 @@ class Pool:
         else:
             reason = one.killed_because or faults.exit_reason(parse_exitcode(str(error)))
         state = "interrupted" if stopping else "failed"
-        if pid is not None:
+        for run in runs if pid is not None else ():
             with contextlib.suppress(OSError):
                 ledger.release_dead(run.path, pid, state, reason)
         if stopping:
-            return {"state": "interrupted"}
-        return {"state": "failed", "reason": reason, "kind": "infrastructure", "traceback": ""}
+            return [{"state": "interrupted"} for _ in runs]
+        fault = {"state": "failed", "reason": reason, "kind": "infrastructure", "traceback": ""}
+        return [self._done_anyway(run) or fault for run in runs]
+
+    def _done_anyway(self, run: PlannedRun) -> dict[str, Any] | None:
+        """A run of a stack may have ended before the others' worker died."""
+        result = worker.stored(run.path)
+        return None if result is None else {"state": "done", "cached": False, "result": result}
 
     def _settle(self, run: PlannedRun, answer: Mapping[str, Any], seconds: float) -> None:
         state, attempts = answer["state"], self._count(run)
@@ -323,9 +352,9 @@ class Pool:
     def _look_for_hangs(self, workers: Sequence[_Worker]) -> None:
         now = time.monotonic()
         for one in workers:
-            if one.run is None or one.future is None or one.future.done():
+            if not one.runs or one.future is None or one.future.done():
                 continue
-            seen = _heartbeat(one.run)
+            seen = _heartbeat(one.runs)
             if seen != one.sign[0]:
                 one.sign = (seen, now)
             elif now - one.sign[1] > self.policy.hang_after_s and one.killed_because is None:
@@ -341,11 +370,12 @@ class Pool:
             _signal(one, signal.SIGTERM)
 
 
-def _heartbeat(run: PlannedRun) -> float:
+def _heartbeat(runs: Sequence[PlannedRun]) -> float:
     newest = 0.0
-    for name in ("progress.json", "metrics.jsonl"):
-        with contextlib.suppress(OSError):
-            newest = max(newest, (run.path / name).stat().st_mtime)
+    for run in runs:
+        for name in ("progress.json", "metrics.jsonl"):
+            with contextlib.suppress(OSError):
+                newest = max(newest, (run.path / name).stat().st_mtime)
     return newest
 
 

@@ -30,6 +30,7 @@ _OURS = frozenset(
         "poll_s",
         "runs_per_job",
         "slots_per_gpu",
+        "stack",
         "failure_policy",
         "max_failures",
         "max_retries",
@@ -54,6 +55,7 @@ class SlurmSettings:
     poll_s: float
     runs_per_job: int
     slots_per_gpu: int
+    stack: int | str
     failure_policy: str
     max_failures: int | None
     max_retries: int
@@ -229,6 +231,7 @@ def submit(
                 "execute": settings.execute,
                 "code": str(code),
                 "slots_per_gpu": settings.slots_per_gpu,
+                "stack": settings.stack,
                 "runs": [run.to_json() for run in members],
             },
         )

@@ -139,6 +139,7 @@ def work_through(
         slots=slots,
         policy=Policy(**pack["policy"]),
         execute=pack["execute"],
+        stack=pack.get("stack", 1),
         code=Path(pack["code"]),
         submission=pack["submission"],
         wait_for_owners=False,

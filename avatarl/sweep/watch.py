@@ -52,6 +52,7 @@ class Row:
         job: Its SLURM job, if it was queued there.
         progress: The last ``progress.json``, for runs that began.
         node: Where it runs or ran.
+        gpu: The GPU its process was given, as CUDA_VISIBLE_DEVICES names it.
         reason: Why it failed, waits, or was left.
     """
 
@@ -61,6 +62,7 @@ class Row:
     job_id: str | None = None
     progress: Mapping[str, Any] | None = None
     node: str = ""
+    gpu: str = ""
     reason: str = ""
 
 
@@ -133,7 +135,7 @@ def _row(
     job = (jobs or {}).get(job_id or "")
     if owner is not None and ledger.alive(owner, run.path, slurm):
         where = (job.node if job else "") or owner.host
-        return Row(run, "running", job, job_id, progress_of(run.path), where)
+        return Row(run, "running", job, job_id, progress_of(run.path), where, owner.gpu or "")
     if job_id is not None and (jobs is None or (job is not None and not job.over)):
         began = now in ("running", "resumable")
         why = "" if job is None else (job.reason if job.state == "PENDING" else job.state.lower())
@@ -170,7 +172,7 @@ def table(rows: Sequence[Row], most: int | None = _MOST_ROWS) -> Table:
             number(progress.get("loss")) if progress else "",
             row.job_id or "",
             row.node,
-            str(progress.get("gpu") or progress.get("device") or "") if running else "",
+            row.gpu,
             Text(row.reason or warnings, style="yellow" if not row.reason else ""),
         )
     if most is not None and len(listed) > most:

@@ -26,6 +26,9 @@ from avatarl.sweep import faults, ledger
 #: ``module:function`` that executes one run: ``f(raw, *, stop, on_progress, prepared_corpus)``.
 DEFAULT_EXECUTE = "avatarl.training:execute_raw"
 
+#: The same for runs that are trained as one program, with ``stack`` besides.
+STACKED_EXECUTE = "avatarl.training.stacked:execute_stacked"
+
 #: Seconds between two looks at whether the parent still lives.
 _LOOK_EVERY_S = 0.5
 
@@ -75,23 +78,58 @@ def start(execute: str, threads: int) -> int:
     return os.getpid()
 
 
-def work(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Execute one run and say how it ended.
+def work(request: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Execute one run, or several as a stack, and say how each ended.
 
     Args:
-        request: ``run`` (:meth:`PlannedRun.to_json`), ``execute``, ``submission``, ``code``.
+        request: ``runs`` (:meth:`PlannedRun.to_json` each), ``execute``, ``submission``, ``code``
+            and, with several, ``stack``.
 
     Returns:
-        ``state``: ``done`` (with ``result``, ``cached``), ``interrupted``, ``owned`` (by another
-        process, with ``reason``) or ``failed`` (with ``reason``, ``kind``, ``traceback``).
+        For each run its ``state``: ``done`` (with ``result``, ``cached``), ``interrupted``,
+        ``owned`` (by another process, with ``reason``) or ``failed`` (with ``reason``, ``kind``,
+        ``traceback``).
     """
     with _working:
         return _work(request)
 
 
-def _work(request: Mapping[str, Any]) -> dict[str, Any]:
-    run = request["run"]
-    directory = Path(run["config"]["output_dir"]) / run["directory"]
+def _work(request: Mapping[str, Any]) -> list[dict[str, Any]]:
+    runs = request["runs"]
+    died = {"state": "failed", "reason": "worker died", "kind": "infrastructure"}
+    answers: list[dict[str, Any]] = [died for _ in runs]
+    claims: dict[int, ledger.Claim] = {}
+    try:
+        for number, run in enumerate(runs):
+            claimed = _claim(run, request)
+            if isinstance(claimed, dict):
+                answers[number] = claimed
+                continue
+            claims[number] = claimed
+            # Finished by the previous owner while we were claiming?
+            done = stored(_directory(run))
+            if done is not None:
+                answers[number] = {"state": "done", "cached": True, "result": done}
+        left = [number for number in claims if answers[number]["state"] != "done"]
+        if len(left) == 1:
+            answers[left[0]] = _execute(runs[left[0]], _directory(runs[left[0]]), request)
+        elif left:
+            together = _execute_stacked([runs[number] for number in left], request)
+            for number, answer in zip(left, together, strict=True):
+                answers[number] = answer
+    finally:
+        for number, claim in claims.items():
+            claim.release(answers[number]["state"], answers[number].get("reason"))
+    return answers
+
+
+def _directory(run: Mapping[str, Any]) -> Path:
+    return Path(run["config"]["output_dir"]) / run["directory"]
+
+
+def _claim(run: Mapping[str, Any], request: Mapping[str, Any]) -> ledger.Claim | dict[str, Any]:
+    """Make a run ours; or say how it ended already, or why it can't be."""
+    directory = _directory(run)
     done = stored(directory)
     if done is not None:
         return {"state": "done", "cached": True, "result": done}
@@ -100,21 +138,47 @@ def _work(request: Mapping[str, Any]) -> dict[str, Any]:
     try:
         threads = (run["config"].get("trainer") or {}).get("threads") or _threads
         me = ledger.this_process(request.get("submission", ""), request.get("code"), threads)
-        claim = ledger.claim(directory, me)
+        return ledger.claim(directory, me)
     except ledger.Owned as owned:
         return {"state": "owned", "reason": str(owned)}
     except OSError as error:
         return _failed(error, "")
-    outcome: dict[str, Any] = {"state": "failed", "reason": "worker died", "kind": "infrastructure"}
+
+
+def _execute_stacked(
+    runs: list[Mapping[str, Any]], request: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    started = time.time()
+    corpus = runs[0].get("corpus_file")
     try:
-        done = stored(directory)  # finished by the previous owner while we were claiming
-        if done is not None:
-            outcome = {"state": "done", "cached": True, "result": done}
+        # What is printed rather than logged can't be told apart: it goes to the first run's log.
+        with _output_to(_directory(runs[0]) / "run.log"):
+            outcomes: Any = _resolve(STACKED_EXECUTE)(
+                [dict(run["config"]) for run in runs],
+                stop=stopping,
+                prepared_corpus=Path(corpus) if corpus else None,
+                stack=request["stack"],
+            )
+    except BaseException as error:
+        outcomes = [error for _ in runs]
+    answers = []
+    for run, outcome in zip(runs, outcomes, strict=True):
+        if isinstance(outcome, BaseException):
+            answers.append(_ended(run, outcome, started))
         else:
-            outcome = _execute(run, directory, request)
-    finally:
-        claim.release(outcome["state"], outcome.get("reason"))
-    return outcome
+            answers.append({"state": "done", "cached": False, "result": dict(outcome)})
+    return answers
+
+
+def _ended(run: Mapping[str, Any], error: BaseException, started: float) -> dict[str, Any]:
+    """Describe and record what ended a run early."""
+    if type(error).__name__ == "Interrupted":
+        return {"state": "interrupted"}
+    text = "".join(traceback.format_exception(error))
+    first_line = f"{type(error).__name__}: {error}"
+    with contextlib.suppress(OSError):
+        record_failure(run, _directory(run), first_line, text, since=started)
+    return _failed(error, text)
 
 
 def _execute(run: Mapping[str, Any], directory: Path, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,12 +195,7 @@ def _execute(run: Mapping[str, Any], directory: Path, request: Mapping[str, Any]
             )
         return {"state": "done", "cached": False, "result": dict(result)}
     except BaseException as error:
-        if type(error).__name__ == "Interrupted":
-            return {"state": "interrupted"}
-        text = traceback.format_exc()
-        with contextlib.suppress(OSError):
-            record_failure(run, directory, f"{type(error).__name__}: {error}", text, since=started)
-        return _failed(error, text)
+        return _ended(run, error, started)
 
 
 def _failed(error: BaseException, text: str) -> dict[str, Any]:

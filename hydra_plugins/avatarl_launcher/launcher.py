@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     from avatarl.sweep.launch import Asked, Launched
     from avatarl.sweep.plan import Candidate, Plan, PlannedRun
 
-_BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+#: Sweepers that only list combinations, and would stop at the first failed run.
+_GRID_SWEEPERS = (
+    "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
+    "hydra_plugins.avatarl_launcher.sweeper.CheckedOnceSweeper",
+)
 
 
 class RunFailed(RuntimeError):
@@ -79,7 +83,7 @@ class AvatarlLauncher(Launcher):
             raise SystemExit(0)
         if launched.complete and self.compare:
             launch.summarise(asked.directory, console)
-        basic = self.config.hydra.sweeper.get("_target_") == _BASIC_SWEEPER
+        basic = self.config.hydra.sweeper.get("_target_") in _GRID_SWEEPERS
         if launched.exit_code and (basic or not launched.complete):
             raise SystemExit(launched.exit_code)
         return [

@@ -85,7 +85,7 @@ def test_a_sweep_runs_plans_first_compares_last_and_recomputes_nothing(tmp_path)
 
 def test_hydras_own_launcher_still_works(tmp_path):
     outputs = tmp_path / "outputs"
-    done = sweep(outputs, *TINY, "seed=0,1", "hydra/launcher=basic")
+    done = sweep(outputs, *TINY, "seed=0,1", "hydra/launcher=basic", "hydra/sweeper=basic")
     assert done.returncode == 0, done.stderr
     assert len(list(outputs.glob("runs/*/result.json"))) == 2
 
@@ -119,6 +119,7 @@ def test_a_failing_run_is_named_at_once_and_the_exit_code_tells(tmp_path):
         "    return execute_raw(raw, **more)\n"
     )
     words += [
+        "hydra/sweeper=basic",  # Hydra's own; the other tests use ours
         "hydra.launcher.execute=sometimes:run",
         "hydra.launcher.workers=1",
     ]

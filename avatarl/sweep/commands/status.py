@@ -36,6 +36,7 @@ def main(args: argparse.Namespace) -> int:
                 "state": row.state,
                 "job": row.job_id,
                 "node": row.node,
+                "gpu": row.gpu,
                 "reason": row.reason,
                 "progress": dict(row.progress or {}),
             }
