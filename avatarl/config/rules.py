@@ -102,6 +102,17 @@ def _rollouts_fit_the_objective(config: RunConfig) -> None:
         )
 
 
+def _rollouts_fit_the_schedule(config: RunConfig) -> None:
+    schedule = config.raw["reference"].get("schedule") or {}
+    if config.explorer.steps_ahead > 1 and schedule.get("kind") == "gated":
+        raise ConfigError(
+            "explorer.horizon",
+            config.explorer.steps_ahead,
+            "1, or another reference.schedule",
+            "a gated reference is weighed at positions of the text, not of rollouts",
+        )
+
+
 def _rollouts_fit_the_context(config: RunConfig) -> None:
     length = config.model.context_length
     if config.explorer.steps_ahead > length:
@@ -144,5 +155,6 @@ RULES = [
     _uniform_weights_fit_the_reward,
     _groups_have_members,
     _rollouts_fit_the_objective,
+    _rollouts_fit_the_schedule,
     _rollouts_fit_the_context,
 ]

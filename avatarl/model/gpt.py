@@ -42,6 +42,10 @@ class Config:
             )
 
 
+# Keys and values (B,H,T,D) of the positions that a block has read.
+Memory = tuple[Tensor, Tensor]
+
+
 class Attention(nn.Module):
     """Causal self-attention over a window."""
 
@@ -65,6 +69,18 @@ class Attention(nn.Module):
         # (B,H,·,D) each
         y = F.scaled_dot_product_attention(q, k, v, is_causal=not last)  # (B,H,T|1,D)
         return self.out(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]  # (B,T|1,C)
+
+    def extend(self, x: Tensor, read: Memory | None) -> tuple[Tensor, Memory]:
+        """Map new positions (B,T,C) that attend to what was read, too; T is 1 if anything was."""
+        heads = (self.n_head, x.shape[2] // self.n_head)
+        q, k, v = (
+            part.view(*part.shape[:2], *heads).transpose(1, 2)
+            for part in self.qkv(x).chunk(3, dim=2)
+        )  # (B,H,T,D) each
+        if read is not None:
+            k, v = torch.cat([read[0], k], dim=2), torch.cat([read[1], v], dim=2)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=read is None)  # (B,H,T,D)
+        return self.out(y.transpose(1, 2).flatten(2)), (k, v)
 
 
 class MLP(nn.Module):
@@ -95,6 +111,12 @@ class Block(nn.Module):
         attended = self.attention(self.norm_attention(x), last)
         x = (x[:, -1:] if last else x) + attended
         return x + self.mlp(self.norm_mlp(x))  # type: ignore[no-any-return]
+
+    def extend(self, x: Tensor, read: Memory | None) -> tuple[Tensor, Memory]:
+        """Map new positions (B,T,C) that attend to what was read."""
+        attended, read = self.attention.extend(self.norm_attention(x), read)
+        x = x + attended
+        return x + self.mlp(self.norm_mlp(x)), read
 
 
 class GPT(nn.Module):
@@ -145,3 +167,32 @@ class GPT(nn.Module):
             assert prior_logprobs is not None
             logits = logits + self.prior_gate * prior_logprobs
         return logits
+
+    def extend(
+        self, characters: Tensor, read: list[Memory], prior_logprobs: Tensor | None = None
+    ) -> tuple[Tensor, list[Memory]]:
+        """Read on from what was read before, and score the next character.
+
+        Equal to :meth:`forward` on the whole window with ``last``, at the cost of the new
+        characters alone.
+
+        Args:
+            characters: (B,T) int64: the window so far if nothing was read, else one more each.
+            read: What each block remembers; empty at the start.
+            prior_logprobs: (B,1,V); required with ``model.prior``.
+
+        Returns:
+            Logits (B,1,V), and what each block remembers now.
+        """
+        start = read[0][0].shape[2] if read else 0
+        places = self.position.weight[start : start + characters.shape[1]]
+        x = self.token(characters) + places  # (B,T,C)
+        memory = []
+        for index, block in enumerate(self.blocks):
+            x, kept = block.extend(x, read[index] if read else None)  # type: ignore[operator]
+            memory.append(kept)
+        logits = F.linear(self.norm(x[:, -1:]), self.token.weight)  # (B,1,V)
+        if self.prior_gate is not None:
+            assert prior_logprobs is not None
+            logits = logits + self.prior_gate * prior_logprobs
+        return logits, memory

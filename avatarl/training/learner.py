@@ -18,6 +18,8 @@ import avatarl.reference
 import avatarl.reward
 from avatarl.config import RunConfig
 from avatarl.data import Corpus, Windows
+from avatarl.explorer import Writer
+from avatarl.model.gpt import Memory
 from avatarl.training.guidance import Guidance, split_training_text
 from avatarl.training.step import Batch, Network, Program, reward_facts
 
@@ -168,6 +170,7 @@ class Learner:
             self.knobs,
             self.uniforms(self.step),
             self.opponents(),
+            self.writer,
         )
         norm = torch.zeros((), device=self.device)
         for inner in range(self.config.objective.inner_steps):
@@ -219,6 +222,46 @@ class Learner:
             optimizer.zero_grad(set_to_none=True)
         self.control = {name: value.detach() for name, value in control.items()}
         return norm.detach()
+
+    @torch.no_grad()
+    def writer(self, prompt: Tensor, rollouts: int) -> Writer:
+        """Start rollouts of the acting policy; each window's prompt is read once.
+
+        Keys and values of what was read are kept, so that each step costs one character.
+
+        Args:
+            prompt: (B,P) int64.
+            rollouts: K.
+        """
+        model = self.old_model or self.model
+        reference = self.score_reference if self.program.prior else None
+        memory: list[Memory] = []
+        written = prompt
+
+        def score(new: Tensor) -> Tensor:
+            nonlocal memory
+            prior = None if reference is None else reference(written, 1)
+            with torch.autocast(
+                self.device.type, dtype=self._precision, enabled=self._precision is not None
+            ):
+                logits, memory = model.extend(new, memory, prior)
+            return logits.float().log_softmax(dim=-1)
+
+        @torch.no_grad()
+        def write(char: Tensor | None) -> Tensor:
+            nonlocal memory, written
+            if char is None:
+                first = score(prompt)  # (B,1,V)
+                memory = [
+                    (k.repeat_interleave(rollouts, 0), v.repeat_interleave(rollouts, 0))
+                    for k, v in memory
+                ]
+                written = prompt.repeat_interleave(rollouts, 0)  # (B·K,P)
+                return first.repeat_interleave(rollouts, 0)
+            written = torch.cat([written, char], dim=1)
+            return score(char)
+
+        return write
 
     def opponents(self) -> list[Network]:
         """Past selves as networks, the newest first."""

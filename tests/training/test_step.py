@@ -416,3 +416,47 @@ def test_every_pair_of_settings_names_another_step() -> None:
     }  # fmt: skip
     for one, other in itertools.combinations(kinds, 2):
         assert kinds[one] is not kinds[other]
+
+
+@pytest.mark.parametrize("prior", [False, True])
+def test_cached_rollouts_equal_rereading_everything(words: Corpus, prior: bool) -> None:
+    learner = learner_of(words, "explorer=swarm", "explorer.positions=last", "explorer.horizon=5",
+                         "explorer.guidance=0.2", f"model.prior={str(prior).lower()}",
+                         "objective.sync_every=2")  # fmt: skip
+    for _ in range(3):
+        learner.train_step(with_facts=False)
+    assert learner.old_model is not None
+    old_model = learner.old_model
+
+    def play(writer: Any) -> Any:
+        played, _ = learner.program.play(
+            lambda context, prior: learner.network(learner.model, context, prior),
+            lambda context, prior: learner.network(old_model, context, prior),
+            learner.batch(3), learner.knobs, learner.uniforms(3), (), writer,
+        )  # fmt: skip
+        return played.exploration
+
+    cached, reread = play(learner.writer), play(None)
+    assert torch.equal(cached.actions, reread.actions)
+    assert torch.equal(cached.contexts, reread.contexts)
+    torch.testing.assert_close(cached.old_logprobs, reread.old_logprobs, rtol=1e-4, atol=1e-5)
+    # What the network says of the finished rollouts is what it said while writing them.
+    priors = learner.score_reference(cached.contexts, 8) if prior else None
+    with torch.no_grad():
+        whole = learner.network(old_model, cached.contexts, priors)[:, -5:]
+    torch.testing.assert_close(cached.old_logprobs, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_cached_rollouts_read_each_prompt_once(words: Corpus) -> None:
+    learner = learner_of(words, "explorer=temperature", "explorer.positions=last",
+                         "explorer.horizon=4", "explorer.samples=3")  # fmt: skip
+    read: list[tuple[int, ...]] = []
+    extend = learner.model.extend
+
+    def counting(characters: torch.Tensor, *rest: Any) -> Any:
+        read.append(tuple(characters.shape))
+        return extend(characters, *rest)
+
+    learner.model.extend = counting  # type: ignore[method-assign]
+    learner.train_step(with_facts=False)
+    assert read == [(16, 5), (48, 1), (48, 1), (48, 1)]
