@@ -5,14 +5,18 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+import yaml
 
 from avatarl.cli import main
 from avatarl.errors import UserError
 from avatarl.files import write_json
 from avatarl.sweep import find, launch, ledger, reproduce, state
 from avatarl.sweep.plan import make_plan
+
+CONF = Path(__file__).parents[2] / "conf" / "hydra" / "launcher"
 
 
 @pytest.fixture
@@ -110,18 +114,12 @@ def test_logs_show_the_end_of_a_run(sweep, capsys, tmp_path):
 
 
 def test_retry_runs_what_is_not_done(sweep, capsys, tmp_path, monkeypatch):
+    shipped = yaml.safe_load((CONF / "local.yaml").read_text())
     settings = {
-        "workers": 1,
-        "dry_run": False,
-        "freeze": False,
-        "failure_policy": "keep_going",
-        "max_failures": None,
-        "max_retries": 0,
-        "hang_after_s": 60,
-        "execute": "sweep_executors:run",
+        key: shipped[key] for key in shipped if key not in ("_target_", "control", "compare")
     }
+    settings |= {"workers": 1, "freeze": False, "execute": "sweep_executors:run"}
     launch.record(sweep, "local", settings)
-    ledger.current_owner(next((tmp_path / "outputs" / "runs").glob("*3")))
     running = next((tmp_path / "outputs" / "runs").glob("*-0000000000000003"))
     ledger.release(running, 1, ledger.current_owner(running), "interrupted")
     code, out = run(capsys, tmp_path, "retry", "five")
