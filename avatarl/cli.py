@@ -22,6 +22,7 @@ COMMANDS = {
     "references": ("avatarl.reference.command", "measure every n-gram reference on a text"),
     "sync": ("avatarl.commands.sync", "upload offline wandb runs"),
     "backfill": ("avatarl.commands.backfill", "re-create wandb runs from local files"),
+    "wandb-report": ("avatarl.commands.wandb_report", "write a comparison as a W&B report"),
     "reproduce": ("avatarl.sweep.commands.reproduce", "run a run again and compare its metrics"),
 }
 

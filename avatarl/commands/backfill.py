@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mode", choices=["auto", "online", "offline"], default="auto", help="as tracking.mode"
     )
+    parser.add_argument("--artifact", action="store_true", help="upload final checkpoints too")
     add_outputs(parser)
 
 
@@ -38,6 +39,7 @@ def main(asked: argparse.Namespace) -> int:
             entity=asked.entity,
             group=tracking.get("group"),
             tags=tuple(tracking.get("tags", ())),
+            artifact=asked.artifact,
         )
         header, records = journal.read(directory / "metrics.jsonl")
         opened = sink.start(config, raw, header["run_id"], directory, history=records)

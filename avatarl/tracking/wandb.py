@@ -25,6 +25,7 @@ class Config(base.Config):
     entity: str | None
     group: str | None
     tags: tuple[str, ...]
+    artifact: bool  # upload the final checkpoint
 
 
 def resolve_mode(mode: str) -> str:
@@ -45,8 +46,8 @@ def resolve_mode(mode: str) -> str:
 class WandbSink:
     """One open wandb run."""
 
-    def __init__(self, run: Any) -> None:
-        self._run = run
+    def __init__(self, run: Any, directory: Path, artifact: bool) -> None:
+        self._run, self._directory, self._artifact = run, directory, artifact
 
     def log(self, step: int, record: Mapping[str, Any]) -> None:
         """Log one record; the x-axis is characters seen."""
@@ -58,7 +59,7 @@ class WandbSink:
             self._run.alert(title=message.split(":")[0], text=message)
 
     def summary(self, values: Mapping[str, Any]) -> None:
-        """Write the result's figures and samples."""
+        """Write the result's figures, samples, reliability curve and, if wanted, weights."""
         for key, value in values.items():
             if isinstance(value, int | float | str | bool):
                 self._run.summary[key] = value
@@ -66,6 +67,19 @@ class WandbSink:
 
         rows = [[item["temperature"], item["text"]] for item in values["samples"]]
         self._run.log({"samples": wandb.Table(columns=["temperature", "text"], data=rows)})
+        curve = values["reliability"]
+        bins = zip(curve["confidence"], curve["accuracy"], curve["weight"], strict=True)
+        table = wandb.Table(
+            columns=["confidence", "accuracy", "weight"], data=[list(entry) for entry in bins]
+        )
+        title = "Held-out accuracy against confidence"
+        plot = wandb.plot.line(table, "confidence", "accuracy", title=title)
+        self._run.log({"reliability": plot})
+        if self._artifact:
+            checkpoint = wandb.Artifact(f"checkpoint-{values['run_id']}", type="model")
+            for path in sorted(self._directory.glob(f"checkpoint-{values['steps']}.*")):
+                checkpoint.add_file(str(path))
+            self._run.log_artifact(checkpoint)
 
     def finish(self) -> None:
         """Flush and close."""
@@ -118,7 +132,7 @@ def start(
     for pattern in ("train/*", "val/*", "reward/*", "health/*"):
         run.define_metric(pattern, step_metric="characters_seen")
     run.define_metric("val/nats", step_metric="characters_seen", summary="last,min")
-    sink = WandbSink(run)
+    sink = WandbSink(run, directory, config.artifact)
     done = run.step if mode == "online" else 0
     for record in history:
         if "event" not in record and record["step"] >= done:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,17 @@ def test_a_run_marked_as_uploaded_is_not_uploaded_again(
     capsys.readouterr()
     assert cli.main(["sync", str(run.directory)]) == 0
     assert "nothing to upload" in capsys.readouterr().out
+
+
+def test_a_report_needs_its_library_or_holds_the_table(
+    run: Result, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["wandb-report", str(run.directory), "--dry-run"]
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "wandb_workspaces", None)
+        patch.setitem(sys.modules, "wandb_workspaces.reports.v2", None)
+        assert cli.main(words) == 2
+        assert "pip install wandb-workspaces" in capsys.readouterr().err
+    pytest.importorskip("wandb_workspaces", reason="needs wandb-workspaces (optional)")
+    assert cli.main(words) == 0
+    assert f"{run['val/nats']:.4f}" in capsys.readouterr().out
