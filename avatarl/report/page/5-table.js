@@ -78,7 +78,8 @@ function cell(row, column, numericKeys) {
   const attributes = { class: column.num || numericKeys.has(column.key) ? "num" : null };
   if (row.level) return h("td", attributes, column.key === "name" ? `${row.level} level` : column.metric && row.number(column.key) !== null ? number(row.number(column.key), info(column.key).digits) : "");
   if (column.key === "name") {
-    return h("td", { class: "name" }, h("span", { class: "swatch", style: { borderTopColor: row.colour } }), row.best ? "★ " : "", row.title, row.control && row.title !== "control" ? h("small", {}, " control") : null);
+    const control = row.control && row.title !== "control" ? h("small", {}, " control") : null;
+    return h("td", { class: "name" }, h("div", {}, h("span", { class: "swatch", style: { borderTopColor: row.colour } }), h("span", {}, row.best ? "★ " : "", breakable(row.title), control)));
   }
   if (column.key === "n") return h("td", attributes, row.n === row.of ? row.n : `${row.n} of ${row.of}`);
   if (column.key === "state") return h("td", attributes, h("span", { class: `state ${row.run.state}` }, row.run.told));
@@ -96,8 +97,8 @@ function cell(row, column, numericKeys) {
   }
   return h("td", attributes, show(row.value(column.key)));
 }
-// Long headings may break after an underscore.
-const breakable = (title) => title.split(/(?<=[_.])/).flatMap((part, i) => i ? [h("wbr"), part] : [part]);
+// Long words may break after an underscore, a point or a hyphen.
+const breakable = (title) => title.split(/(?<=[_.-])/).flatMap((part, i) => i ? [h("wbr"), part] : [part]);
 const notes = (row) => row.group ? row.group.notes : row.run?.reason ? [row.run.reason] : [];
 const picked = (row) => row.run ? row.run.id === state.a : row.group ? row.group.runs.some((i) => D.runs[i].id === state.a) : false;
 function open(row) { choose(row.run ? row.run.id : D.runs[row.group.runs[0]].id); }
