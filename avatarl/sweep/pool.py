@@ -279,9 +279,10 @@ class Pool:
         else:
             reason = one.killed_because or faults.exit_reason(parse_exitcode(str(error)))
         state = "interrupted" if stopping else "failed"
-        for run in runs if pid is not None else ():
-            with contextlib.suppress(OSError):
-                ledger.release_dead(run.path, pid, state, reason)
+        if pid is not None:
+            for run in runs:
+                with contextlib.suppress(OSError):
+                    ledger.release_dead(run.path, pid, state, reason)
         if stopping:
             return [{"state": "interrupted"} for _ in runs]
         fault = {"state": "failed", "reason": reason, "kind": "infrastructure", "traceback": ""}

@@ -118,6 +118,7 @@ class SlurmSettings:
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise ConfigError(f"{key}.{name}", getattr(self, name), f"a number >= {bound}")
+        launch.check_stack(self.stack)
         if self.nodes != 1:
             raise ConfigError(f"{key}.nodes", self.nodes, "1", "a run never spans nodes")
         if not self.poll_s > 0:

@@ -124,7 +124,7 @@ def _work(request: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _directory(run: Mapping[str, Any]) -> Path:
-    return Path(run["config"]["output_dir"]) / run["directory"]
+    return Path(str(run["config"]["output_dir"]), str(run["directory"]))
 
 
 def _claim(run: Mapping[str, Any], request: Mapping[str, Any]) -> ledger.Claim | dict[str, Any]:

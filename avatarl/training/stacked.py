@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from avatarl.config import RunConfig, parse
@@ -30,10 +31,11 @@ log = logging.getLogger("avatarl")
 
 # A stack has to be so much faster than its runs one after another to be chosen.
 _WORTH = 0.95
-_TIMED_STEPS = 5
-_WARM_STEPS = 2
+_WARM_STEPS, _TIMED_STEPS = 1, 4
 # Measuring may cost this share of the runs' own steps; shorter runs aren't stacked by ``auto``.
-_MEASURING_SHARE = 0.1
+_MEASURING_SHARE = 0.03
+# Bytes a weight takes at most: itself, its gradient, the optimiser's memory, past selves apart.
+_BYTES_A_WEIGHT = 24
 
 _chosen: dict[tuple[str, int, int, str], int] = {}
 
@@ -169,8 +171,7 @@ def _execute_together(
 def choose_stack(configs: Sequence[RunConfig], prepared_corpus: Path | None = None) -> int:
     """Measure how many of these runs to train as one program; 1 where stacking brings nothing.
 
-    Sizes are doubled for as long as a step gets cheaper a run. The verdict is kept for as long as
-    the process lives.
+    The verdict is kept for as long as the process lives.
 
     Args:
         configs: Runs of one :func:`avatarl.training.stack.program_key`.
@@ -184,45 +185,63 @@ def choose_stack(configs: Sequence[RunConfig], prepared_corpus: Path | None = No
     if first.trainer.threads is not None:
         torch.set_num_threads(first.trainer.threads)
     learner = Learner(first, corpus, device)
-    # The first pair is timed and warmed up, one by one and stacked.
-    if _MEASURING_SHARE * learner.steps * len(configs) < 3 * (_WARM_STEPS + _TIMED_STEPS):
-        log.info("%d runs are too short to measure whether stacking pays", len(configs))
+    largest = min(len(configs), _fitting(learner))
+    # Stacks of all, of half and of a quarter of them, each beside a step alone.
+    cost = 2 * (_WARM_STEPS + _TIMED_STEPS) * (largest + 2)
+    if largest < 2 or cost > _MEASURING_SHARE * learner.steps * len(configs):
+        log.info(
+            "%d runs: too short, or too large, to find out whether stacking pays", len(configs)
+        )
         return 1
     key = program_key(first), len(configs), torch.get_num_threads(), str(device)
     if key not in _chosen:
-        _chosen[key] = _measure(learner, configs, corpus)
+        _chosen[key] = _measure(learner, configs[:largest], corpus)
     return _chosen[key]
 
 
+def _fitting(learner: Learner) -> int:
+    """How many such learners a quarter of the free memory holds."""
+    if learner.device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(learner.device)
+    else:
+        free = psutil.virtual_memory().available
+    weights = sum(weight.numel() for weight in learner.parameters.values())
+    return int(free // (4 * _BYTES_A_WEIGHT * weights))
+
+
 def _measure(first: Learner, configs: Sequence[RunConfig], corpus: Corpus) -> int:
-    learners, best, least = [first], 1, _WORTH
-    try:
-        while best < len(configs):
-            more = configs[len(learners) : 2 * len(learners)]
-            learners += [Learner(config, corpus, first.device) for config in more]
-            stack = Stack(learners)
+    learners = [first, *(Learner(config, corpus, first.device) for config in configs[1:])]
+    best, least = 1, _WORTH
+    size = len(learners)
+    while size > 1:
+        stack = Stack(learners[:size])
+        try:
             solo, together = _time_in_turns(first, stack)
-            stack.release()
-            share = together / (len(learners) * solo)
-            log.info("%d runs as one: %.2f of the time one by one", len(learners), share)
-            if share > least:
-                break
-            best, least = len(learners), 0.98 * share
-    except torch.cuda.OutOfMemoryError:
-        log.warning("%d runs as one don't fit into the GPU's memory", len(learners))
+        except torch.cuda.OutOfMemoryError:
+            log.warning("%d runs as one don't fit into the GPU's memory", size)
+        else:
+            share = together / (size * solo)
+            log.info("%d runs as one: %.2f of the time one by one", size, share)
+            if share < least:
+                best, least = size, 0.98 * share
+        stack.release()
+        size = size // 2 if 4 * size > len(learners) * 2 else 1
     log.info("runs are trained %s", "one by one" if best == 1 else f"in stacks of {best}")
     return best
 
 
 def _time_in_turns(learner: Learner, stack: Stack) -> tuple[float, float]:
     """Seconds of a step alone and of a stacked one, in turns, the least of a few each."""
+    # With one thread processor time is what a step costs, whatever else the machine is doing.
+    alone = learner.device.type == "cpu" and torch.get_num_threads() == 1
+    clock = time.process_time if alone else time.perf_counter
 
     def timed(step: Callable[[], object]) -> float:
         _wait(learner.device)
-        before = time.perf_counter()
+        before = clock()
         step()
         _wait(learner.device)
-        return time.perf_counter() - before
+        return clock() - before
 
     solo, together = [], []
     for turn in range(_WARM_STEPS + _TIMED_STEPS):
