@@ -17,7 +17,7 @@ _OUTSIDE = {
     "tracking": None,
     "data": ["name", "kind", "path", "fallback"],  # the text itself is hashed
     "reference": ["cache_dir"],
-    "trainer": ["name", "device", "threads", "checkpoint_every_s", "keep_checkpoints"],
+    "trainer": ["name", "device", "threads", "compile", "checkpoint_every_s", "keep_checkpoints"],
 }
 
 

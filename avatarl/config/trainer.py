@@ -29,6 +29,7 @@ class Config:
     device: str
     threads: Annotated[int, Ge(1)] | None
     precision: Literal["fp32", "bf16"]
+    compile: Literal["auto", "off", "on", "graphs"]
 
     def __post_init__(self) -> None:
         """Refuse a device that torch couldn't name."""

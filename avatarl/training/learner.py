@@ -20,6 +20,7 @@ from avatarl.config import RunConfig
 from avatarl.data import Corpus, Windows
 from avatarl.explorer import Writer
 from avatarl.model.gpt import Memory
+from avatarl.training.compiled import forward_of
 from avatarl.training.guidance import Guidance, split_training_text
 from avatarl.training.step import Batch, Network, Program, reward_facts
 
@@ -83,6 +84,9 @@ class Learner:
         if config.objective.old_policy_age > 1:
             self.old_model = avatarl.model.build(config.model, corpus.vocab_size, config.seed)
             self.old_model.to(device).requires_grad_(False)
+        setting = config.trainer.compile
+        self.forward = forward_of(self.model, setting, device)
+        self.old_forward = self.old_model and forward_of(self.old_model, setting, device)
         self.league = avatarl.opponent.League(config.opponent, self.parameters)
         self.control: dict[str, Tensor] = {
             name: torch.tensor(value, device=device)
@@ -156,16 +160,16 @@ class Learner:
             0-d tensors on the device: ``grad_norm`` (before clipping) and the facts.
         """
         self.prepare_step()
-        old_model = self.old_model
+        old_forward = self.old_forward
 
         def network(context: Tensor, prior: Tensor | None) -> Tensor:
-            return self.network(self.model, context, prior)
+            return self.network(self.forward, context, prior)
 
         played, logprobs = self.program.play(
             network,
             None
-            if old_model is None
-            else lambda context, prior: self.network(old_model, context, prior),
+            if old_forward is None
+            else lambda context, prior: self.network(old_forward, context, prior),
             self.batch(self.step),
             self.knobs,
             self.uniforms(self.step),
