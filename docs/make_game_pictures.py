@@ -1,0 +1,101 @@
+"""Draw docs/images/game.png: where each reward and objective takes a policy on a toy source.
+
+    python docs/make_game_pictures.py
+
+A table of logits starts near uniform and follows the shipped loss on one context whose next
+character is known to be a: 50 %, b: 25 %, c: 15 %, d: 8 %, e: 2 %. Bars are where it ends, dots the
+truth, a line the reference where one is used.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+import torch
+
+from avatarl import composition
+from avatarl.training.tabular import Tabular
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+COUNTS = torch.tensor([[50, 25, 15, 8, 2]])
+REFERENCE = torch.tensor([[0.33, 0.32, 0.20, 0.148, 0.002]])
+BARE = ["objective.kl_coef=0", "objective.ent_coef=0"]
+BONUS = ["objective.kl_coef=0", "objective.ent_coef=0.1"]
+
+# title, overrides, whether the reference matters
+PANELS = [
+    ("cross_entropy (control)", ["objective=cross_entropy", "reward=match"], False),
+    ("expected · match", ["objective=expected", "reward=match", *BARE], False),
+    ("expected · match, entropy 0.1", ["objective=expected", "reward=match", *BONUS], False),
+    ("expected · propensity α = 1", ["objective=expected", "reward=propensity", *BARE], False),
+    (
+        "expected · propensity α = 0.5",
+        ["objective=expected", "reward=propensity", "reward.alpha=0.5", *BARE],
+        False,
+    ),
+    ("brier · match", ["objective=brier", "reward=match", *BARE], False),
+    ("arcsin · match", ["objective=arcsin", "reward=match", *BARE], False),
+    ("grpo · match (std)", ["objective=grpo", "reward=match", *BARE], False),
+    (
+        "dr_grpo · confidence w = 2, entropy 0.1",
+        [
+            "objective=dr_grpo",
+            "reward=confidence_scaled",
+            "reward.soft_weight=0",
+            "reward.confidence_weight=2",
+            "reward.scale_max=3",
+            *BONUS,
+        ],
+        False,
+    ),
+    (
+        "dr_grpo · match, KL 0.3",
+        ["objective=dr_grpo", "reward=match", "objective.kl_coef=0.3", "objective.ent_coef=0"],
+        True,
+    ),
+    (
+        "dr_grpo · product of experts, entropy 0.1",
+        ["objective=dr_grpo", "reward=product_of_experts", *BONUS],
+        True,
+    ),
+    ("dr_grpo · origin, entropy 0.1", ["objective=dr_grpo", "reward=origin", *BONUS], True),
+]
+
+
+def reached(overrides: list[str]) -> torch.Tensor:
+    """Follow the loss to its end and return the probabilities, (5,)."""
+    settings = ["data=folio", "tracking=files", "explorer=exhaustive", *overrides]
+    game = Tabular(composition.compose(settings), COUNTS, REFERENCE)
+    start = 0.05 * torch.randn(1, 5, generator=torch.Generator().manual_seed(0))
+    return game.ascend(start, 3000, 0.03).softmax(-1)[0]
+
+
+def draw(path: Path) -> None:
+    """Write the figure."""
+    plt.rcParams.update({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False})
+    figure, axes = plt.subplots(3, 4, figsize=(11, 6.2), sharey=True, constrained_layout=True)
+    truth = (COUNTS / COUNTS.sum())[0]
+    letters = list("abcde")
+    for axis, (title, overrides, uses_reference) in zip(axes.flat, PANELS, strict=True):
+        axis.bar(letters, reached(overrides).tolist(), color="#7aa6c2", label="policy")
+        axis.plot(letters, truth.tolist(), "o", color="#222222", markersize=4, label="truth")
+        if uses_reference:
+            axis.step(
+                range(5), REFERENCE[0].tolist(), where="mid", color="#c25e3a", label="reference"
+            )
+        axis.set_title(title, fontsize=8.5, loc="left")
+        axis.set_ylim(0, 1.03)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("probability")
+    handles, labels = axes[2, 1].get_legend_handles_labels()
+    axes[0, 3].legend(handles, labels, frameon=False, loc="upper right")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    draw(Path(__file__).resolve().parent / "images" / "game.png")
