@@ -126,12 +126,12 @@ def main(args: argparse.Namespace) -> int:
         from avatarl.report.figures import write_plots
 
         _write(args.plot, lambda: write_plots(runs, comparison, args.plot))
-        told.print(f"plots: {args.plot}", markup=False)
+        told.print(f"plots: {args.plot}", markup=False, soft_wrap=True)
     if args.html is not None:
         from avatarl.report.webpage import write_page
 
         _write(args.html, lambda: write_page(runs, comparison, args.html))
-        told.print(f"page: {args.html}", markup=False)
+        told.print(f"page: {args.html}", markup=False, soft_wrap=True)
     return 2 if runs.errors else 0
 
 

@@ -42,7 +42,7 @@ def test_what_is_wrong_is_told_and_the_rest_is_shown(
 def test_a_truncated_journal_is_a_warning_and_no_error(
     demo_sweep: Path, outputs: Outputs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    journal = next(outputs.root.glob("runs/*/metrics.jsonl"))
+    journal = next(outputs.root.glob("runs/*/result.json")).with_name("metrics.jsonl")
     journal.write_bytes(journal.read_bytes()[:-20])
     assert run(str(demo_sweep), "--html", str(tmp_path / "page.html")) == 0
     assert f"warning: {journal}: the last line is cut off" in capsys.readouterr().err
