@@ -2,7 +2,7 @@
 
 Only the network is compiled: it is nearly all of a step's arithmetic, and what surrounds it
 (looking up, rewarding, weighing) stays readable as it runs. Weights are inputs of the program, so
-every run with a network of this shape, in this process, uses the same one, whatever its numbers are.
+every run with a network of this shape in this process uses the same one, whatever its numbers.
 """
 
 from __future__ import annotations
