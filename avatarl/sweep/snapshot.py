@@ -16,9 +16,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from avatarl.files import read_json, write_json
+from avatarl.tracking.provenance import SNAPSHOT_NOTE, version
 
 #: Written last inside a snapshot: its presence means the copy is whole.
-MANIFEST = "snapshot.json"
+MANIFEST = SNAPSHOT_NOTE
 #: Never copied, whether git ignores them or not.
 _SECRET = (".env", ".env.*", ".netrc", "_netrc", "*.pem", "*.key", "id_rsa*", "id_ed25519*")
 _SECRET_WORDS = ("secret", "credential", "api_key", "apikey", "token.txt")
@@ -139,10 +140,9 @@ def _digest(contents: dict[str, bytes]) -> str:
 
 def git_facts(root: Path) -> dict[str, object]:
     """Commit of ``root`` and whether anything differs from it; ``None`` without git."""
-    commit = _git(root, "rev-parse", "HEAD")
     status = _git(root, "status", "--porcelain")
     return {
-        "git_commit": commit.strip() if commit else None,
+        **version(root),
         "git_dirty": None if status is None else bool(status.strip()),
     }
 

@@ -14,7 +14,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from avatarl.files import read_json
+
 _ROOT = Path(__file__).resolve().parents[2]
+SNAPSHOT_NOTE = "snapshot.json"
 _PACKAGES = ["torch", "numpy", "hydra-core", "omegaconf", "wandb", "submitit", "safetensors"]
 
 
@@ -27,12 +30,25 @@ def code() -> dict[str, str | None]:
     digest = hashlib.sha256()
     for path in sorted((_ROOT / "avatarl").rglob("*.py")):
         digest.update(str(path.relative_to(_ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
-    commit = _git("rev-parse", "HEAD")
-    difference = _git("diff", "HEAD")
+    return {**version(_ROOT), "code_sha256": digest.hexdigest()}
+
+
+def version(root: Path) -> dict[str, str | None]:
+    """Name the commit and the uncommitted changes of a source folder; None without git.
+
+    A sweep's frozen copy of the source is no repository: it carries a note of where it is from.
+    (It lies inside one, so asking git there would name the wrong state.)
+    """
+    note = root / SNAPSHOT_NOTE
+    if note.is_file():
+        known = read_json(note)
+        return {key: known.get(key) for key in ("git_commit", "git_diff_sha256")}
+    if not (root / ".git").exists():
+        return {"git_commit": None, "git_diff_sha256": None}
+    commit, difference = _git(root, "rev-parse", "HEAD"), _git(root, "diff", "HEAD")
     return {
         "git_commit": commit.strip() if commit else None,
         "git_diff_sha256": hashlib.sha256(difference.encode()).hexdigest() if difference else None,
-        "code_sha256": digest.hexdigest(),
     }
 
 
@@ -66,10 +82,10 @@ def provenance(corpus_sha256: str, device: str) -> dict[str, Any]:
     }
 
 
-def _git(*arguments: str) -> str | None:
+def _git(root: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", "-C", str(_ROOT), *arguments], capture_output=True, text=True, timeout=10
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10
         )
     except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
         return None
