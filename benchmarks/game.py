@@ -36,7 +36,7 @@ def bandit(draws: int) -> Iterator[Entry]:
     exact = (logits.softmax(-1) - counts / 10) / 3  # of cross-entropy
     reference = torch.full((3, 5), 0.2)
     config = composition.compose(
-        [*TEXT, "explorer=bandit", "objective=expected", "reward=propensity"]
+        [*TEXT, "explorer=bandit", "explorer.samples=1", "objective=expected", "reward=propensity"]
     )
     game = Tabular(config, counts, reference, replays=10)
     batches = -(-draws // len(game.batch.context))

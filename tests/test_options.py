@@ -27,7 +27,6 @@ TINY = [
 ]
 # What an option needs to be valid, beside the defaults.
 NEEDS: dict[str, list[str]] = {
-    "explorer=bandit": ["explorer.samples=2"],
     "reward=opponent": ["opponent=past"],
     "model=gpt2_20m": ["trainer.batch_size=2"],
     "model=nanogpt_char": ["trainer.batch_size=2"],

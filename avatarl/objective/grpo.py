@@ -108,12 +108,16 @@ class ClippedObjective(regularised.Regularised):
                 apart = ratio - 1 - log_ratio
                 surrogate = surrogate - knobs["covariance_kl_coef"] * costly * apart
         if facts is not None:
-            total = weights.sum().clamp_min(1e-12)
+            # The share of the acting policy's mass, whatever the actions' weights are.
+            exhaustive = exploration.actions is None
+            mass = exploration.old_logprobs.exp() if exhaustive else weights
+            total = mass.sum().clamp_min(1e-12)
             positive = (advantages > 0).to(weights.dtype)
             facts |= {
-                "health/clip_fraction": (weights * active).sum() / total,
-                "health/clip_fraction_positive": (weights * active * positive).sum() / total,
-                "health/clip_fraction_negative": (weights * active * (1 - positive)).sum() / total,
+                "health/clip_fraction": (mass * active).sum() / total,
+                "health/clip_fraction_positive": (mass * active * positive).sum() / total,
+                "health/clip_fraction_negative": (mass * active * (1 - positive)).sum() / total,
+                "reward/spread_scaled": terms.group_std(advantages, exploration.group).mean(),
             }
         return -(weights * surrogate).sum(dim=-1)
 

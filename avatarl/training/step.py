@@ -344,7 +344,8 @@ def reward_facts(exploration: Exploration, rewards: Tensor) -> dict[str, Tensor]
     """Describe the rewards as the policy earns them, all 0-d.
 
     ``reward/expected`` is E_π[r] of the acting policy. The mean over all actions of a fixed
-    table would be a constant, whatever the policy does.
+    table would be a constant, whatever the policy does. ``reward/hit_probability`` is what the
+    policy gives the text's character (under sampling, its unbiased estimate).
     """
     exhaustive = exploration.actions is None
     shares = exploration.old_logprobs.exp() if exhaustive else exploration.weights
@@ -354,6 +355,7 @@ def reward_facts(exploration: Exploration, rewards: Tensor) -> dict[str, Tensor]
     within = (spread_of * (rewards - centre).square()).sum(dim=-1).clamp_min(0).sqrt()  # (B,T)
     return {
         "reward/expected": mean_over_positions(expected, None),
+        "reward/hit_probability": (shares * exploration.hits).sum(dim=-1).mean(),
         "reward/uniform_mean": rewards.mean(),
         "reward/spread_within": within.mean(),
         "reward/spread_across": expected.std(correction=0),

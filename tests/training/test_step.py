@@ -460,3 +460,31 @@ def test_cached_rollouts_read_each_prompt_once(words: Corpus) -> None:
     learner.model.extend = counting  # type: ignore[method-assign]
     learner.train_step(with_facts=False)
     assert read == [(16, 5), (48, 1), (48, 1), (48, 1)]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["explorer=exhaustive", "objective.sync_every=1"],
+        ["explorer=bandit", "reward=sum", "objective=brier"],
+        ["explorer=swarm", "explorer.select=highest_entropy", "objective.covariance=clip"],
+        ["reward=curriculum", "opponent=league", "objective.ent_min=1"],
+    ],
+)
+def test_the_step_is_one_graph(words: Corpus, overrides: list[str]) -> None:
+    """Nothing in a step asks for a value: the whole of it traces without a break."""
+    learner = learner_of(words, *overrides)
+    batch, uniforms = learner.batch(0), learner.uniforms(0)
+
+    def loss(context: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        windows = Batch(context, target, batch.positions, batch.history)
+        terms, _, _ = learner.program.loss(
+            lambda context, prior: learner.network(learner.model, context, prior),
+            None, windows, learner.knobs, learner.control, uniforms, learner.opponents(),
+        )  # fmt: skip
+        return terms.loss
+
+    traced = torch.compile(loss, backend="eager", fullgraph=True)
+    torch.testing.assert_close(
+        traced(batch.context, batch.target), loss(batch.context, batch.target)
+    )
