@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 from avatarl.config import RunConfig, parse
 from avatarl.data import Corpus
 from avatarl.data import load as load_corpus
 from avatarl.errors import ConfigError
+from avatarl.reference.memory import free_memory
 from avatarl.training.learner import Learner
 from avatarl.training.loop import Attempt, begin, drive, pick_device
 from avatarl.training.progress import Progress
@@ -204,7 +204,7 @@ def _fitting(learner: Learner) -> int:
     if learner.device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(learner.device)
     else:
-        free = psutil.virtual_memory().available
+        free = free_memory()
     weights = sum(weight.numel() for weight in learner.parameters.values())
     return int(free // (4 * _BYTES_A_WEIGHT * weights))
 
