@@ -58,7 +58,12 @@ lint: $(READY)  ## Check style and types
 
 .PHONY: bench
 bench: $(READY)  ## Run every benchmark, quickly; JSON lines
-	@for script in benchmarks/*.py; do $(BIN)/python $$script --quick --json || exit 1; done
+	@for script in $(filter-out benchmarks/harness.py benchmarks/profile_run.py,$(wildcard benchmarks/*.py)); \
+		do $(BIN)/python $$script --quick --json || exit 1; done
+
+.PHONY: profile
+profile: $(READY)  ## Show where the time of a run goes (RUN="overrides" chooses it)
+	@$(BIN)/python benchmarks/profile_run.py $(RUN)
 
 .PHONY: clean
 clean:  ## Remove the environment and caches; outputs/ stays
