@@ -104,6 +104,7 @@ def short_runs(steps: int, count: int) -> tuple[list[str], list[list[str]]]:
         "data=folio",
         "data.characters=50000",
         "model=gpt2_tiny",
+        "optimizer=adamw",
         f"trainer.steps={steps}",
         "trainer.threads=1",
         "trainer.eval_every=1000000",
@@ -239,7 +240,7 @@ def main() -> None:
     overhead = statistics.median(measure_overhead(count) for _ in range(repeats))
     tell("sweep/overhead", overhead, "ms a run", OVERHEAD_MS, runs=count)
 
-    shared, swept = short_runs(steps=300 if args.quick else 1500, count=6 if args.quick else 24)
+    shared, swept = short_runs(steps=200 if args.quick else 600, count=6 if args.quick else 24)
     names = contestants(shared, swept)
     chosen = [name for name in names if not args.only or name in args.only]
     seconds: dict[str, list[float]] = {name: [] for name in chosen}

@@ -140,7 +140,7 @@ def test_walltime(sweep, check):
         "hydra.launcher.signal_delay_s=25",
         "hydra.launcher.max_num_timeout=null",
     )
-    client = sweep.start(*more, environment={"AVATARL_TEST_PAUSE_S": "0.6"})
+    client = sweep.start(*more, environment={"AVATARL_TEST_PAUSE_S": "0.4"})
     code, out = sweep.finish(client, patience_s=240)
     assert code == 0, out
     assert restarts(job_of(sweep, 0)) >= 1
