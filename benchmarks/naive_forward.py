@@ -21,7 +21,12 @@ BATCH = 64
 
 
 def measure(options: Options) -> Iterator[Entry]:
-    settings = [f"trainer.batch_size={BATCH}", "explorer.positions=last", "objective=grpo"]
+    settings = [
+        f"trainer.batch_size={BATCH}",
+        "explorer.positions=last",
+        "objective=grpo",
+        "optimizer=adamw",
+    ]
     sizes = [("gpt2_20m", 1, 5 if options.quick else 20)]
     if not options.quick:
         sizes.insert(0, ("gpt2_small", 4, 20))

@@ -29,7 +29,13 @@ def overhead(
     model: str, batch: int, rounds: int, steps: int, device: str, *extra: str
 ) -> Iterator[Entry]:
     """Compare at one size; ``steps`` steps make a turn."""
-    settings = [f"model={model}", f"trainer.batch_size={batch}", "objective=grpo", *extra]
+    settings = [
+        f"model={model}",
+        f"trainer.batch_size={batch}",
+        "objective=grpo",
+        "optimizer=adamw",
+        *extra,
+    ]
     plain = learner(*settings, device=device)
     on = learner(*settings, device=device)
     old = learner(*settings, "objective.sync_every=5", device=device)
