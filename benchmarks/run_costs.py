@@ -1,7 +1,7 @@
 """What a default run spends on anything but training, and what memory a large one needs.
 
 Shares are computed from the parts, each timed on its own: a step, a step that is described, a
-training record, a periodic evaluation, and the final pass over all held-out text.
+training record, a periodic evaluation, how sparse updates are, and the final pass over all held-out text.
 """
 
 from __future__ import annotations
@@ -25,11 +25,14 @@ def measure(options: Options) -> Iterator[Entry]:
     from avatarl.tracking.journal import Journal
     from avatarl.training.evaluation import HeldOut, evaluate
     from avatarl.training.health import Health
+    from avatarl.training.sparsity import update_facts
 
     subject = learner()
     trainer = subject.config.trainer
     held_out = HeldOut(load(subject.config.data).heldout, subject.config.model.context_length, 1)
-    health = Health()
+    limits = subject.config.health
+    health = Health(limits)
+    before = {name: weight.detach().clone() for name, weight in subject.parameters.items()}
 
     def evaluation(limit: int | None) -> None:
         evaluate(
@@ -60,10 +63,13 @@ def measure(options: Options) -> Iterator[Entry]:
             12 if options.quick else 60,
         )
         journal.close()
-    periodic = in_turns(
-        {"evaluation": lambda: evaluation(trainer.eval_positions)},
+    watched = in_turns(
+        {
+            "evaluation": lambda: evaluation(trainer.eval_positions),
+            "sparsity": lambda: update_facts(subject.parameters, before, before),
+        },
         3 if options.quick else 10,
-    )["evaluation"]
+    )
     passes = 1 if options.quick else 3
     final = [seconds(lambda: evaluation(None)) for _ in range(passes)]
 
@@ -72,7 +78,12 @@ def measure(options: Options) -> Iterator[Entry]:
     extra = [max(0.0, b - a) for a, b in zip(taken["step"], taken["record"], strict=True)]
     typical = sorted(training)[len(training) // 2]
     logging = sorted(extra)[len(extra) // 2] * (steps // trainer.log_every)
-    others = [logging + one * (steps // trainer.eval_every) for one in periodic]
+    others = [
+        logging
+        + evaluated * (steps // trainer.eval_every)
+        + compared * (steps // limits.sparsity_every if limits.sparsity_every else 0)
+        for evaluated, compared in zip(watched["evaluation"], watched["sparsity"], strict=True)
+    ]
     yield entry(
         "run_costs/periodic_share",
         [one / (one + typical) for one in others],
