@@ -1,7 +1,8 @@
 """What a default run spends on anything but training, and what memory a large one needs.
 
 Shares are computed from the parts, each timed on its own: a step, a step that is described, a
-training record, a periodic evaluation, how sparse updates are, and the final pass over all held-out text.
+training record, a periodic evaluation, how sparse updates are, and the final pass over all
+held-out text.
 """
 
 from __future__ import annotations
