@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,14 @@ class Corpus:
         if not 0 < n_train < len(points):
             why = f"its {len(points)} character(s) leave the training or the held-out part empty"
             raise DataError("data", raw.name, "a longer text or another data.train_fraction", why)
-        vocabulary, inverse = np.unique(points, return_inverse=True)
+        # Numbered through a table of all code points: sorting a long text takes far longer.
+        seen = np.zeros(sys.maxunicode + 1, dtype=np.bool_)
+        seen[points] = True
+        vocabulary = np.flatnonzero(seen)
         # The smallest unsigned type that holds V - 1.
-        ids: Ids = inverse.astype(np.min_scalar_type(len(vocabulary) - 1))
+        number = np.zeros(len(seen), np.min_scalar_type(len(vocabulary) - 1))
+        number[vocabulary] = np.arange(len(vocabulary))
+        ids: Ids = number[points]
         characters = tuple(map(chr, vocabulary.tolist()))
         train, heldout = ids[:n_train], ids[n_train:]
         return cls(
