@@ -247,7 +247,9 @@ def learner(*overrides: str, device: str = "cpu") -> Any:
     from avatarl.data import load
     from avatarl.training.learner import Learner
 
-    config = compose(["tracking=files", *text_overrides(), *overrides])
+    chosen = any(override.startswith("data") for override in overrides)
+    text = [] if chosen else text_overrides()
+    config = compose(["tracking=files", *text, *overrides])
     return Learner(config, load(config.data), torch.device(device))
 
 

@@ -37,7 +37,13 @@ def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return harness
 
 
-TINY = ["model=gpt2_tiny", "trainer.batch_size=32", "data.characters=20000", "optimizer=adamw"]
+TINY = [
+    "data=folio",
+    "model=gpt2_tiny",
+    "trainer.batch_size=32",
+    "data.characters=20000",
+    "optimizer=adamw",
+]
 
 
 def test_a_reward_step_costs_little_more_than_cross_entropy(script: ModuleType) -> None:
