@@ -240,7 +240,7 @@ def main() -> None:
     overhead = statistics.median(measure_overhead(count) for _ in range(repeats))
     tell("sweep/overhead", overhead, "ms a run", OVERHEAD_MS, runs=count)
 
-    shared, swept = short_runs(steps=200 if args.quick else 600, count=6 if args.quick else 24)
+    shared, swept = short_runs(steps=200 if args.quick else 900, count=6 if args.quick else 24)
     names = contestants(shared, swept)
     chosen = [name for name in names if not args.only or name in args.only]
     seconds: dict[str, list[float]] = {name: [] for name in chosen}
