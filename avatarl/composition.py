@@ -89,17 +89,27 @@ def resolve(config: DictConfig) -> RunConfig:
     for group in GROUPS:
         if group not in raw:
             raise ConfigError(group, None, "an option of the group; it is missing")
-    tracking = raw["tracking"]
-    if isinstance(tracking, dict) and "group" in tracking and tracking["group"] is None:
-        mode = OmegaConf.select(config, "hydra.mode")
-        if mode is not None and getattr(mode, "name", str(mode)) == "MULTIRUN":
-            tracking["group"] = Path(str(config.hydra.sweep.dir)).name
+    mode = OmegaConf.select(config, "hydra.mode")
+    if getattr(mode, "name", None) == "MULTIRUN" and isinstance(raw["tracking"], dict):
+        _name_in_sweep(raw["tracking"], config)
     if isinstance(raw["output_dir"], str):
         raw["output_dir"] = str(Path(raw["output_dir"]).expanduser().absolute())
     data = raw["data"]
     if isinstance(data, dict) and isinstance(data.get("path"), str):
         data["path"] = str(Path(data["path"]).expanduser().absolute())
     return parse(raw)
+
+
+def _name_in_sweep(tracking: dict[str, Any], config: DictConfig) -> None:
+    """Group a run of a sweep under the sweep, and name it by what was overridden for it."""
+    if "group" in tracking and tracking["group"] is None:
+        tracking["group"] = Path(str(config.hydra.sweep.dir)).name
+    if "run_name" in tracking and tracking["run_name"] is None:
+        typed = [str(override) for override in config.hydra.overrides.task]
+        outside = ("output_dir=", "tracking", "sweep_name=", "name=", "trainer.")
+        # reward.confidence_weight=0.5 → confidence_weight=0.5
+        words = [re.sub(r"^[^=]*\.", "", word) for word in typed if not word.startswith(outside)]
+        tracking["run_name"] = " ".join(words)[:128] or None
 
 
 def identify(config: RunConfig) -> tuple[str, Corpus]:

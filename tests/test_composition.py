@@ -61,3 +61,15 @@ def test_the_same_command_names_the_same_sweep() -> None:
     assert set(composition.sweep_name("config", ["a/b=c d", "$(x)=`y`"])) <= set(
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
     )
+
+
+def test_a_run_of_a_sweep_is_named_in_wandb_by_what_differs() -> None:
+    from omegaconf import OmegaConf
+
+    typed = ["reference=bigram", "reward.confidence_weight=0.5", "output_dir=/x", "trainer.steps=9"]
+    config = OmegaConf.create(
+        {"hydra": {"sweep": {"dir": "/x/sweeps/mine"}, "overrides": {"task": typed}}}
+    )
+    tracking = {"group": None, "run_name": None}
+    composition._name_in_sweep(tracking, config)
+    assert tracking == {"group": "mine", "run_name": "reference=bigram confidence_weight=0.5"}

@@ -38,6 +38,7 @@ def main(asked: argparse.Namespace) -> int:
             project=asked.project,
             entity=asked.entity,
             group=tracking.get("group"),
+            run_name=tracking.get("run_name"),
             tags=tuple(tracking.get("tags", ())),
             artifact=asked.artifact,
         )

@@ -24,6 +24,7 @@ class Config(base.Config):
     project: str
     entity: str | None
     group: str | None
+    run_name: str | None
     tags: tuple[str, ...]
     artifact: bool  # upload the final checkpoint
 
@@ -119,7 +120,7 @@ def start(
         entity=config.entity,
         group=config.group,
         job_type="control" if raw["objective"]["name"] == "cross_entropy" else "train",
-        name=f"{raw['name']}-seed{seed}",
+        name=config.run_name or f"{raw['name']}-seed{seed}",
         id=run_id,
         resume="allow",
         mode=mode,  # type: ignore[arg-type]

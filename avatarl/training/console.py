@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 
 import rich.console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from avatarl.config import RunConfig
 from avatarl.data import Corpus
+from avatarl.reference.levels import Level, ngram_levels
 from avatarl.training.loop import execute
 from avatarl.training.progress import Progress as Moment
 from avatarl.training.result import Result
 
 _PLAIN_EVERY = 10  # lines of a run on something that isn't a terminal
+_SPARKS = "▁▂▃▄▅▆▇█"
+_SPARK_WIDTH = 16
 
 
 class Console:
@@ -89,12 +93,19 @@ def watched(
         TimeRemainingColumn(),
         TextColumn("{task.fields[facts]}"),
     )
+    levels = ngram_levels(corpus.train, corpus.heldout, corpus.vocab_size)
+    rewards: deque[float] = deque(maxlen=_SPARK_WIDTH)
     with Progress(*columns, console=console.rich, transient=True) as bar:
         task = bar.add_task("steps", total=None, facts="")
         alarms: set[str] = set()
 
         def show(moment: Moment) -> None:
-            bar.update(task, total=moment.steps, completed=moment.step, facts=facts_of(moment))
+            earned = moment.metrics.get("reward/expected")
+            if earned is not None:
+                rewards.append(earned)
+            words = [sparkline(rewards), facts_of(moment), standing(moment.nats, levels)]
+            facts = "  ".join(word for word in words if word)
+            bar.update(task, total=moment.steps, completed=moment.step, facts=facts)
             _tell_changes(alarms, moment, lambda line: bar.console.print(line, markup=False))
 
         return execute(config, stop=stop, on_progress=show, corpus=corpus)
@@ -126,6 +137,29 @@ def facts_of(moment: Moment) -> str:
     }
     words = [f"{name} {value:.3f}" for name, value in shown.items() if value is not None]
     return "  ".join([*words, f"{moment.rate:.1f} steps/s"])
+
+
+def sparkline(values: Iterable[float]) -> str:
+    """Draw values as a row of blocks, from the lowest to the highest of them."""
+    numbers = list(values)
+    if not numbers:
+        return ""
+    low, span = min(numbers), max(numbers) - min(numbers)
+    top = len(_SPARKS) - 1
+    return "".join(_SPARKS[round((n - low) / span * top) if span else 0] for n in numbers)
+
+
+def standing(nats: float | None, levels: Mapping[str, Level]) -> str:
+    """Say between which n-grams a loss lies: ``better than bigram, 0.03 to trigram``."""
+    if nats is None:
+        return ""
+    beaten = [name for name, level in levels.items() if nats < level.nats]
+    ahead = [(level.nats, name) for name, level in levels.items() if nats >= level.nats]
+    words = [f"better than {beaten[-1]}"] if beaten else []
+    if ahead:
+        closest, name = max(ahead)
+        words.append(f"{nats - closest:.2f} to {name}")
+    return ", ".join(words)
 
 
 def _tell_changes(alarms: set[str], moment: Moment, say: Callable[[str], None]) -> None:
