@@ -131,6 +131,8 @@ def control_of(config: RunConfig) -> RunConfig:
     """
     raw = dict(config.raw)
     raw["name"] = "control"
+    if "run_name" in raw["tracking"]:  # it named the run that this is the control of
+        raw["tracking"] = {**raw["tracking"], "run_name": None}
     for choice in ("objective=cross_entropy", "reward=match", "explorer=exhaustive"):
         group = choice.partition("=")[0]
         raw[group] = json.loads(_shipped(choice))

@@ -45,6 +45,11 @@ def test_the_control_shares_everything_but_the_game() -> None:
         assert control.raw[group] == run.raw[group]
 
 
+def test_the_control_is_not_named_after_the_run_it_belongs_to() -> None:
+    named = ["data=folio", "data.characters=20000", "tracking.run_name=mine"]
+    assert composition.control_of(composition.compose(named)).raw["tracking"]["run_name"] is None
+
+
 def test_runs_that_differ_in_the_game_alone_share_one_control() -> None:
     one = composition.compose([*FOLIO, "reference=bigram", "reward.confidence_weight=0"])
     two = composition.compose([*FOLIO, "reference=trigram", "reward.confidence_weight=2"])
