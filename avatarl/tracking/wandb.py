@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import netrc
 import os
 import shutil
+import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,13 +36,19 @@ def resolve_mode(mode: str) -> str:
         return mode
     if os.environ.get("WANDB_MODE"):
         return os.environ["WANDB_MODE"]
-    import wandb
+    return "online" if _logged_in() else "offline"
 
-    # Reads the environment and ~/.netrc; it never asks.
-    with contextlib.suppress(Exception):
-        if wandb.api.api_key:
-            return "online"
-    return "offline"
+
+def _logged_in() -> bool:
+    """Whether a key is at hand where `wandb login` puts it; nothing is asked, sent or loaded."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urllib.parse.urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
+    path = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
+    try:
+        return host is not None and netrc.netrc(str(path)).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
 
 
 class WandbSink:

@@ -14,6 +14,7 @@ import pytest
 from avatarl import composition
 from avatarl.config import RunConfig
 from avatarl.tracking.recorder import Recorder
+from avatarl.tracking.wandb import resolve_mode
 from avatarl.training import Interrupted, execute
 
 Quick = Callable[..., RunConfig]
@@ -113,3 +114,21 @@ def test_a_sink_that_fails_is_dropped_and_the_run_goes_on(
     recorder.finish()
     assert sink.calls == 1
     assert "the run goes on: ConnectionError: no network" in caplog.text
+
+
+def test_auto_is_online_only_where_a_key_is_at_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert resolve_mode("auto") == "offline"
+    (tmp_path / "netrc").write_text("machine api.wandb.ai\n  login user\n  password key\n")
+    assert resolve_mode("auto") == "online"
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
+    assert resolve_mode("auto") == "offline"
+    monkeypatch.setenv("WANDB_API_KEY", "key")
+    assert resolve_mode("auto") == "online"
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert resolve_mode("auto") == "disabled"
+    assert resolve_mode("offline") == "offline"
