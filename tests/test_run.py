@@ -70,6 +70,8 @@ def test_one_run_tells_its_story_and_is_not_computed_twice(tmp_path: Path) -> No
         (["-m", "seed=0,-1"], "seed=-1"),
         (["data=text", "data.path=/no/such/file"], "data.path"),
         (["model.context_length=30000"], "model.context_length"),
+        (["trainer.batch_size=1000000"], "trainer.batch_size"),
+        (["trainer.eval_stride=9"], "trainer.eval_stride"),
         (["output_dir=/dev/null/x"], "output_dir"),
     ],
 )
@@ -77,7 +79,9 @@ def test_bad_input_is_one_line_exit_code_2_and_nothing_written(
     tmp_path: Path, words: list[str], named: str
 ) -> None:
     # argparse wants options before the overrides.
-    done = run(*words[:1], *QUICK, *words[1:], cwd=tmp_path)
+    flags = [word for word in words if word.startswith("-")]
+    rest = [word for word in words if word not in flags]
+    done = run(*flags, *QUICK, *rest, cwd=tmp_path)
     assert done.returncode == 2, done.stdout + done.stderr
     message = done.stderr.strip()
     assert named in message

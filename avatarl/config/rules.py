@@ -145,7 +145,14 @@ def _monitors_can_act(config: RunConfig) -> None:
             )
 
 
+def _stride_fits(config: RunConfig) -> None:
+    stride, length = config.trainer.eval_stride, config.model.context_length
+    if stride is not None and stride > length:
+        raise ConfigError("trainer.eval_stride", stride, f"1 to model.context_length={length}")
+
+
 RULES = [
+    _stride_fits,
     _monitors_can_act,
     _truth_is_visible,
     _reference_is_there,

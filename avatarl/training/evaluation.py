@@ -39,6 +39,12 @@ class HeldOut:
     context_length: int
     stride: int
 
+    @classmethod
+    def of(cls, ids: npt.NDArray[Any], context_length: int, stride: int | None = None) -> HeldOut:
+        """Choose the stride where none is given: 1 for short contexts, then half a window."""
+        chosen = stride or (1 if context_length <= 16 else context_length // 2)
+        return cls(ids, context_length, chosen)
+
     def starts(self, limit: int | None) -> npt.NDArray[np.int64]:
         """Starts of all windows, or of about ``limit`` predictions, evenly spread."""
         last = len(self.ids) - self.context_length - 1

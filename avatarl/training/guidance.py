@@ -90,8 +90,7 @@ class Guidance:
         self.moves = needs_development(config)
         self.slice = None
         if development is not None:
-            stride = 1 if context_length <= 16 else context_length // 2
-            self.slice = HeldOut(development, context_length, stride)
+            self.slice = HeldOut.of(development, context_length)
 
     @property
     def gates(self) -> bool:

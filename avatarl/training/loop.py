@@ -19,7 +19,7 @@ import torch
 from avatarl.config import RunConfig, parse, run_id
 from avatarl.data import Corpus
 from avatarl.data import load as load_corpus
-from avatarl.errors import ConfigError
+from avatarl.errors import ConfigError, UserError
 from avatarl.files import write_atomic, write_json
 from avatarl.model import build as build_model
 from avatarl.model import parameter_count
@@ -135,7 +135,16 @@ def begin(
     if finished is not None:
         return finished
     corpus.check_context(config.model.context_length)
-    device = pick_device(config.trainer.device)
+    if config.trainer.threads is not None:
+        torch.set_num_threads(config.trainer.threads)
+    learner: Learner | Exception
+    try:
+        # Before anything is written: what the user can't have is refused without a trace.
+        learner = Learner(config, corpus, pick_device(config.trainer.device))
+    except UserError:
+        raise
+    except Exception as error:
+        learner = error
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -146,7 +155,9 @@ def begin(
     run_log = RunLog(directory / "run.log")
     try:
         with run_log.attended():
-            return Attempt(config, corpus, identity, directory, device, run_log, on_progress)
+            if isinstance(learner, Exception):
+                raise learner
+            return Attempt(config, corpus, identity, directory, learner, run_log, on_progress)
     except BaseException as error:
         with run_log.attended():
             if isinstance(error, Exception):
@@ -239,20 +250,16 @@ class Attempt:
         corpus: Corpus,
         identity: str,
         directory: Path,
-        device: torch.device,
+        learner: Learner,
         run_log: RunLog,
         on_progress: Callable[[Progress], None] | None,
     ) -> None:
-        self.config, self.corpus, self.directory, self.device = config, corpus, directory, device
+        self.config, self.corpus, self.directory = config, corpus, directory
+        self.learner, self.device = learner, learner.device
         self.identity, self.run_log, self.on_progress = identity, run_log, on_progress
-        if config.trainer.threads is not None:
-            torch.set_num_threads(config.trainer.threads)
-        self.learner = Learner(config, corpus, device)
-        length = config.model.context_length
-        stride = config.trainer.eval_stride or (1 if length <= 16 else length // 2)
-        if stride > length:
-            raise ConfigError("trainer.eval_stride", stride, f"1 to context_length={length}")
-        self.held_out = HeldOut(corpus.heldout, length, stride)
+        self.held_out = HeldOut.of(
+            corpus.heldout, config.model.context_length, config.trainer.eval_stride
+        )
         self.health = Health(config.health)
         self.best: dict[str, float] = {}
         # Gradient norms since the last training record, still on the device.
@@ -317,7 +324,9 @@ class Attempt:
     @property
     def describes_next_step(self) -> bool:
         """Whether the next step is one of those that are logged."""
-        done = self.learner.step + 1
+        return self._logs(self.learner.step + 1)
+
+    def _logs(self, done: int) -> bool:
         return done % self.config.trainer.log_every == 0 or done == self.learner.steps
 
     def took_step(self, facts: dict[str, torch.Tensor]) -> None:
@@ -327,7 +336,7 @@ class Attempt:
             Diverged: The loss or the gradient is no longer finite.
         """
         trainer, done = self.config.trainer, self.learner.step
-        logs = done % trainer.log_every == 0 or done == self.learner.steps
+        logs = self._logs(done)
         self.norms.append(facts["grad_norm"])
         now = time.monotonic()
         self.elapsed = self._before + now - self._clock

@@ -4,30 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from avatarl import cli, composition
-from avatarl.training import Result, execute
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Result:
-    folder = tmp_path_factory.mktemp("sample")
-    return execute(
-        composition.compose(
-            [
-                "data=folio",
-                "data.characters=20000",
-                "model=gpt2_tiny",
-                "reference=bigram",
-                "tracking=files",
-                "trainer.batch_size=16",
-                "trainer.steps=8",
-                "trainer.eval_positions=64",
-                "trainer.sample_characters=5",
-                "trainer.device=cpu",
-                f"output_dir={folder}",
-            ]
-        )
-    )
+from avatarl import cli
+from avatarl.training import Result
 
 
 def test_it_begins_with_the_prompt_and_writes_as_much_as_asked(

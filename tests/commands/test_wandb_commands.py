@@ -2,36 +2,11 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 import pytest
 
-from avatarl import cli, composition
-from avatarl.training import Result, execute
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    return execute(
-        composition.compose(
-            [
-                "data=folio",
-                "data.characters=20000",
-                "model=gpt2_tiny",
-                "reference=bigram",
-                "tracking=files",
-                "trainer.batch_size=16",
-                "trainer.steps=8",
-                "trainer.log_every=4",
-                "trainer.eval_positions=64",
-                "trainer.sample_characters=5",
-                "trainer.device=cpu",
-                f"output_dir={tmp_path / 'out'}",
-            ]
-        )
-    )
+from avatarl import cli
+from avatarl.training import Result
 
 
 def test_backfill_writes_the_journal_into_wandb_once(
