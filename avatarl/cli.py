@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import importlib
 import os
 import sys
@@ -45,6 +47,7 @@ def parser(wanted: str | None = None) -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 fine, 2 for what can't be asked for."""
+    atexit.register(gc.freeze)  # else Python's last look for garbage walks all that was imported
     words = list(sys.argv[1:] if arguments is None else arguments)
     wanted = next((word for word in words if word in COMMANDS), None)
     try:

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 import torch
 
 from avatarl.optimizer import base
+from avatarl.optimizer.uncompiled import uncompiled
+
+_AdamW = uncompiled(torch.optim.AdamW)
 
 
 @dataclass(frozen=True)
@@ -26,4 +29,4 @@ def build(config: base.Config, parameters: dict[str, torch.Tensor]) -> list[torc
         {"params": plain, "weight_decay": 0.0, "base_lr": config.lr},
     ]
     betas = (config.beta1, config.beta2)
-    return [torch.optim.AdamW(groups, lr=config.lr, betas=betas, fused=True)]
+    return [_AdamW(groups, lr=config.lr, betas=betas, fused=True)]

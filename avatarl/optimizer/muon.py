@@ -13,6 +13,9 @@ import torch
 from annotated_types import Ge, Lt
 
 from avatarl.optimizer import adamw, base
+from avatarl.optimizer.uncompiled import uncompiled
+
+_Muon = uncompiled(torch.optim.Muon)
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ def build(config: Config, parameters: dict[str, torch.Tensor]) -> list[torch.opt
         if weight.dim() == 2 and name.startswith("blocks.")
     }
     rest = {name: weight for name, weight in parameters.items() if name not in hidden}
-    muon = torch.optim.Muon(
+    muon = _Muon(
         [{"params": list(hidden.values()), "base_lr": config.lr}],
         lr=config.lr,
         weight_decay=config.weight_decay,

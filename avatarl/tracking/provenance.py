@@ -63,17 +63,22 @@ def machine() -> dict[str, Any]:
     }
 
 
-def provenance(corpus_sha256: str, device: str) -> dict[str, Any]:
-    """Everything worth knowing about where a result came from, as JSON values."""
+@functools.cache
+def _versions() -> dict[str, str | None]:
     versions: dict[str, str | None] = {}
     for package in _PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             versions[package] = None
+    return versions
+
+
+def provenance(corpus_sha256: str, device: str) -> dict[str, Any]:
+    """Everything worth knowing about where a result came from, as JSON values."""
     return {
         **code(),
-        "packages": versions,
+        "packages": _versions(),
         "corpus_sha256": corpus_sha256,
         "device": device,
         **machine(),

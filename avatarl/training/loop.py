@@ -679,7 +679,9 @@ def _write_failure(config: RunConfig, identity: str, directory: Path, error: Bas
 def _to_yaml(raw: Mapping[str, Any]) -> str:
     import yaml
 
-    return str(yaml.safe_dump(dict(raw), sort_keys=False, allow_unicode=True))
+    # The C emitter writes the same, ten times as fast, where libyaml is there.
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return str(yaml.dump(dict(raw), Dumper=dumper, sort_keys=False, allow_unicode=True))
 
 
 def _now() -> str:
