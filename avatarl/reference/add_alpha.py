@@ -5,6 +5,7 @@ Source: Chen & Goodman 1998, §2.1 (additive smoothing).
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Annotated
@@ -24,6 +25,8 @@ from avatarl.reference.table import RowTable
 
 MAX_DENSE_BYTES = 2**28
 """A table of every possible context may take 256 MiB; beyond, only contexts that occur get rows."""
+
+_PART = 2**18  # characters counted at a time
 
 
 @dataclass(frozen=True)
@@ -122,16 +125,29 @@ def dense_counts(train_ids: np.ndarray, vocab_size: int, order: int) -> np.ndarr
         (rows, V) int64, rows numbered as a V-ary heap: row 0 has no context, and the row whose
         context reaches one character c further back than row r is ``r * V + 1 + c``.
     """
-    ids = train_ids.astype(np.int64)
-    rows = dense_rows(vocab_size, order)
-    row = np.zeros(len(ids), dtype=np.int64)
-    cells = [ids]
-    for length in range(1, order):
-        # Row of the context that ends just before each position, for positions with one.
-        row = row[1:] * vocab_size + 1 + ids[: len(ids) - length]
-        cells.append(row * vocab_size + ids[length:])
-    counts = np.bincount(np.concatenate(cells), minlength=rows * vocab_size)
-    return counts.reshape(rows, vocab_size)
+    longest = order - 1
+    counts = np.zeros((dense_rows(vocab_size, order), vocab_size), dtype=np.int64)
+    begins = [dense_rows(vocab_size, length) for length in range(order + 1)]
+    levels = [counts[begin:end] for begin, end in itertools.pairwise(begins)]
+    cells = levels[longest].reshape(-1)
+    # Part by part, so that what is made on the way stays in the processor's cache.
+    for begin in range(longest, len(train_ids), _PART):
+        end = min(begin + _PART, len(train_ids))
+        cell = np.zeros(end - begin, dtype=np.int64)
+        for back in range(1, order):
+            cell += train_ids[begin - back : end - back]
+            cell *= vocab_size
+        np.add.at(cells, cell + train_ids[begin:end], 1)
+    # A shorter context occurs wherever a longer one that ends in it does, and once more at the
+    # start of the text, where there is no longer one.
+    for length in range(longest - 1, -1, -1):
+        longer = levels[length + 1].reshape(-1, vocab_size, vocab_size)
+        longer.sum(axis=1, out=levels[length])
+        row = 0
+        for character in train_ids[:length][::-1]:
+            row = row * vocab_size + int(character)
+        levels[length][row, train_ids[length]] += 1
+    return counts
 
 
 class DenseTable:
