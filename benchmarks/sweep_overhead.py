@@ -4,8 +4,10 @@
 ownership, worker processes and results; milliseconds a run, from the call of the launcher to its
 return, worker start-up included.
 
-``floor ratio``: 24 short real runs on all cores, wall time of the whole command over the floor: the
-sum of the runs' own step times, measured one after another in one process, over the cores.
+``floor ratio``: 24 short real runs on all cores, wall time of the whole command over the floor:
+the sum of the runs' own step times in warm processes, over the cores. It is measured twice: with
+a process on every core, as in a sweep, where cores share caches and memory; and with one process
+on the whole machine (``lone``), which no sweep that uses all cores can quite reach.
 
 ``peers``: the same 24 runs through Hydra's basic launcher, hydra-joblib-launcher, the stock
 ``submitit_local`` and Ray Tune, each result compared for equality. ``--peers`` makes an environment
@@ -130,22 +132,35 @@ def timed(command: list[str]) -> float:
     return took
 
 
-def floor(shared: list[str], swept: list[list[str]], place: Path) -> float:
-    """Seconds of pure stepping, one run after another in one warm process, over the cores."""
+def floor(shared: list[str], swept: list[list[str]], place: Path, processes: int) -> float:
+    """Seconds of pure stepping over the cores.
+
+    Args:
+        shared: Overrides of every run.
+        swept: Overrides of each run.
+        place: Where the runs go.
+        processes: Warm processes that share the runs and work through them side by side.
+    """
     program = (
         "import json, sys, torch; torch.set_num_threads(1); import avatarl;"
         "print(json.dumps([avatarl.run(o)['seconds'] for o in json.loads(sys.argv[1])]))"
     )
     runs = [[*shared, *own, f"output_dir={place}"] for own in swept]
-    done = subprocess.run(
-        [sys.executable, "-c", program, json.dumps(runs)],
-        env=environment(),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return sum(json.loads(done.stdout.splitlines()[-1])) / cores()
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, json.dumps(runs[first::processes])],
+            env=environment(),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        for first in range(processes)
+    ]
+    told = [process.communicate()[0] for process in started]
+    if any(process.returncode for process in started):
+        raise SystemExit("a run of the floor failed")
+    return sum(sum(json.loads(text.splitlines()[-1])) for text in told) / cores()
 
 
 def sweep_command(python: str, shared: list[str], swept: list[list[str]], place: Path) -> list[str]:
@@ -244,24 +259,27 @@ def main() -> None:
     names = contestants(shared, swept)
     chosen = [name for name in names if not args.only or name in args.only]
     seconds: dict[str, list[float]] = {name: [] for name in chosen}
-    floors: list[float] = []
+    floors: dict[str, list[float]] = {"floor": [], "lone_floor": []}
     # Interleaved, so that a slow moment of the machine is shared.
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as scratch:
             expected = Path(scratch) / "floor"
-            floors.append(floor(shared, swept, expected))
+            floors["floor"].append(floor(shared, swept, expected, cores()))
+            floors["lone_floor"].append(floor(shared, swept, Path(scratch) / "lone", 1))
             for name in chosen:
                 place = Path(scratch) / name
                 seconds[name].append(names[name](place))
                 assert results(place) == results(expected), f"{name} computed something else"
                 shutil.rmtree(place)
-    base = statistics.median(floors)
-    tell("sweep/floor", base, "s", None, runs=len(swept))
+    for kind, times in floors.items():
+        tell(f"sweep/{kind}", statistics.median(times), "s", None, runs=len(swept))
     for name in chosen:
         took = statistics.median(seconds[name])
         tell(f"sweep/{name}", took, "s", None, runs=len(swept))
         target = FLOOR_RATIO if name == "ours" and not args.quick else None
-        tell(f"sweep/{name}/floor_ratio", took / base, "x", target, runs=len(swept))
+        for kind, times in floors.items():
+            ratio = took / statistics.median(times)
+            tell(f"sweep/{name}/{kind}_ratio", ratio, "x", target, runs=len(swept))
     if len(chosen) > 1 and "ours" in chosen:
         best = min(statistics.median(seconds[name]) for name in chosen if name != "ours")
         ours = statistics.median(seconds["ours"])
