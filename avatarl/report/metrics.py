@@ -31,6 +31,8 @@ _KNOWN = {
     "val/ece": Metric("calibration error (15 bins)", -1, 4),
     "val/brier": Metric("held-out Brier score", -1, 4),
     "val/entropy": Metric("held-out entropy (nats)", 0, 3),
+    "val/rank": Metric("mean rank of the text's character", -1, 3),
+    "val/margin": Metric("log-probability ahead of the best other (nats)", 1, 3),
     "reward/expected": Metric("expected reward under the policy", 1, 4),
     "characters_seen": Metric("characters seen", 0, 0),
     "seconds": Metric("seconds", -1, 1),

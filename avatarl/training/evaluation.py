@@ -150,8 +150,11 @@ def _score(
         shared["kl_ref"] = (probs * (logprobs - ref)).sum(-1)
         shared["kl_from_ref"] = (ref.exp() * (ref - logprobs)).sum(-1)
     facts = {key: value[places] for key, value in shared.items()}
-    log_target = logprobs[places].gather(-1, target.unsqueeze(-1)).squeeze(-1)  # (W,stride)
+    scored, wanted = logprobs[places], target.unsqueeze(-1)  # (W,stride,V), (W,stride,1)
+    log_target = scored.gather(-1, wanted).squeeze(-1)  # (W,stride)
     facts["nll"] = -log_target
+    facts["rank"] = 1 + (scored > log_target.unsqueeze(-1)).sum(-1).float()
+    facts["margin"] = log_target - scored.scatter(-1, wanted, -math.inf).amax(-1)
     facts["correct"] = (choice[places] == target).float()
     facts["brier"] = probs.square().sum(-1)[places] - 2 * log_target.exp() + 1
     return {key: value.cpu() for key, value in facts.items()}
@@ -161,8 +164,8 @@ def summarise(facts: dict[str, Tensor]) -> Evaluation:
     """Average per-position facts.
 
     Args:
-        facts: (N,) each: ``nll entropy confidence correct brier``, optionally ``kl_ref`` and
-            ``kl_from_ref``.
+        facts: (N,) each: ``nll entropy confidence correct brier``, optionally ``rank``, ``margin``,
+            ``kl_ref`` and ``kl_from_ref``.
     """
     nats = facts["nll"].double().mean().item()
     entropy = facts["entropy"].double()
@@ -193,7 +196,7 @@ def summarise(facts: dict[str, Tensor]) -> Evaluation:
         "health/collapse_gap": gap,
         "health/entropy_gap": nats - entropy.mean().item(),
     }
-    for key in ("kl_ref", "kl_from_ref"):
+    for key in ("rank", "margin", "kl_ref", "kl_from_ref"):
         if key in facts:
             metrics[f"val/{key}"] = facts[key].double().mean().item()
     return Evaluation(metrics, reliability)
