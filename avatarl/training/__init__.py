@@ -1,6 +1,7 @@
 """Training: the pure step, the one loop around it, evaluation, health, checkpoints."""
 
-from avatarl.training.loop import Interrupted, execute, execute_raw
+from avatarl.training.ending import Interrupted
+from avatarl.training.loop import execute, execute_raw
 from avatarl.training.progress import Progress
 from avatarl.training.result import Result
 

@@ -20,8 +20,9 @@ from avatarl.data import Corpus
 from avatarl.data import load as load_corpus
 from avatarl.errors import ConfigError
 from avatarl.reference.memory import free_memory
+from avatarl.training.attempt import Attempt
 from avatarl.training.learner import Learner
-from avatarl.training.loop import Attempt, begin, drive, pick_device
+from avatarl.training.loop import begin, drive, pick_device
 from avatarl.training.progress import Progress
 from avatarl.training.result import Result
 from avatarl.training.run_log import informed

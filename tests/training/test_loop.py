@@ -13,7 +13,7 @@ from avatarl.config import RunConfig
 from avatarl.errors import ConfigError
 from avatarl.training import Interrupted, execute
 from avatarl.training.checkpoint import steps
-from avatarl.training.loop import Diverged
+from avatarl.training.ending import Diverged
 
 Tiny = Callable[..., RunConfig]
 
@@ -145,14 +145,14 @@ def test_old_checkpoints_are_pruned(tiny: Tiny) -> None:
 def test_a_run_that_raises_leaves_its_traceback_and_succeeds_later(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from avatarl.training import loop
+    from avatarl.training import attempt
 
     def broken(*args: object, **kwargs: object) -> None:
         raise RuntimeError("the cat sat on the disk")
 
     config = tiny()
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "evaluate", broken)
+        patch.setattr(attempt, "evaluate", broken)
         with pytest.raises(RuntimeError):
             execute(config)
     directory = next((Path(config.output_dir) / "runs").iterdir())

@@ -13,8 +13,8 @@ from avatarl.config import RunConfig
 from avatarl.data import load
 from avatarl.errors import ConfigError
 from avatarl.training import Interrupted, execute
+from avatarl.training.ending import Diverged
 from avatarl.training.learner import Learner
-from avatarl.training.loop import Diverged
 from avatarl.training.stack import Stack, program_key, why_not
 from avatarl.training.stacked import check_stack, choose_stack, execute_stacked
 
