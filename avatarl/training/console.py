@@ -1,12 +1,17 @@
-"""A run on the terminal: one live line while it learns, a few lines at its ends."""
+"""A run on the terminal: a few live lines while it learns, a few more at its ends."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 
 import rich.console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
 from avatarl.config import RunConfig
 from avatarl.data import Corpus
@@ -27,8 +32,9 @@ class Console:
         self.rich = console or rich.console.Console(highlight=False)
 
     def say(self, text: str, style: str | None = None) -> None:
-        """Print a line, unwrapped and unparsed."""
-        self.rich.print(text, style=style, markup=False, soft_wrap=True)
+        """Print a line, unparsed; only a terminal's edge breaks it, and then between words."""
+        wrapped = self.rich.is_terminal
+        self.rich.print(text, style=style, markup=False, soft_wrap=not wrapped)
 
     def introduce(self, config: RunConfig, identity: str, corpus: Corpus) -> None:
         """Say what is learned from what, beginning with the text."""
@@ -73,7 +79,8 @@ class Console:
             self.say(f"alarms raised on the way: {', '.join(result['alarms'])}", "yellow")
         sample = next(s for s in result["samples"] if s["temperature"] == 0.8)["text"]
         self.say("sample:   " + " / ".join(sample.strip().splitlines()[:4]))
-        self.say(f"files:    {result.directory}")
+        # Never broken by us, so that it can be copied.
+        self.rich.print(f"files:    {result.directory}", markup=False, soft_wrap=True)
 
 
 def watched(
@@ -86,29 +93,50 @@ def watched(
     """Execute a run with its progress shown."""
     if not console.rich.is_terminal:
         return _plainly(config, corpus, stop, console)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[facts]}"),
-    )
     levels = ngram_levels(corpus.train, corpus.heldout, corpus.vocab_size)
     rewards: deque[float] = deque(maxlen=_SPARK_WIDTH)
-    with Progress(*columns, console=console.rich, transient=True) as bar:
-        task = bar.add_task("steps", total=None, facts="")
-        alarms: set[str] = set()
+    alarms: set[str] = set()
+    # Drawn between steps only: a thread that draws as well would leave stale lines when warnings
+    # are printed and the number of lines changes.
+    with Live(console=console.rich, transient=True, auto_refresh=False) as live:
 
         def show(moment: Moment) -> None:
             earned = moment.metrics.get("reward/expected")
             if earned is not None:
                 rewards.append(earned)
-            words = [sparkline(rewards), facts_of(moment), standing(moment.nats, levels)]
-            facts = "  ".join(word for word in words if word)
-            bar.update(task, total=moment.steps, completed=moment.step, facts=facts)
-            _tell_changes(alarms, moment, lambda line: bar.console.print(line, markup=False))
+            _tell_changes(alarms, moment, lambda line: live.console.print(line, markup=False))
+            live.update(screen(moment, rewards, levels), refresh=True)
 
         return execute(config, stop=stop, on_progress=show, corpus=corpus)
+
+
+def screen(moment: Moment, rewards: Iterable[float], levels: Mapping[str, Level]) -> Group:
+    """Draw a moment in lines that fit a narrow terminal: progress, nats, reward, alarms."""
+    bar = Table.grid(padding=(0, 1), expand=True)
+    bar.add_column(no_wrap=True)
+    bar.add_column(ratio=1)
+    bar.add_column(no_wrap=True)
+    left = "" if moment.eta_s is None else f"{timedelta(seconds=round(moment.eta_s))} left, "
+    bar.add_row(
+        f"step {moment.step:,} of {moment.steps:,}",
+        ProgressBar(total=moment.steps, completed=moment.step),
+        f"{left}{moment.rate:.1f} steps/s",
+    )
+    entropy = moment.metrics.get("train/entropy")
+    lines = [
+        "" if moment.nats is None else f"nats {moment.nats:.3f}  {standing(moment.nats, levels)}",
+        "  ".join(
+            [
+                *(f"reward {newest:.3f} {sparkline(rewards)}" for newest in list(rewards)[-1:]),
+                *([] if entropy is None else [f"entropy {entropy:.3f}"]),
+            ]
+        ),
+    ]
+    drawn = [Text(line, no_wrap=True, overflow="ellipsis") for line in lines if line]
+    if moment.warnings:
+        on = f"alarms: {', '.join(moment.warnings)}"
+        drawn.append(Text(on, style="yellow", no_wrap=True, overflow="ellipsis"))
+    return Group(bar, *drawn)
 
 
 def _plainly(

@@ -8,7 +8,8 @@ import rich.console
 from avatarl.config import RunConfig
 from avatarl.data import load
 from avatarl.reference.levels import Level
-from avatarl.training.console import Console, sparkline, standing, watched
+from avatarl.training.console import Console, screen, sparkline, standing, watched
+from avatarl.training.progress import Progress
 
 LEVELS = {"unigram": Level(3.3, 0.1), "bigram": Level(2.5, 0.2), "trigram": Level(2.0, 0.3)}
 
@@ -24,6 +25,41 @@ def test_where_a_loss_stands_on_the_ladder() -> None:
     assert standing(4.0, LEVELS) == "0.70 to unigram"
     assert standing(2.25, LEVELS) == "better than bigram, 0.25 to trigram"
     assert standing(1.5, LEVELS) == "better than trigram"
+
+
+def test_the_live_lines_fit_a_narrow_terminal() -> None:
+    moment = Progress(
+        step=12_000,
+        steps=15_000,
+        rate=107.0,
+        eta_s=136.0,
+        loss=0.1,
+        nats=2.25,
+        warnings=("calibration", "confidence_collapse"),
+        metrics={"reward/expected": 0.5, "train/entropy": 2.0},
+    )
+    drawn = io.StringIO()
+    terminal = rich.console.Console(file=drawn, width=80)
+    terminal.print(screen(moment, [0.1] * 15 + [0.5], LEVELS))
+    lines = drawn.getvalue().splitlines()
+    assert "…" not in drawn.getvalue()
+    assert [len(line) <= 80 for line in lines] == [True] * 4
+    assert "step 12,000 of 15,000" in lines[0]
+    assert "0:02:16 left, 107.0 steps/s" in lines[0]
+    assert lines[0].count("━") > 10
+    assert lines[1].startswith("nats 2.250  better than bigram, 0.25 to trigram")
+    assert lines[2].startswith("reward 0.500 ▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁█  entropy 2.000")
+    assert lines[3].startswith("alarms: calibration, confidence_collapse")
+
+
+def test_long_lines_break_between_words_on_a_terminal_only() -> None:
+    words = "word " * 30
+    for terminal, breaks in ((True, 2), (False, 1)):
+        told = io.StringIO()
+        Console(rich.console.Console(file=told, force_terminal=terminal, width=80)).say(words)
+        lines = told.getvalue().splitlines()
+        assert len(lines) == breaks
+        assert all(line.strip().endswith("word") for line in lines)
 
 
 def test_on_a_terminal_the_run_shows_its_reward_and_standing(
