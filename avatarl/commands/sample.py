@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.color import Color
 from rich.console import Console
+from rich.live import Live
 from rich.style import Style
 from rich.table import Table
 from rich.text import Text
@@ -72,9 +73,9 @@ def main(asked: argparse.Namespace) -> int:
                 console.print(_shown(character, confidence, asked.color), end="", soft_wrap=True)
             console.print()
         else:
-            table = Table(*streams, box=None, padding=(0, 3, 0, 0))
-            table.add_row(*(_whole(asked, stream) for stream in streams.values()))
-            console.print(table)
+            _side_by_side(console, asked, streams)
+    if asked.color and console.color_system:
+        console.print(_scale())
     return 0
 
 
@@ -140,11 +141,26 @@ def _written(
         yield corpus.characters[int(chosen[0])], float(confidence[0])
 
 
-def _whole(asked: argparse.Namespace, stream: Iterator[tuple[str, float]]) -> Text:
-    text = _shown(asked.prompt, 1.0, False)
-    for character, confidence in stream:
-        text.append_text(_shown(character, confidence, asked.color))
-    return text
+def _side_by_side(
+    console: Console, asked: argparse.Namespace, streams: dict[str, Iterator[tuple[str, float]]]
+) -> None:
+    """Write the streams in columns, a character of each at a time."""
+    texts = [_shown(asked.prompt, 1.0, False) for _ in streams]
+    table = Table(*streams, box=None, padding=(0, 3, 0, 0), expand=True)
+    for column in table.columns:
+        column.ratio = 1
+    table.add_row(*texts)
+    with Live(table, console=console, vertical_overflow="visible"):
+        for drawn in zip(*streams.values(), strict=True):
+            for text, (character, confidence) in zip(texts, drawn, strict=True):
+                text.append_text(_shown(character, confidence, asked.color))
+
+
+def _scale() -> Text:
+    """Return what the colours mean."""
+    shares = range(0, 101, 10)
+    blocks = [_shown("█", share / 100, True) for share in shares]
+    return Text.assemble("confidence 0 ", *blocks, " 1")
 
 
 def _shown(text: str, confidence: float, colored: bool) -> Text:

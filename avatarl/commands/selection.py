@@ -40,6 +40,6 @@ def one_run(word: str, outputs: Path) -> Path:
     """
     found = run_directories([word], outputs)
     if len(found) != 1:
-        names = ", ".join(directory.name for directory in found[:5])
+        names = ", ".join([*(run.name for run in found[:5]), *(["…"] if len(found) > 5 else [])])
         raise UserError(f"{word!r} names {len(found)} runs, one is wanted: {names}")
     return found[0]

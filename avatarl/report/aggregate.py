@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from avatarl.errors import UserError, did_you_mean
 from avatarl.report.identity import (
+    SEED,
     configuration_key,
     differing_keys,
     full_key,
@@ -21,6 +23,8 @@ from avatarl.report.statistics import Estimate, Interval, Paired, estimate, holm
 
 #: What plots need whatever the table shows.
 _ALWAYS = ("val/nats", "val/accuracy", "val/ece")
+#: Numbers of a result that measure nothing.
+_NO_METRIC = ("schema", "seed")
 #: The level names as they are written on a line or in a row.
 LEVEL_NAMES = {
     "unigram": "unigram",
@@ -68,6 +72,12 @@ class Configuration:
             why = f": {run.reason}" if run.reason else ""
             alike.setdefault(f"{run.describe_state()}{why}", []).append(run)
         notes = [f"{_seeds(runs)} {what}" for what, runs in alike.items()]
+        notes += [
+            f"{metric} is of {told.n} of the {len(self.done)} finished seeds, "
+            "the rest has no finite value"
+            for metric, told in self.estimates.items()
+            if told.n < len(self.done)
+        ]
         if self.mixed > 1:
             notes.append(f"over {self.mixed} configurations")
         return notes
@@ -85,7 +95,8 @@ class Section:
     """Runs that may be held against each other: one corpus, one track.
 
     Attributes:
-        levels: Held-out nats and accuracy of the corpus's n-gram models.
+        keys: The keys that differ among its rows; those of other sections aren't its columns.
+        levels: Held-out metrics of the corpus's n-gram models.
         configurations: Sorted rows.
     """
 
@@ -93,6 +104,7 @@ class Section:
     corpus_sha256: str
     track: str
     fallback: str
+    keys: tuple[str, ...]
     levels: Mapping[str, Mapping[str, float]]
     configurations: tuple[Configuration, ...]
 
@@ -114,7 +126,7 @@ class Comparison:
     """Everything a table or a plot shows.
 
     Attributes:
-        keys: The keys that differ, dotted; the table's columns.
+        keys: The keys that differ among all rows, dotted.
         headings: A short heading for each key.
         metrics: Metrics shown.
         sort: The metric or key sorted by.
@@ -164,21 +176,31 @@ def compare(
     sort_key, reverse = _sort_key(sort, metrics, keys, runs)
     wanted = tuple(dict.fromkeys([*metrics, *_ALWAYS, *([sort_key] if "/" in sort_key else [])]))
     sections = []
-    for (corpus_sha256, track), members in _by_section(runs).items():
+    apart = _by_section(runs)
+    for (corpus_sha256, track), members in apart.items():
+        own = keys if len(apart) == 1 else _columns(members, swept, group_by)
         rows = _configurations(members, keys, group_by, wanted, sort_key, interval)
         rows = _sorted(rows, sort_key, reverse)
         rows = _mark_best(rows, sort_key if describe(sort_key).better else "val/nats")
         fallback = next((r.result.get("corpus_fallback") for r in members if r.done), None)
         name = next((run.corpus for run in members if run.corpus), "")
         sections.append(
-            Section(name, corpus_sha256, track, fallback or "", _levels(members), tuple(rows))
+            Section(
+                corpus=name,
+                corpus_sha256=corpus_sha256,
+                track=track,
+                fallback=fallback or "",
+                keys=tuple(key for key in keys if key in own),
+                levels=_levels(members),
+                configurations=tuple(rows),
+            )
         )
     # The section with most to show comes first.
     sections.sort(key=lambda section: -sum(len(row.runs) for row in section.configurations))
     baseline = ""
     metric = metrics[0] if metrics else "val/nats"
     if against:
-        sections, baseline = _against(sections, against, metric, keys)
+        sections, baseline = _against(sections, against, metric)
     return Comparison(
         title=title,
         sections=tuple(sections),
@@ -196,11 +218,12 @@ def _checked_metrics(metrics: Sequence[str], runs: Sequence[Run]) -> list[str]:
     known: dict[str, None] = {}
     for run in runs:
         known.update(dict.fromkeys(k for k in run.result if run.number(k) is not None))
-    for name in [name for name in known if name == "schema" or name.startswith("ngram/")]:
+    for name in [name for name in known if name in _NO_METRIC or name.startswith("ngram/")]:
         del known[name]
     if not metrics:
         shown = [metric for metric in DEFAULT if metric in known]
         return shown or list(DEFAULT[:2])
+    metrics = [full_key(metric, known) for metric in metrics]
     if known:
         for metric in metrics:
             if metric not in known:
@@ -208,12 +231,13 @@ def _checked_metrics(metrics: Sequence[str], runs: Sequence[Run]) -> list[str]:
                     f"no finished run has the metric {metric!r}{did_you_mean(metric, known)}; "
                     f"valid: {', '.join(sorted(known))}"
                 )
-    return list(metrics)
+    return metrics
 
 
 def _columns(runs: Sequence[Run], swept: Sequence[str], group_by: Sequence[str]) -> list[str]:
     configs = [run.config for run in runs]
     names = dict.fromkeys(key for config in configs for key in config if matters(key))
+    names |= {SEED: None}
     if not group_by:
         # A control is named as such; what sets it apart from the rest needs no column.
         differ = [
@@ -338,6 +362,9 @@ def _levels(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
                 value = run.number(f"ngram/{level}/{metric}")
                 if value is not None:
                     levels.setdefault(level, {}).setdefault(f"val/{metric}", value)
+    for values in levels.values():
+        if (nats := values.get("val/nats")) is not None:
+            values |= {"val/bits": nats / math.log(2), "val/perplexity": math.exp(nats)}
     return levels
 
 
@@ -372,18 +399,16 @@ def _mark_best(rows: list[Configuration], metric: str) -> list[Configuration]:
     return [replace(row, best=row is top) for row in rows]
 
 
-def _against(
-    sections: list[Section], against: str, metric: str, keys: Sequence[str]
-) -> tuple[list[Section], str]:
+def _against(sections: list[Section], against: str, metric: str) -> tuple[list[Section], str]:
     tested, told, reasons = [], "", []
     for section in sections:
         try:
-            base = _baseline(section, against, keys)
+            base = _baseline(section, against)
         except UserError as error:
             reasons.append(str(error))
             tested.append(section)
             continue
-        name = "the control" if base.is_control else describe_configuration(base, keys)
+        name = "the control" if base.is_control else describe_configuration(base, section.keys)
         told = told or name
         rows = [
             replace(row, baseline=row is base, against=_pair(row, base, metric))
@@ -400,7 +425,7 @@ def _against(
     return tested, told
 
 
-def _baseline(section: Section, against: str, keys: Sequence[str]) -> Configuration:
+def _baseline(section: Section, against: str) -> Configuration:
     from avatarl.report.load import apply_filter
     from avatarl.report.where import FilterError
 
@@ -421,19 +446,17 @@ def _baseline(section: Section, against: str, keys: Sequence[str]) -> Configurat
                 kept = {run.run_id for run in apply_filter(against, members, members)}
             except FilterError as error:
                 if against.replace("-", "_").isidentifier():
-                    raise UserError(_no_baseline(against, [], section, keys)) from None
+                    raise UserError(_no_baseline(against, [], section)) from None
                 raise UserError(str(error).replace("--where", "--against", 1)) from None
             fit = [row for row in rows if any(run.run_id in kept for run in row.runs)]
     if len(fit) == 1:
         return fit[0]
-    raise UserError(_no_baseline(against, fit, section, keys))
+    raise UserError(_no_baseline(against, fit, section))
 
 
-def _no_baseline(
-    against: str, fit: Sequence[Configuration], section: Section, keys: Sequence[str]
-) -> str:
+def _no_baseline(against: str, fit: Sequence[Configuration], section: Section) -> str:
     rows = fit or section.configurations
-    some = "; ".join(describe_configuration(row, keys) for row in rows[:6])
+    some = "; ".join(describe_configuration(row, section.keys) for row in rows[:6])
     what = f"fits {len(fit)} configurations" if fit else "fits no configuration"
     return (
         f"--against {against}: {what} of {section.title}; valid: control, best, a run's name or "

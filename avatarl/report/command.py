@@ -113,6 +113,8 @@ def main(args: argparse.Namespace) -> int:
     if args.serve:
         from avatarl.report.serve import serve
 
+        # What isn't there is told at once, not when somebody opens the page.
+        _tell(_load(args)[0], told)
         serve(lambda: _load(args), args.port, told)
         return 0
     runs, comparison = _load(args)

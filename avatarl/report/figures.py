@@ -23,9 +23,11 @@ from avatarl.report.plot import (
     WIDTH_IN,
     draw_levels,
     learning_curves,
+    legend_beside,
     legend_label,
     millions,
     new_figure,
+    row_name,
     save,
 )
 from avatarl.report.statistics import estimate
@@ -98,7 +100,7 @@ def _finished(section: Section, metric: str) -> list[Configuration]:
 def swept_axes(comparison: Comparison, section: Section, metric: str) -> Figure | None:
     """Draw the final metric against each swept key, one line for each value of another key."""
     rows = [row for row in _finished(section, metric) if not row.is_control]
-    keys = [key for key in comparison.keys if len(_values(rows, key)) > 1]
+    keys = [key for key in section.keys if len(_values(rows, key)) > 1]
     if not keys:
         return None
     across = min(2, len(keys))
@@ -122,7 +124,7 @@ def _swept_axis(
 ) -> None:
     words = _values(rows, key)
     places, numeric = _places(words)
-    others = [k for k in comparison.keys if k != key and 1 < len(_values(rows, k)) <= len(PALETTE)]
+    others = [k for k in section.keys if k != key and 1 < len(_values(rows, k)) <= len(PALETTE)]
     series = others[0] if others else ""
     groups = _values(rows, series) if series else [""]
     for index, group in enumerate(groups):
@@ -197,7 +199,6 @@ def _control_line(axis: Axes, section: Section, metric: str) -> None:
                 "control", xy=(0, mean), xycoords=("axes fraction", "data"), xytext=(3, 2),
                 textcoords="offset points", fontsize=7, color=CONTROL,
             )  # fmt: skip
-            return
 
 
 def _word(row: Configuration, key: str) -> str:
@@ -225,7 +226,7 @@ def _places(words: Sequence[str]) -> tuple[dict[str, float], bool]:
 def heat_maps(comparison: Comparison, section: Section, metric: str) -> Figure | None:
     """Draw the final metric over each pair of swept keys, averaged over what is left."""
     rows = [row for row in _finished(section, metric) if not row.is_control]
-    keys = [key for key in comparison.keys if len(_values(rows, key)) > 1]
+    keys = [key for key in section.keys if len(_values(rows, key)) > 1]
     pairs = list(combinations(keys, 2))[:_MOST_PAIRS]
     if not pairs:
         return None
@@ -285,27 +286,31 @@ def accuracy_calibration(comparison: Comparison, section: Section) -> Figure | N
     points = [point for point in points if point[1] is not None and point[2] is not None]
     if not points:
         return None
-    styles = looks(section.configurations, comparison.keys)
+    styles = looks(section.configurations, section.keys)
     figure = new_figure(WIDTH_IN, 3.6)
     axis = figure.subplots()
+    handles, labels = [], []
     for row, x, y in points:
         look = styles[row.key]
-        axis.errorbar(
+        marker, _, _ = axis.errorbar(
             [x.mean], [y.mean], xerr=_bars(x), yerr=_bars(y), color=look.colour,
             marker=look.marker, markersize=6, linestyle="none", elinewidth=0.8, capsize=2,
-            label=None if look.muted else legend_label(comparison, row, "val/accuracy"),
         )  # fmt: skip
+        if not look.muted:
+            # Without the whiskers, which would only crowd the legend.
+            handles.append(marker)
+            labels.append(legend_label(section, row, "val/accuracy"))
     axis.axvline(_THRESHOLDS["val/ece"], color="#555555", linewidth=0.8, linestyle=":")
     axis.annotate(
         "alarm", xy=(_THRESHOLDS["val/ece"], 1), xycoords=("data", "axes fraction"),
-        xytext=(3, -8), textcoords="offset points", fontsize=7, color="#444444",
+        xytext=(0, 2), textcoords="offset points", ha="center", fontsize=7, color="#444444",
     )  # fmt: skip
     axis.set_xlim(left=0)
     axis.margins(y=0.12)
     draw_levels(axis, section, "val/accuracy")
     axis.set_xlabel(describe("val/ece").title)
     axis.set_ylabel(describe("val/accuracy").title)
-    _legend(axis, comparison)
+    legend_beside(axis, comparison, section, handles, labels)
     return figure
 
 
@@ -321,16 +326,6 @@ def _bars(told: Any) -> list[list[float]] | None:
     return [[told.mean - told.low], [told.high - told.mean]]
 
 
-def _legend(axis: Axes, comparison: Comparison) -> None:
-    handles, labels = axis.get_legend_handles_labels()
-    if handles:
-        axis.legend(
-            handles[:24], labels[:24], loc="center left", bbox_to_anchor=(1.1, 0.5),
-            title=", ".join(comparison.headings[key] for key in comparison.keys),
-            title_fontsize=7.5, alignment="left",
-        )  # fmt: skip
-
-
 def reliability(comparison: Comparison, section: Section) -> Figure | None:
     """Draw accuracy against confidence, a panel a configuration; the diagonal is honest."""
     rows = [row for row in section.configurations if any(_bins(run.result) for run in row.done)]
@@ -339,7 +334,8 @@ def reliability(comparison: Comparison, section: Section) -> Figure | None:
     shown = rows[:_MOST_PANELS]
     across = min(4, len(shown))
     down = math.ceil(len(shown) / across)
-    figure = new_figure(WIDTH_IN * across / 4 + 0.4, 2.0 * down + 0.3)
+    # Wide enough for the words below, also for a single panel.
+    figure = new_figure(max(3.6, WIDTH_IN * across / 4 + 0.4), 2.1 * down + 0.4)
     panels = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     for axis, row in zip(panels.flatten(), shown, strict=False):
         axis.plot([0, 1], [0, 1], color="#888888", linewidth=0.8, linestyle=":")
@@ -354,14 +350,12 @@ def reliability(comparison: Comparison, section: Section) -> Figure | None:
                 confidence[full], accuracy[full], s=4 + 120 * weight[full], color=PALETTE[0],
                 alpha=0.6, linewidths=0,
             )  # fmt: skip
-        name = ", ".join(_word(row, key) for key in comparison.keys) or row.label
-        title = f"control · {name}" if row.is_control else name
-        axis.set_title(title if len(title) < 28 else f"{title[:27]}…", fontsize=8)
-        axis.set_xlim(0, 1)
-        axis.set_ylim(0, 1)
-        axis.set_aspect("equal")
-    for axis in panels.flatten()[len(shown) :]:
-        axis.set_visible(False)
+        axis.set_title("\n".join(_wrapped(row_name(section, row), 26)), fontsize=8)
+        axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+    for place, axis in enumerate(panels.flatten()):
+        axis.set_visible(place < len(shown))
+        # The lowest panel of a column may be in the last row but one.
+        axis.tick_params(labelbottom=place + across >= len(shown))
     figure.supxlabel("confidence (probability of the likeliest character)", fontsize=9)
     figure.supylabel("held-out accuracy", fontsize=9)
     if len(rows) > len(shown):
@@ -397,7 +391,7 @@ def health_timelines(
     ]
     if not drawn:
         return None
-    styles = looks(rows, comparison.keys)
+    styles = looks(rows, section.keys)
     figure = new_figure(WIDTH_IN * 1.25, 1.5 * len(drawn) + 0.4)
     panels = figure.subplots(len(drawn), 1, squeeze=False, sharex=True)[:, 0]
     for axis, metric in zip(panels, drawn, strict=True):
@@ -418,7 +412,7 @@ def health_timelines(
     if shown:
         figure.legend(
             [by_key[row.key] for row in shown],
-            [legend_label(comparison, row, "val/nats") for row in shown],
+            [legend_label(section, row, "val/nats") for row in shown],
             loc="outside right center",
         )
     return figure

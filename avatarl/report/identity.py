@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from avatarl.report.metrics import DEFAULT, metric_heading
+
 #: Keys that can't change a result: they neither make configurations differ nor become columns.
 #: A run's id leaves out the same ones (a test holds the two together; that module can't be asked
 #: here, for its package loads torch).
@@ -18,6 +20,8 @@ _NEUTRAL = frozenset(
 )  # fmt: skip
 _NEUTRAL_PREFIXES = ("tracking.", "hydra.", "launcher.")
 SEED = "seed"
+#: Headings that mean something else in a table: no key is shortened to one of them.
+_TAKEN = frozenset({"run", "n", "seed", "state", "code", "p", *map(metric_heading, DEFAULT)})
 
 
 def matters(key: str) -> bool:
@@ -50,21 +54,31 @@ def differing_keys(configs: Sequence[Mapping[str, Any]], swept: Iterable[str] = 
 
 
 def full_key(key: str, names: Iterable[str]) -> str:
-    """Return the dotted key meant by ``key``: a group means its option's name."""
+    """Return the key meant by ``key``: a group means its option, a heading its metric."""
     known = set(names)
-    return f"{key}.name" if key not in known and f"{key}.name" in known else key
+    meant = (full for full in (key, f"{key}.name", f"val/{key}") if full in known)
+    return next(meant, key)
 
 
 def _follows(key: str, values: Mapping[str, Sequence[str]]) -> bool:
-    group, dot, rest = key.partition(".")
-    option = f"{group}.name"
-    if not dot or rest == "name" or option not in values:
+    *groups, last = key.split(".")
+    if last == "name":
         return False
-    if len(set(values[option])) == 1:
+    for depth in range(1, len(groups) + 1):
+        group = ".".join(groups[:depth])
+        # A group within a group (a reference's schedule) has a kind and no name.
+        option = f"{group}.name" if f"{group}.name" in values else f"{group}.kind"
+        if option != key and option in values and _decides(values[option], values[key]):
+            return True
+    return False
+
+
+def _decides(options: Sequence[str], values: Sequence[str]) -> bool:
+    if len(set(options)) == 1:
         return False
     seen: dict[str, str] = {}
-    pairs = zip(values[option], values[key], strict=True)
-    return all(seen.setdefault(name, value) == value for name, value in pairs)
+    pairs = zip(options, values, strict=True)
+    return all(seen.setdefault(option, value) == value for option, value in pairs)
 
 
 def _word(config: Mapping[str, Any], key: str) -> str:
@@ -82,6 +96,9 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
     short: dict[str, str] = {}
     for key in keys:
         group, _, last = key.rpartition(".")
-        short[key] = group if last == "name" and group else last
-    taken = list(short.values())
-    return {key: name if taken.count(name) == 1 else key for key, name in short.items()}
+        short[key] = group.rpartition(".")[2] if last in ("name", "kind") and group else last
+    given = list(short.values())
+    return {
+        key: name if given.count(name) == 1 and name not in _TAKEN else key
+        for key, name in short.items()
+    }

@@ -22,6 +22,20 @@ class Metric:
 
 DEFAULT = ("val/nats", "val/accuracy", "val/ece", "val/entropy", "characters_seen", "seconds")
 
+#: Short headings, where they differ from the metric's name.
+HEADINGS = {
+    "val/nats": "nats",
+    "val/accuracy": "accuracy",
+    "val/ece": "ece",
+    "val/entropy": "entropy",
+    "val/brier": "brier",
+    "val/bits": "bits",
+    "val/perplexity": "perplexity",
+    "characters_seen": "characters",
+    "seconds": "seconds",
+    "reward/expected": "reward",
+}
+
 _KNOWN = {
     "val/nats": Metric("held-out nats per character", -1, 4),
     "best/nats": Metric("best nats on the evaluation sample", -1, 4),
@@ -68,6 +82,11 @@ def describe(name: str) -> Metric:
         if name.endswith(ending):
             return Metric(title.format(name.removesuffix(ending)), better, 4)
     return Metric(name, 0, 4)
+
+
+def metric_heading(metric: str) -> str:
+    """Return a short heading for a metric."""
+    return HEADINGS.get(metric, metric)
 
 
 def format_number(value: float | None, digits: int) -> str:

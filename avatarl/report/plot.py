@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,12 @@ RC: dict[Any, Any] = {
     "legend.frameon": False, "text.parse_math": False, "svg.hashsalt": "avatarl",
 }  # fmt: skip
 _LEGEND_ROWS = 24
+#: A legend that stands right of the levels' names: from the axis's edge, in its own letters.
+_BESIDE: dict[str, Any] = {
+    "loc": "center left", "bbox_to_anchor": (1, 0.5), "borderaxespad": 6, "handlelength": 2.4,
+    "title_fontsize": 7.5, "alignment": "left",
+}  # fmt: skip
+_LEGEND_WIDTH = 34
 
 
 def millions(value: float, _: object = None) -> str:
@@ -94,7 +101,7 @@ def _panel(
     axis: Axes, comparison: Comparison, section: Section, journals: Journals, metric: str
 ) -> None:
     rows = section.configurations
-    styles = looks(rows, comparison.keys)
+    styles = looks(rows, section.keys)
     drawn: list[float] = []
     entries: list[tuple[Any, str]] = []
     hidden = 0
@@ -106,24 +113,34 @@ def _panel(
         if styles[row.key].muted:
             hidden += 1
         else:
-            entries.append((line, legend_label(comparison, row, metric)))
+            entries.append((line, legend_label(section, row, metric)))
     if hidden:
         entries.append((axis.plot([], [], color="#BFBFBF")[0], f"{hidden} more configurations"))
     finals = any(metric in row.estimates for row in rows)
-    sample = "   (lines: a fixed sample of the held-out text; dots and levels: all of it)"
+    sample = "\n(lines: a fixed sample of the held-out text; dots and levels: all of it)"
     axis.set_xlabel(f"characters seen{sample if finals and metric.startswith('val/') else ''}")
     axis.set_ylabel(describe(metric).title)
     axis.xaxis.set_major_formatter(FuncFormatter(millions))
     _limits(axis, drawn)
     draw_levels(axis, section, metric)
     if entries:
-        shown = entries[:_LEGEND_ROWS]
-        axis.legend(
-            [line for line, _ in shown], [label for _, label in shown],
-            loc="center left", bbox_to_anchor=(1.1, 0.5), handlelength=2.4, borderaxespad=0,
-            title=", ".join(comparison.headings[key] for key in comparison.keys),
-            title_fontsize=7.5, alignment="left",
-        )  # fmt: skip
+        lines, labels = zip(*entries, strict=True)
+        legend_beside(axis, comparison, section, lines, labels)
+
+
+def legend_beside(
+    axis: Axes,
+    comparison: Comparison,
+    section: Section,
+    handles: Sequence[Any],
+    labels: Sequence[str],
+) -> None:
+    """Put a legend right of the axis, headed by the keys whose values its labels are."""
+    title = ", ".join(comparison.headings[key] for key in section.keys)
+    axis.legend(
+        handles[:_LEGEND_ROWS], labels[:_LEGEND_ROWS],
+        title=textwrap.fill(title, _LEGEND_WIDTH), **_BESIDE,
+    )  # fmt: skip
 
 
 def _draw(
@@ -164,11 +181,21 @@ def _draw(
     return line
 
 
-def legend_label(comparison: Comparison, row: Configuration, metric: str) -> str:
-    """Return a configuration's values and its final metric, as a legend has them."""
-    name = ", ".join(show(row.values[key]) for key in comparison.keys if key in row.values)
-    name = "control" if row.is_control and not _controls_differ(comparison) else name or row.label
-    name = name if len(name) <= 44 else f"{name[:43]}…"
+def row_name(section: Section, row: Configuration) -> str:
+    """Return a configuration's values, which is its name in a legend; controls are named so."""
+    name = ", ".join(show(row.values[key]) for key in section.keys if key in row.values)
+    alike = [other for other in section.configurations if other.is_control is row.is_control]
+    code = ""
+    if sum(other.values == row.values for other in alike) > 1:
+        code = f", code {row.code[:8] or 'unknown'}"
+    if not row.is_control:
+        return f"{name or row.label}{code}"
+    return f"control · {name}{code}" if len(alike) > 1 else "control"
+
+
+def legend_label(section: Section, row: Configuration, metric: str) -> str:
+    """Return a configuration's name and its final metric, as a legend has them."""
+    name = textwrap.fill(row_name(section, row), _LEGEND_WIDTH)
     told = row.estimates.get(metric)
     ending = ""
     if told is not None:
@@ -177,14 +204,7 @@ def legend_label(comparison: Comparison, row: Configuration, metric: str) -> str
     waiting = [run.describe_state() for run in row.unfinished]
     if waiting and not row.done:
         ending += f"  ({waiting[0]})"
-    told_apart = row.is_control and name != "control"
-    return f"{'control · ' if told_apart else ''}{name}{ending}"
-
-
-def _controls_differ(comparison: Comparison) -> bool:
-    return any(
-        sum(row.is_control for row in section.configurations) > 1 for section in comparison.sections
-    )
+    return f"{name}{ending}"
 
 
 def _after_start(x: NDArray[np.float64], y: NDArray[np.float64]) -> list[float]:

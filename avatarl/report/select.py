@@ -52,6 +52,9 @@ def select(words: Iterable[str | Path], outputs: Path) -> Selection:
     found: dict[Path, Source] = {}
     swept: dict[str, None] = {}
     missing: list[str] = []
+    if not named and not outputs.is_dir():
+        why = f"there is no output directory {outputs}; valid: a folder with runs in it"
+        return Selection((), (), (why,), "all runs")
     for word in named or [str(outputs)]:
         directories = _directories(word, outputs)
         if not directories:

@@ -23,24 +23,12 @@ from avatarl.report.aggregate import (
     show,
     sort_value,
 )
-from avatarl.report.metrics import describe, format_number
+from avatarl.report.metrics import describe, format_number, metric_heading
 from avatarl.report.statistics import Estimate, Paired
 
 Format = Literal["rich", "csv", "json", "markdown", "latex"]
 #: A longer cell is folded.
 _WIDEST = 32
-_HEADINGS = {
-    "val/nats": "nats",
-    "val/accuracy": "accuracy",
-    "val/ece": "ece",
-    "val/entropy": "entropy",
-    "val/brier": "brier",
-    "val/bits": "bits",
-    "val/perplexity": "perplexity",
-    "characters_seen": "characters",
-    "seconds": "seconds",
-    "reward/expected": "reward",
-}
 
 
 @dataclass(frozen=True)
@@ -66,9 +54,9 @@ def grid(comparison: Comparison, section: Section) -> Grid:
     """Lay a section out as words: sorted configurations with the n-gram levels among them."""
     coded = len({row.code for row in section.configurations}) > 1
     tested = any(row.against or row.baseline for row in section.configurations)
-    key_headings = [comparison.headings[key] for key in comparison.keys]
+    key_headings = [comparison.headings[key] for key in section.keys]
     headings = ["run", *key_headings, "n", *map(metric_heading, comparison.metrics)]
-    numeric = [False, *(_numeric_key(section, key) for key in comparison.keys), True]
+    numeric = [False, *(_numeric_key(section, key) for key in section.keys), True]
     numeric += [True] * len(comparison.metrics)
     if tested:
         # The test is about the first metric.
@@ -80,20 +68,15 @@ def grid(comparison: Comparison, section: Section) -> Grid:
     lines = []
     for entry in _with_levels(comparison, section):
         if isinstance(entry, str):
-            cells = [f"{LEVEL_NAMES[entry]} level", *("" for _ in comparison.keys), ""]
+            cells = [f"{LEVEL_NAMES[entry]} level", *("" for _ in section.keys), ""]
             for metric in comparison.metrics:
                 value = section.levels[entry].get(metric)
                 cells.append("" if value is None else format_number(value, describe(metric).digits))
             cells += [""] * (len(headings) - len(cells))
             lines.append(Line("ngram", tuple(cells)))
             continue
-        lines.append(_line(comparison, entry, tested, coded))
+        lines.append(_line(comparison, section, entry, tested, coded))
     return Grid(section.title, tuple(headings), tuple(numeric), tuple(lines))
-
-
-def metric_heading(metric: str) -> str:
-    """Return a short heading for a metric."""
-    return _HEADINGS.get(metric, metric)
 
 
 def _numeric_key(section: Section, key: str) -> bool:
@@ -131,10 +114,12 @@ def _mean(row: Configuration, metric: str) -> float | None:
     return None if told is None else told.mean
 
 
-def _line(comparison: Comparison, row: Configuration, tested: bool, coded: bool) -> Line:
+def _line(
+    comparison: Comparison, section: Section, row: Configuration, tested: bool, coded: bool
+) -> Line:
     cells = [
         row.label,
-        *(show(row.values[key]) if key in row.values else "–" for key in comparison.keys),
+        *(show(row.values[key]) if key in row.values else "–" for key in section.keys),
         str(len(row.done)) if not row.unfinished else f"{len(row.done)} of {len(row.runs)}",
     ]
     for metric in comparison.metrics:
@@ -196,10 +181,10 @@ def footnotes(comparison: Comparison) -> list[str]:
     """Return what a reader must know to read the numbers."""
     notes = [f"note: {warning}" for warning in comparison.warnings]
     rows = [row for section in comparison.sections for row in section.configurations]
-    for row in rows:
-        for note in row.notes():
-            name = describe_configuration(row, comparison.keys)
-            notes.append(f"{'control' if row.is_control else name}: {note}")
+    for section in comparison.sections:
+        notes += shared_keys(comparison, section)
+        for row in section.configurations:
+            notes += [f"{_name(section, row)}: {note}" for note in row.notes()]
     if any(told.low is not None for row in rows for told in row.estimates.values()):
         how = "t" if comparison.interval == "t" else "bootstrap"
         notes.append(f"± is half the 95 % interval of the mean over the n finished seeds ({how})")
@@ -208,15 +193,36 @@ def footnotes(comparison: Comparison) -> list[str]:
             f"Δ and p against {comparison.baseline}: paired t-test over shared seeds, "
             "p adjusted for the number of rows (Holm)"
         )
+        if any(row.mixed > 1 for row in rows):
+            notes.append("rows over several configurations aren't tested: their seeds don't pair")
     if any(row.is_control for row in rows):
         notes.append("control: ordinary next-character training of the same network")
     return notes
 
 
+def shared_keys(comparison: Comparison, section: Section) -> list[str]:
+    """Say which keys tell this table from the others: the same all over it, so no column."""
+    learners = [row for row in section.configurations if not row.is_control]
+    told = []
+    for key in comparison.keys:
+        words = {show(row.values[key]) for row in learners if key in row.values}
+        if key not in section.keys and len(words) == 1:
+            told.append(f"{comparison.headings[key]}={words.pop()}")
+    return [f"{section.title}: {' '.join(told)} throughout"] if told else []
+
+
+def _name(section: Section, row: Configuration) -> str:
+    told = describe_configuration(row, section.keys)
+    if not row.is_control:
+        return told
+    several = sum(other.is_control for other in section.configurations) > 1
+    return f"control {told}" if several else "control"
+
+
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Print the tables and their footnotes; metrics that don't fit the width are named instead."""
     for section in comparison.sections:
-        told, hidden = _fit(grid(comparison, section), comparison, console.width)
+        told, hidden = _fit(grid(comparison, section), comparison, section, console.width)
         # Wider than the terminal is better than cut: every number is there.
         table = _rich_table(told)
         table.width = _width(told) if _width(told) > console.width else None
@@ -229,14 +235,16 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         console.print(Text(note, style="yellow" if note.startswith("note") else "dim"))
 
 
-def _fit(told: Grid, comparison: Comparison, width: int) -> tuple[Grid, list[str]]:
+def _fit(
+    told: Grid, comparison: Comparison, section: Section, width: int
+) -> tuple[Grid, list[str]]:
     """Leave out the last metrics until the table fits, but never the first."""
     hidden: list[str] = []
     names = [metric_heading(metric) for metric in comparison.metrics]
     while len(names) > 1 and _width(told) > width:
-        name = names.pop()
-        hidden.insert(0, name)
-        place = told.headings.index(name)
+        hidden.insert(0, names.pop())
+        # Before the metrics: the run, its keys and n.
+        place = 1 + len(section.keys) + 1 + len(names)
 
         def without(cells: tuple[Any, ...], place: int = place) -> tuple[Any, ...]:
             return cells[:place] + cells[place + 1 :]
@@ -404,7 +412,8 @@ def _record(comparison: Comparison, row: Configuration) -> dict[str, Any]:
 def as_csv(comparison: Comparison) -> str:
     """Return one line a row, with the numbers in full and empty cells where there is none."""
     rows = records(comparison)
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+    # The longest first: the order is the same whatever kind of row leads.
+    columns = list(dict.fromkeys(key for row in sorted(rows, key=len, reverse=True) for key in row))
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, lineterminator="\n")
     writer.writeheader()

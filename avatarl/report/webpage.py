@@ -28,11 +28,11 @@ from avatarl.report.curves import Curve, Journals, read_journals
 from avatarl.report.downsample import min_max_indices
 from avatarl.report.flatten import flatten
 from avatarl.report.load import Runs
-from avatarl.report.metrics import describe
+from avatarl.report.metrics import describe, metric_heading
 from avatarl.report.runs import NGRAM_LEVELS, Run, read_provenance
 from avatarl.report.statistics import t_quantile
 from avatarl.report.style import looks
-from avatarl.report.table import format_p, metric_heading
+from avatarl.report.table import format_p, shared_keys
 
 #: A page beyond this is thinned further.
 MOST_BYTES = 14_500_000
@@ -138,7 +138,7 @@ def _payload(
     groups: list[dict[str, Any]] = []
     where = {run.run_id: place for place, run in enumerate(runs)}
     for index, section in enumerate(comparison.sections):
-        styles = looks(section.configurations, comparison.keys)
+        styles = looks(section.configurations, section.keys)
         for row in section.configurations:
             look = styles[row.key]
             groups.append(
@@ -156,7 +156,6 @@ def _payload(
         "metrics": list(comparison.metrics),
         "curves": list(metrics),
         "info": {name: _info(name) for name in dict.fromkeys(known)},
-        "keys": list(comparison.keys),
         "headings": dict(comparison.headings),
         "sort": comparison.sort,
         "interval": comparison.interval,
@@ -168,7 +167,8 @@ def _payload(
         "sections": [
             {
                 "title": section.title, "corpus": section.corpus, "track": section.track,
-                "levels": section.levels,
+                "keys": list(section.keys), "levels": section.levels,
+                "shared": shared_keys(comparison, section),
             }
             for section in comparison.sections
         ],
@@ -266,7 +266,7 @@ def _runs(
                 },
                 "prov": came,
                 "notes": _notes(run),
-                "command": _command(run, provenance[place]),
+                "command": _command(run),
             }
         )
     return rows
@@ -380,6 +380,6 @@ def _provenance(run: Run) -> dict[str, Any]:
     return told
 
 
-def _command(run: Run, provenance: Mapping[str, Any]) -> str:
-    told = provenance.get("command")
-    return str(told) if told else f"avatarl reproduce {shlex.quote(str(run.directory))}"
+def _command(run: Run) -> str:
+    """Return what repeats this run alone; a sweep's command, as it was typed, is provenance."""
+    return f"avatarl reproduce {shlex.quote(str(run.directory))}"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from avatarl.errors import UserError, did_you_mean
+from avatarl.report.identity import full_key
 
 _EXAMPLE = "reward.confidence_weight>0 and reference.name=='ngram4'"
 _COMPARISONS: dict[type[ast.cmpop], tuple[str, Callable[[Any, Any], Any]]] = {
@@ -26,6 +27,8 @@ _COMPARISONS: dict[type[ast.cmpop], tuple[str, Callable[[Any, Any], Any]]] = {
     ast.Is: ("is", operator.eq),
     ast.IsNot: ("is not", operator.ne),
 }
+#: Where a filter goes on: longer than any.
+_END = 1 << 20
 _WORDS = {"true": True, "false": False, "null": None}
 
 _Term = Callable[[Mapping[str, Any]], Any]
@@ -41,7 +44,8 @@ class Filter:
     Args:
         text: For instance ``reward.confidence_weight>0 and reference.name=="ngram4"``. Keys are
             dotted configuration keys, metrics (``val/nats``) or facts (``state``); a group alone
-            means its option's name, and the end of a key will do where it is unambiguous.
+            means its option's name, a heading its metric (``nats``), and the end of a key will do
+            where it is unambiguous.
         known: The keys there are (values are ignored).
 
     Raises:
@@ -124,10 +128,8 @@ class Filter:
         return lambda row: row.get(key)
 
     def _key(self, name: str, place: int) -> str:
-        if name in self._known:
-            return name
-        if f"{name}.name" in self._known:
-            return f"{name}.name"
+        if (full := full_key(name, self._known)) in self._known:
+            return full
         ends = [key for key in self._known if key.endswith((f".{name}", f"/{name}"))]
         if len(ends) == 1:
             return ends[0]
@@ -167,6 +169,8 @@ def _dotted(node: ast.expr) -> str | None:
 def _place(error: Exception) -> tuple[str, int | None]:
     if not isinstance(error, SyntaxError):
         return "it can't be read", None
+    if not error.offset:
+        return "it ends too early", _END
     if error.text is not None and "=" in error.text and "==" not in error.text:
-        return "a syntax error (equality is ==)", max(0, (error.offset or 1) - 1)
-    return f"a syntax error ({error.msg})", max(0, (error.offset or 1) - 1)
+        return "a syntax error (equality is ==)", error.offset - 1
+    return f"a syntax error ({error.msg})", error.offset - 1

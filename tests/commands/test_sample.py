@@ -41,6 +41,30 @@ def test_the_reference_writes_beside_it(
     assert "reference" in out
 
 
+def test_side_by_side_each_writes_what_it_writes_alone(
+    trained: Result, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["sample", str(trained.directory), "--prompt", "The ", "--characters", "20"]
+    assert cli.main(words) == 0
+    alone = capsys.readouterr().out.split()
+    assert cli.main([*words, "--against", "reference"]) == 0
+    beside = capsys.readouterr().out.split()
+    assert [word for word in alone if word in beside] == alone
+
+
+def test_many_runs_of_a_name_are_not_all_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(7):
+        directory = tmp_path / "runs" / f"x-{number:016x}"
+        directory.mkdir(parents=True)
+        (directory / "config.json").write_text("{}")
+    assert cli.main(["sample", "x", "--output-dir", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert "names 7 runs" in told
+    assert told.rstrip().endswith("…")
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,10 @@ def test_seeds_become_one_row_sorted_with_the_best_marked(demo_comparison: Compa
     assert [row.best for row in rows] == [False, True, False, False, False, False, False]
     assert rows[0].is_control
     assert demo_comparison.keys == ("reference.name", "reward.confidence_weight")
-    assert section.levels["ngram4"] == {"val/nats": 1.953, "val/accuracy": 0.469}
+    level = section.levels["ngram4"]
+    assert (level["val/nats"], level["val/accuracy"]) == (1.953, 0.469)
+    assert level["val/bits"] == pytest.approx(1.953 * math.log2(math.e))
+    assert level["val/perplexity"] == pytest.approx(math.exp(1.953))
 
 
 def test_unfinished_and_failed_seeds_are_named_and_never_averaged(
@@ -163,3 +168,34 @@ def test_seeds_that_wait_alike_are_named_together(outputs: Outputs) -> None:
         outputs.run(config(seed=seed), state="queued" if seed else "done")
     (row,) = compare(load_runs(outputs.sweep()).runs).sections[0].configurations
     assert row.notes() == ["seeds 1, 2, 3 queued"]
+
+
+def test_a_section_has_the_keys_that_differ_in_it(outputs: Outputs) -> None:
+    outputs.run(config("bigram", seed=0))
+    outputs.run(config("ngram4", seed=0), final=1.8)
+    outputs.run(config("ngram4", seed=0, optimizer__lr=0.1), track="bandit")
+    told = comparison(outputs)
+    assert told.keys == ("reference.name", "optimizer.lr")
+    assert [section.keys for section in told.sections] == [("reference.name",), ()]
+
+
+def test_a_seed_without_the_metric_is_named(outputs: Outputs) -> None:
+    outputs.run(config(seed=0), final=1.9)
+    result = outputs.run(config(seed=1)) / "result.json"
+    result.write_text(json.dumps(json.loads(result.read_text()) | {"val/nats": None}))
+    (row,) = comparison(outputs).sections[0].configurations
+    assert row.estimates["val/nats"].n == 1
+    assert "val/nats is of 1 of the 2 finished seeds, the rest has no finite value" in row.notes()
+
+
+def test_grouped_by_seed_there_is_a_row_a_seed(demo_sweep: Path) -> None:
+    rows = compare(load_runs(demo_sweep).runs, group_by=["seed"]).sections[0].configurations
+    assert {(row.values["seed"], row.is_control) for row in rows} == {
+        (seed, control) for seed in range(3) for control in (True, False)
+    }
+
+
+def test_a_heading_chooses_its_metric(demo_sweep: Path) -> None:
+    told = compare(load_runs(demo_sweep).runs, metrics=["nats", "ece"], sort="ece")
+    assert told.metrics == ("val/nats", "val/ece")
+    assert told.sort == "val/ece"

@@ -56,6 +56,16 @@ def test_an_empty_selection_is_one_clear_line(demo_sweep: Path, outputs: Outputs
         run("nothing-like-it", "--output-dir", str(outputs.root))
 
 
+def test_nothing_is_served_of_what_is_not_there(outputs: Outputs) -> None:
+    with pytest.raises(UserError, match="no sweep or run is called"):
+        run("nothing-like-it", "--serve", "--port", "0", "--output-dir", str(outputs.root))
+
+
+def test_an_output_directory_that_is_not_there_is_called_so(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no output directory"):
+        run("--output-dir", str(tmp_path / "none"))
+
+
 def test_places_that_cannot_be_written_are_told(demo_sweep: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for option in ("--html", "--plot"):

@@ -9,7 +9,7 @@ from avatarl.report.aggregate import compare
 from avatarl.report.curves import Curve, Journals, band, read_journals
 from avatarl.report.figures import write_plots
 from avatarl.report.load import load_runs
-from avatarl.report.plot import learning_curves
+from avatarl.report.plot import learning_curves, row_name
 
 from .conftest import OTHER_CORPUS, Outputs, config
 
@@ -80,3 +80,23 @@ def test_names_with_mathematics_in_them_are_drawn_as_text(outputs: Outputs, tmp_
     outputs.run({**config(reward__note="$\\frac{"), "name": "<b>"}, state="running")
     runs = load_runs(outputs.root)
     assert write_plots(runs, compare(runs.runs), tmp_path / "plots")
+
+
+def test_pictures_hold_their_legend_whatever_differs(
+    outputs: Outputs, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    for number in range(9):
+        extra = {f"reward__a_rather_long_name_{at}": number + at for at in range(12)}
+        outputs.run(config(weight=number / 8, **extra), final=1.8 + number / 50)
+    runs = load_runs(outputs.root)
+    assert write_plots(runs, compare(runs.runs), tmp_path / "plots")
+    # The layout gives up, with a warning, where a legend leaves the axes no room.
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_legends_name_the_code_where_nothing_else_differs(outputs: Outputs) -> None:
+    outputs.run(config(), code="a" * 64)
+    outputs.run(config(), code="b" * 64)
+    (section,) = compare(load_runs(outputs.root).runs).sections
+    names = {row_name(section, row) for row in section.configurations}
+    assert names == {"avatarl, code aaaaaaaa", "avatarl, code bbbbbbbb"}

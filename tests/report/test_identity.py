@@ -45,6 +45,13 @@ def test_keys_that_follow_from_the_option_are_left_out_unless_swept() -> None:
     assert differing_keys(configs, ["reference.order"]) == ["reference.order", "reference.name"]
 
 
+def test_a_schedules_keys_follow_from_its_kind() -> None:
+    constant, ladder = flatten(config("ngram4")), flatten(config("ngram4"))
+    constant |= {"reference.schedule.kind": "constant"}
+    ladder |= {"reference.schedule.kind": "ladder", "reference.schedule.patience": 2}
+    assert differing_keys([constant, ladder]) == ["reference.schedule.kind"]
+
+
 def test_a_key_that_varies_within_an_option_stays() -> None:
     configs = [
         flatten(config("bigram", reference__alpha=1.0)),
@@ -68,7 +75,8 @@ def test_swept_keys_come_first_and_a_group_means_its_option() -> None:
         (["reference.name", "reward.w"], ["reference", "w"]),
         (["reward.w", "objective.w"], ["reward.w", "objective.w"]),
         (["reference.name", "a.reference"], ["reference.name", "a.reference"]),
-        (["seed"], ["seed"]),
+        (["data.seed", "data.characters"], ["data.seed", "data.characters"]),
+        (["reference.name", "reference.schedule.kind"], ["reference", "schedule"]),
     ],
 )
 def test_headings_are_short_but_never_alike(keys: list[str], short: list[str]) -> None:

@@ -102,3 +102,41 @@ def test_only_unfinished_runs_still_make_a_table(outputs: Outputs, name: str) ->
     assert "running at 45 %" in as_text(told)
     assert "so far" in as_text(told)
     assert RENDERERS[name](told)
+
+
+def test_tables_say_what_is_the_same_all_over_them(outputs: Outputs) -> None:
+    outputs.run(config("bigram", weight=0.0))
+    outputs.run(config("ngram4", weight=0.0), final=1.8)
+    outputs.run(config("ngram4", weight=1.0), track="bandit")
+    told = compare(load_runs(outputs.root).runs)
+    first, second = (grid(told, section).headings for section in told.sections)
+    assert first[:3] == ("run", "reference", "n")
+    assert second[:2] == ("run", "n")
+    text = " ".join(as_text(told, 200).split())
+    assert "label-revealing feedback: confidence_weight=0 throughout" in text
+    assert "bandit feedback: reference=ngram4 confidence_weight=1 throughout" in text
+
+
+def test_what_is_hidden_is_a_metric_even_if_a_key_has_its_heading(outputs: Outputs) -> None:
+    for weight in (0.0, 1.0):
+        outputs.run(config(weight=weight, reward__ece=weight), final=1.8 + weight)
+    told = compare(load_runs(outputs.root).runs, metrics=["val/nats", "val/accuracy", "val/ece"])
+    text = as_text(told, 70)
+    assert "not shown at this width: ece (" in text
+    headings = text.split("──")[0].split()
+    assert headings[-5:] == ["weight", "reward.ece", "n", "nats", "accuracy"]
+
+
+def test_the_columns_of_a_csv_are_the_same_whatever_leads(demo_sweep: Path) -> None:
+    runs = load_runs(demo_sweep).runs
+    first, second = (as_csv(compare(runs, sort=sort)) for sort in ("val/nats", "-val/nats"))
+    assert first.splitlines()[0] == second.splitlines()[0]
+    assert first.splitlines()[1] != second.splitlines()[1]
+    assert first.startswith("corpus,corpus_sha256,track,kind,run,code,best")
+
+
+def test_controls_are_told_apart_in_the_notes(outputs: Outputs) -> None:
+    for rate in (0.1, 0.2):
+        raw = config("none", objective="cross_entropy", optimizer__lr=rate)
+        outputs.run(raw, state="failed" if rate > 0.1 else "done")
+    assert "control lr=0.2: seed 0 failed" in as_text(compare(load_runs(outputs.root).runs), 200)

@@ -60,8 +60,8 @@ def test_a_comparison_with_a_missing_key_never_holds() -> None:
     ("text", "told"),
     [
         ("seed = 2", "equality is =="),
-        ("seed ==", "a syntax error"),
-        ("", "a syntax error"),
+        ("seed ==", "'seed ==⟨here⟩': it ends too early"),
+        ("", "it ends too early"),
         ("(seed == 2", "a syntax error"),
         ("sed == 2", "did you mean 'seed'?"),
         ("reference == ngram4", "needs quotes"),
@@ -108,3 +108,9 @@ def expressions() -> st.SearchStrategy[str]:
 def test_it_means_what_python_means(text: str, a: int, b: int) -> None:
     row = {"a": a, "b": b}
     assert Filter(text, row)(row) == bool(eval(text, {"__builtins__": {}}, row))
+
+
+def test_a_heading_means_its_metric() -> None:
+    row = {"val/nats": 2.0, "best/nats": 1.9, "ngram/bigram/nats": 2.5, "reference.name": "bigram"}
+    assert Filter("nats == 2.0", row)(row)
+    assert Filter("reference == 'bigram'", row)(row)

@@ -21,6 +21,8 @@ function knownKeys() {
   for (const run of D.runs) { for (const key in run.config) known.add(key); for (const key in run.result) known.add(key); }
   return known;
 }
+// The keys that differ among the runs shown; other sections have their own.
+const keysHere = () => D.sections[state.section].keys;
 const config = (run) => ({ ...D.base, ...run.config });
 const value = (run, key) => key in run.config ? run.config[key] : D.base[key];
 const word = (run, key) => { const found = value(run, key); return found === undefined ? "–" : show(found); };
@@ -31,12 +33,13 @@ const filteredRuns = () => sectionRuns().filter((run) => passes(facts(run)));
 const visibleRuns = () => filteredRuns().filter((run) => inBrushes(run));
 const sectionGroups = () => D.groups.filter((group) => group.section === state.section);
 function runName(run) {
-  const keys = D.keys.filter((key) => value(run, key) !== undefined).map((key) => word(run, key)).join(", ");
+  const keys = keysHere().filter((key) => value(run, key) !== undefined).map((key) => word(run, key)).join(", ");
   return `${run.name}${keys ? ` · ${keys}` : ""}${run.seed === null || run.seed === undefined ? "" : ` · seed ${show(run.seed)}`}`;
 }
 function groupName(group) {
-  const keys = D.keys.filter((key) => key in group.values).map((key) => show(group.values[key])).join(", ");
-  return group.control ? `control${keys ? ` · ${keys}` : ""}` : keys || group.label;
+  const keys = keysHere().filter((key) => key in group.values).map((key) => show(group.values[key])).join(", ");
+  if (!group.control) return keys || group.label;
+  return keys && sectionGroups().filter((other) => other.control).length > 1 ? `control · ${keys}` : "control";
 }
 // A group's numbers over those of its runs that pass; the command line's own where all do.
 function groupEstimate(group, metric, kept) {

@@ -47,7 +47,7 @@ function drawTable() {
   const rows = tableRows(), grouped = state.mode === "groups", coded = new Set(sectionGroups().map((group) => group.code)).size > 1;
   const tested = grouped && D.baseline, key = state.sort ?? D.sort;
   const columns = [
-    { key: "name", title: "run" }, ...D.keys.map((k) => ({ key: k, title: D.headings[k] })),
+    { key: "name", title: "run" }, ...keysHere().map((k) => ({ key: k, title: D.headings[k] })),
     grouped ? { key: "n", title: "n", num: true } : { key: "seed", title: "seed", num: true }, ...(grouped ? [] : [{ key: "state", title: "state" }]),
     ...D.metrics.map((m) => ({ key: m, title: heading(m), num: true, metric: true })),
     ...(tested ? [{ title: `Δ ${heading(D.metrics[0])}`, num: true, pair: true }, { title: "p", num: true, p: true }] : []), ...(coded ? [{ title: "code", code: true }] : []),
@@ -57,7 +57,7 @@ function drawTable() {
     return h("th", { class: column.num ? "num" : null, scope: "col", "aria-sort": sorted ? (state.down ? "descending" : "ascending") : null, title: column.key ? (column.metric ? info(column.key).title : column.key) : null },
       column.key ? h("button", { type: "button", "data-sort": column.key, onclick: () => sortBy(column.key) }, breakable(column.title)) : breakable(column.title));
   }));
-  const numericKeys = new Set(D.keys.filter((k) => rows.every((row) => row.level || typeof row.value(k) === "number" || row.value(k) === undefined)));
+  const numericKeys = new Set(keysHere().filter((k) => rows.every((row) => row.level || typeof row.value(k) === "number" || row.value(k) === undefined)));
   const body = rows.slice(0, state.rows).flatMap((row) => [h("tr", {
     "data-key": row.level ? null : row.key, "data-level": row.level ? row.title : null, class: [row.best ? "best" : "", row.level ? "level" : "", notes(row).length ? "noted" : "", picked(row) ? "picked" : ""].join(" ").trim() || null,
     tabindex: row.level ? null : "0", onclick: row.level ? null : () => open(row), onkeydown: row.level ? null : (event) => { if (event.key === "Enter") open(row); },
@@ -68,8 +68,9 @@ function drawTable() {
   const more = rows.length - Math.min(rows.length, state.rows);
   const shown = visibleRuns().length, all = sectionRuns().length;
   $("table-told").replaceChildren(
-    `${shown === all ? `${all}` : `${shown} of ${all}`} run${all === 1 ? "" : "s"}. ${grouped && rows.some((row) => row.est?.(D.metrics[0])?.[2] !== null) ? `± is half the 95 % interval of the mean over the n finished seeds (${D.interval}). ` : ""}`,
+    `${shown === all ? `${all}` : `${shown} of ${all}`} run${all === 1 ? "" : "s"}. ${grouped && rows.some((row) => row.est?.(D.metrics[0])?.[2] !== null) ? `± is half the 95 % interval of the mean over the n finished seeds (${D.interval}${D.interval === "t" || shown === all ? "" : "; t where some seeds are filtered out"}). ` : ""}`,
     D.baseline && grouped ? `Δ and p against ${D.baseline}: paired t-test over shared seeds, Holm-adjusted. ` : "",
+    ...D.sections[state.section].shared.map((note) => `${note}. `),
     rows.some((row) => row.control) ? "Control: ordinary next-character training of the same network. " : "",
     more > 0 ? h("button", { type: "button", id: "more", onclick: () => { state.rows = Infinity; drawTable(); } }, `Show ${more} more rows`) : "");
   $("mode-groups").setAttribute("aria-pressed", grouped); $("mode-runs").setAttribute("aria-pressed", !grouped);

@@ -89,7 +89,7 @@ function drawCurves() {
   $("reset-zoom").disabled = !state.zoom;
   $("sampled").hidden = !(state.metric ?? "").startsWith("val/");
   const thin = D.runs.some((run) => run.section === state.section && run.curves[state.metric]?.[2]);
-  $("thinned").textContent = thin ? "Long curves are thinned to each stretch's lowest and highest point, so spikes stay." : "";
+  $("thinned").textContent = thin ? "Long curves are thinned to each stretch's lowest and highest point, so spikes stay; means and bands are of these points." : "";
 }
 function nearest(mx, my) {
   const plot = curvePlot;

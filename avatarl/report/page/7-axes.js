@@ -14,8 +14,8 @@ function parallelAxes() {
       made.push({ key, title, read, place: (x) => typeof x !== "number" ? null : high === low ? 0.5 : flip ? 1 - (level(x) - level(low)) / (level(high) - level(low)) : (level(x) - level(low)) / (level(high) - level(low)), marks: words.length <= 8 && !key.includes("/") && key !== state.parMetric ? words.map((w) => [Number(w), w]) : ticks(low, high, 5, log).map((t) => [t, brief(t)]) });
     } else made.push({ key, title, read, place: (x) => x === undefined || x === null ? null : words.length < 2 ? 0.5 : words.indexOf(show(x)) / (words.length - 1), marks: words.slice(0, 40).map((w) => [w, w]), words: true });
   };
-  for (const key of D.keys) add(key, (run) => value(run, key) ?? undefined, D.headings[key]);
-  if (D.keys.length < 6) add("seed", (run) => run.seed ?? undefined, "seed");
+  for (const key of keysHere()) add(key, (run) => value(run, key) ?? undefined, D.headings[key]);
+  if (keysHere().length < 6) add("seed", (run) => run.seed ?? undefined, "seed");
   for (const metric of [...new Set([state.parMetric, ...D.metrics.filter((m) => info(m).better).slice(0, 3)])]) add(metric, (run) => run.result[metric], heading(metric));
   return made;
 }

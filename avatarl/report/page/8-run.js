@@ -43,7 +43,7 @@ function configTable(a, b) {
   const left = config(a), right = b ? config(b) : {};
   const keys = [...new Set([...Object.keys(left), ...Object.keys(right)])].sort();
   const same = (key) => JSON.stringify(left[key]) === JSON.stringify(right[key]);
-  const shown = b ? keys.filter((key) => !state.onlyDifferent || !same(key)) : keys.filter((key) => !state.onlyDifferent || key in a.config || D.keys.includes(key));
+  const shown = b ? keys.filter((key) => !state.onlyDifferent || !same(key)) : keys.filter((key) => !state.onlyDifferent || key in a.config || keysHere().includes(key));
   const rows = shown.map((key) => h("tr", { class: b && !same(key) ? "differs" : null, "data-config": key }, h("td", {}, key), h("td", {}, key in left ? show(left[key]) : "–"), b ? h("td", {}, key in right ? show(right[key]) : "–") : null));
   const told = b ? `${keys.filter((key) => !same(key)).length} of ${keys.length} keys differ` : state.onlyDifferent ? "the keys that tell these runs apart" : `${keys.length} keys`;
   return [h("h3", {}, "Configuration ", h("small", { class: "soft" }, told)), rows.length ? h("div", { class: "scroll" }, h("table", { id: "diff" }, h("tbody", {}, rows))) : h("p", { class: "empty", id: "diff" }, "Nothing differs.")];
@@ -80,7 +80,7 @@ function healthView(a, b) {
   const metrics = [...HEALTH, ...D.curves.filter((m) => m.startsWith("health/") && !HEALTH.includes(m))].filter((m) => both.some((run) => run.curves[m]));
   const minis = metrics.map((m) => {
     const box = h("div", { class: "plot" }, h("canvas", {}));
-    pendingMinis.push(() => { const plot = new Plot(box); plot.margin = { left: 46, right: 8, top: 6, bottom: 32 }; plot.draw = () => mini(plot, both, m); plot.redraw(); });
+    pendingMinis.push(() => { const plot = new Plot(box); plot.margin = { left: 46, right: 18, top: 6, bottom: 32 }; plot.draw = () => mini(plot, both, m); plot.redraw(); });
     return h("figure", {}, h("figcaption", { title: m }, info(m).title), box);
   });
   const events = both.flatMap((run) => run.events.map((event) => h("tr", {}, h("td", {}, brief(event.characters_seen ?? 0), " characters"), b ? h("td", {}, runName(run)) : null,
@@ -108,7 +108,7 @@ const alarmMetric = (event, run) => run.curves[event.fact] ? event.fact : ALARMS
 function provenance(a, b) {
   const both = [a, b].filter(Boolean);
   const told = both.map((run) => ({ directory: run.dir, ...D.prov, ...run.prov }));
-  const keys = [...new Set(told.flatMap((one) => Object.keys(one)))].filter((key) => key !== "command");
+  const keys = [...new Set(told.flatMap((one) => Object.keys(one)))];
   const rows = keys.map((key) => h("tr", { class: b && show(told[0][key]) !== show(told[1][key]) ? "differs" : null }, h("td", {}, key), told.map((one) => h("td", {}, key in one ? show(one[key]) : "–"))));
   const commands = both.filter((run) => run.command).map((run) => h("div", { class: "command" }, h("pre", { class: "reproduce" }, run.command), h("button", { type: "button", onclick: (event) => { navigator.clipboard?.writeText(run.command).then(() => { event.target.textContent = "Copied"; }, () => {}); } }, "Copy")));
   return [commands.length ? h("h3", {}, "To run it again") : null, commands, h("h3", {}, "Where it came from"), h("div", { class: "scroll" }, h("table", { id: "provenance" }, h("tbody", {}, rows)))].flat();

@@ -33,11 +33,11 @@ function showSection() {
   [...groups].filter((group) => group.est[metric]).sort((p, q) => p.est[metric][1] - q.est[metric][1]).forEach((group, i, all) => { group.rank = all.length > 1 ? i / (all.length - 1) : 0; });
   const logged = D.curves.filter((m) => D.runs.some((run) => run.section === state.section && run.curves[m]));
   state.metric = options($("metric"), logged.map((m) => [m, info(m).title === m ? m : `${info(m).title} (${m})`]), logged.includes(state.metric) ? state.metric : logged.includes("val/nats") ? "val/nats" : logged[0]);
-  state.colour = options($("colour"), [["auto", "by configuration"], ...D.keys.map((k) => [k, `by ${D.headings[k]}`]), ...D.metrics.filter((m) => info(m).better).map((m) => [`metric:${m}`, `by final ${heading(m)}`])], state.colour);
+  state.colour = options($("colour"), [["auto", "by configuration"], ...keysHere().map((k) => [k, `by ${D.headings[k]}`]), ...D.metrics.filter((m) => info(m).better).map((m) => [`metric:${m}`, `by final ${heading(m)}`])], state.colour);
   const results = [...new Set(D.runs.filter((run) => run.section === state.section).flatMap((run) => Object.keys(run.result)))];
   const choices = [...new Set([...D.metrics, ...results])].filter((m) => results.includes(m));
   state.parMetric = options($("par-metric"), choices.map((m) => [m, info(m).title]), choices.includes(state.parMetric) ? state.parMetric : choices.includes("val/nats") ? "val/nats" : choices[0]);
-  state.axisKey = options($("axis-key"), D.keys.map((k) => [k, D.headings[k]]), D.keys.includes(state.axisKey) ? state.axisKey : D.keys[0]) || undefined;
+  state.axisKey = options($("axis-key"), keysHere().map((k) => [k, D.headings[k]]), keysHere().includes(state.axisKey) ? state.axisKey : keysHere()[0]) || undefined;
   fillRunChoices();
   applyFilter();
   drawRun();
