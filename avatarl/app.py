@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from avatarl import composition
 from avatarl.errors import UserError
+from avatarl.files import close_to_others
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 
@@ -32,6 +33,7 @@ def guarded(main: Callable[[], Any]) -> None:
     """
     # Python's last look for garbage walks all that torch has made: half a second for nothing.
     atexit.register(gc.freeze)
+    close_to_others()
     full_error_wanted = _FULL_ERROR in os.environ
     # Hydra then lets exceptions pass, instead of printing them its own way with exit code 1.
     os.environ[_FULL_ERROR] = "1"

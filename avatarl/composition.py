@@ -63,11 +63,11 @@ def compose(overrides: Sequence[str] = ()) -> RunConfig:
         raise UserError(describe_error(error, overrides)) from error
 
 
-def _compose(overrides: list[str]) -> DictConfig:
+def _compose(overrides: list[str], with_hydra: bool = False) -> DictConfig:
     if GlobalHydra.instance().is_initialized():
-        return hydra_compose("config", overrides)
+        return hydra_compose("config", overrides, return_hydra_config=with_hydra)
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra_compose("config", overrides)
+        return hydra_compose("config", overrides, return_hydra_config=with_hydra)
 
 
 def resolve(config: DictConfig) -> RunConfig:
@@ -116,10 +116,14 @@ def identify(config: RunConfig) -> tuple[str, Corpus]:
     """Return a run's id and its text, which is part of it.
 
     Raises:
-        DataError: The text can't be had, or doesn't fit the model.
+        DataError: The text can't be had, or is too short for the context.
+        ConfigError: The text has fewer windows than a batch, or no room for a development slice.
     """
+    # Not at the top: Hydra, when it sets up logging, silences loggers that are there already.
+    from avatarl.training.learner import cut_text
+
     corpus = load_corpus(config.data)
-    corpus.check_context(config.model.context_length)
+    cut_text(config, corpus)
     return run_id(config.raw, corpus.text_sha256), corpus
 
 
@@ -158,6 +162,10 @@ def describe_error(error: BaseException, overrides: Sequence[str] = ()) -> str:
     """
     if isinstance(error, UserError):
         return str(error)
+    # A slip that Hydra takes for replacing all settings of the launcher by one word.
+    slips = (re.fullmatch(r"hydra\.(launcher|sweeper)=(\w+)", word) for word in overrides)
+    if slip := next(filter(None, slips), None):
+        return f"{slip[0]!r} can't be used; valid: hydra/{slip[1]}={slip[2]}"
     if isinstance(error, MissingConfigException):
         missing = error.missing_cfg_file or ""
         group, _, option = str(missing).rpartition("/")
@@ -197,17 +205,20 @@ def _describe_composition(error: ConfigCompositionException, overrides: Sequence
 
 def _valid_siblings(key: str, overrides: Sequence[str]) -> list[str]:
     """Keys beside a key that isn't there, given the options that were chosen."""
+    groups = (*GROUPS, "hydra/launcher")
     chosen = [
-        o for o in overrides if re.fullmatch(r"[a-z_]+=[a-z0-9_]+", o) and o.split("=")[0] in GROUPS
+        o
+        for o in overrides
+        if re.fullmatch(r"[a-z_/]+=[a-z0-9_]+", o) and o.split("=")[0] in groups
     ]
     try:
-        config = _compose(chosen)
+        config = _compose(chosen, with_hydra=key.startswith("hydra."))
         parent = OmegaConf.select(config, key.rpartition(".")[0]) if "." in key else config
     except (HydraException, OmegaConfBaseException):
         return []
     if not isinstance(parent, DictConfig):
         return []
-    return [str(name) for name in parent if name != "hydra"]
+    return [str(name) for name in parent if name not in ("hydra", "_target_")]
 
 
 def _flat(text: str) -> str:

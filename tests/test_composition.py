@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from hydra.errors import HydraException
 
 from avatarl import composition
 from avatarl.errors import UserError
@@ -34,6 +35,34 @@ def test_each_mistake_is_one_line_naming_key_value_and_what_is_valid(
     assert "\n" not in message
     for word in words:
         assert word in message
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("trainer.batch_size=99999999", ["trainer.batch_size", "windows", "1 to "]),
+        ("model.context_length=2000", ["model.context_length", "held-out", "at most 1999"]),
+    ],
+)
+def test_what_the_text_has_no_room_for_is_refused_before_a_run_has_a_name(
+    override: str, words: list[str]
+) -> None:
+    config = composition.compose([*FOLIO, override])
+    with pytest.raises(UserError) as caught:
+        composition.identify(config)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_development_slice_without_a_window_is_refused_before_a_run_has_a_name() -> None:
+    steered = ["reference=ngram4", "reference/schedule=ladder", "data.dev_fraction=0.0001"]
+    with pytest.raises(UserError, match=r"data\.dev_fraction"):
+        composition.identify(composition.compose([*FOLIO, *steered]))
+
+
+def test_a_launcher_set_like_a_value_is_put_right() -> None:
+    told = composition.describe_error(HydraException("…"), ["seed=1", "hydra.launcher=slurm"])
+    assert told == "'hydra.launcher=slurm' can't be used; valid: hydra/launcher=slurm"
 
 
 def test_the_control_shares_everything_but_the_game() -> None:

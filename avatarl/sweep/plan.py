@@ -172,7 +172,7 @@ def make_plan(
                 overrides = _control_overrides(candidate.overrides)
                 asked = Candidate(overrides, config, identity)
                 runs[identity] = _planned(asked, is_control=True)
-    shared = _shared(candidates)
+    shared = shared_words([candidate.overrides for candidate in candidates])
     for identity, run in runs.items():
         words = [word for word in run.overrides if word not in shared] or [run.name]
         label = " ".join(words) + (" (control)" if run.is_control else "")
@@ -189,11 +189,11 @@ def make_plan(
     )
 
 
-def _shared(candidates: Sequence[Candidate]) -> frozenset[str]:
-    """Overrides that all candidates share: they tell no run from another."""
-    if len(candidates) < 2:
+def shared_words(combinations: Sequence[Sequence[str]]) -> frozenset[str]:
+    """Overrides that all of several combinations share: they tell no run from another."""
+    if len(combinations) < 2:
         return frozenset()
-    return frozenset.intersection(*(frozenset(c.overrides) for c in candidates))
+    return frozenset.intersection(*map(frozenset, combinations))
 
 
 def _planned(candidate: Candidate, *, is_control: bool) -> PlannedRun:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -27,6 +28,37 @@ from avatarl.training.step import Batch, Network, Program, reward_facts
 _KNOB_GROUPS = ("explorer", "reward", "objective")
 
 
+def cut_text(
+    config: RunConfig, corpus: Corpus
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None, Windows]:
+    """Cut a text the way a run asks for; quick, so that a plan can check each of its runs.
+
+    Returns:
+        Ids (N,) of the part that trains, those of the development slice where one is needed, and
+        the windows of the former.
+
+    Raises:
+        DataError: The text is too short for the context.
+        ConfigError: It has fewer windows than a batch, or no room for a development slice.
+    """
+    corpus.check_context(config.model.context_length)
+    text, development = split_training_text(
+        config.reference,
+        config.data,
+        corpus,
+        config.model.context_length,
+        steered=config.health.steers_by_evaluation,
+    )
+    windows = Windows(
+        len(text) - (config.explorer.steps_ahead - 1),
+        config.model.context_length,
+        config.trainer.batch_size,
+        config.explorer.positions,
+        config.seed,
+    )
+    return text, development, windows
+
+
 class Learner:
     """Everything that changes as a run goes on.
 
@@ -46,20 +78,7 @@ class Learner:
         self.lr_factor, self.ent_boost = 1.0, 0.0
         self.ahead = config.explorer.steps_ahead
         context_length = config.model.context_length
-        text, development = split_training_text(
-            config.reference,
-            config.data,
-            corpus,
-            context_length,
-            steered=config.health.steers_by_evaluation,
-        )
-        self.windows = Windows(
-            len(text) - (self.ahead - 1),
-            context_length,
-            config.trainer.batch_size,
-            config.explorer.positions,
-            config.seed,
-        )
+        text, development, self.windows = cut_text(config, corpus)
         self.steps = config.trainer.steps or max(
             1, round(config.trainer.epochs * self.windows.steps_per_epoch)
         )

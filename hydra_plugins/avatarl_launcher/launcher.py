@@ -107,17 +107,19 @@ class AvatarlLauncher(Launcher):
         from avatarl import composition
         from avatarl.errors import UserError
         from avatarl.sweep.launch import Asked
-        from avatarl.sweep.plan import Candidate, data_key
+        from avatarl.sweep.plan import Candidate, data_key, shared_words
 
         candidates: list[Candidate] = []
         wrong: list[str] = []
         corpora: dict[str, Corpus] = {}
+        shared = shared_words(job_overrides)
         for overrides in job_overrides:
             try:
                 run_config = composition.resolve(composer.compose(overrides))
                 identity, corpus = composition.identify(run_config)
             except (UserError, HydraException, OmegaConfBaseException) as error:
-                wrong.append(f"{' '.join(overrides)}: {composition.describe_error(error)}")
+                where = " ".join(word for word in overrides if word not in shared)
+                wrong.append(f"{where or 'each'}: {composition.describe_error(error)}")
                 continue
             corpora.setdefault(data_key(run_config.raw), corpus)
             candidates.append(Candidate(tuple(overrides), run_config.raw, identity))

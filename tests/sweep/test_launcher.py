@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -45,8 +46,10 @@ def sweep(output_dir, *words, **options):
 def test_a_sweep_runs_plans_first_compares_last_and_recomputes_nothing(tmp_path):
     outputs = tmp_path / "outputs"
     words = [*TINY, "reference=unigram,bigram", "sweep_name=s", "hydra.launcher.workers=2"]
-    first = sweep(outputs, *words)
+    first = sweep(outputs, *words, umask=0)
     assert first.returncode == 0, first.stderr
+    open_to_all = [p for p in outputs.rglob("*") if p.lstat().st_mode & stat.S_IWOTH]
+    assert [path for path in open_to_all if not path.is_symlink()] == []
     plan = Plan.read(outputs / "sweeps" / "s")
     assert [run.is_control for run in plan.runs] == [False, False, True]
     assert plan.keys == ("reference.name",)
@@ -98,6 +101,23 @@ def test_one_bad_combination_is_named_and_nothing_is_written(tmp_path):
     assert "seed=-1" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert not outputs.exists()
+
+
+def test_a_batch_that_the_text_cannot_fill_is_refused_by_the_plan(tmp_path):
+    outputs = tmp_path / "outputs"
+    refused = sweep(outputs, *TINY, "seed=0,1", "sweep_name=s", "trainer.batch_size=8,99999999")
+    assert refused.returncode == 2
+    told = refused.stderr.splitlines()
+    assert "2 of 4 combinations" in told[0]
+    # Named by what tells it from the others, not by all that was typed.
+    assert told[1].startswith("  trainer.batch_size=99999999 seed=0: trainer.batch_size=99999999")
+    assert not outputs.exists()
+
+
+def test_a_slip_in_a_launcher_setting_is_told_with_what_is_valid(tmp_path):
+    refused = sweep(tmp_path / "outputs", *TINY, "hydra.launcher.wokers=2")
+    assert refused.returncode == 2
+    assert "did you mean 'workers'?" in refused.stderr
 
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path):
