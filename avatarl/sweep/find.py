@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
 from avatarl.errors import UserError, did_you_mean
+
+#: Where outputs are unless one says otherwise.
+OUTPUTS = Path("outputs")
 
 
 def add_output_dir(parser: argparse.ArgumentParser) -> None:
@@ -14,9 +18,15 @@ def add_output_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output-dir",
         type=Path,
-        default=Path("outputs"),
+        default=OUTPUTS,
         help="where runs and sweeps are (default: outputs)",
     )
+
+
+def spoken(sweep: Path) -> str:
+    """What to type for a sweep: its name where that is found, else its path."""
+    by_name = sweep.absolute().parent.parent == OUTPUTS.absolute()
+    return shlex.quote(sweep.name if by_name else str(sweep))
 
 
 def sweep_directory(name: str | None, output_dir: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import sys
 from collections import Counter
@@ -138,6 +139,8 @@ def settings(option: type[S], raw: Mapping[str, Any]) -> S:
         if key not in known:
             valid = f"one of {', '.join(known)}" + did_you_mean(str(key), known)
             raise ConfigError(f"hydra.launcher.{key}", raw[key], valid, "no such key")
+        if isinstance(raw[key], float) and not math.isfinite(raw[key]):
+            raise ConfigError(f"hydra.launcher.{key}", raw[key], "a finite number")
     for key in known:
         if key not in raw:
             raise ConfigError(f"hydra.launcher.{key}", None, "a value; it is missing")
@@ -165,7 +168,7 @@ def show_plan(plan: Plan, console: Console, workers: int) -> None:
     runs = [(run, state.of(run.path)) for run in plan.runs]
     table = Table(title=f"{plan.name}: {len(runs)} runs", title_justify="left", box=None)
     for name in ("run", "state", "overrides"):
-        table.add_column(name, no_wrap=name != "overrides")
+        table.add_column(name, no_wrap=name != "overrides", overflow="fold")
     for run, now in runs:
         table.add_row(run.directory, now, run.label)
     console.print(table)

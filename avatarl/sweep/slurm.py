@@ -16,7 +16,7 @@ from rich.console import Console
 
 from avatarl.errors import ConfigError, UserError
 from avatarl.files import write_json
-from avatarl.sweep import launch, pack, queue, snapshot, state, watch
+from avatarl.sweep import find, launch, pack, queue, snapshot, state, watch
 from avatarl.sweep.faults import Policy
 from avatarl.sweep.launch import Asked, Launched
 from avatarl.sweep.plan import Plan, PlannedRun
@@ -101,6 +101,14 @@ class SlurmSettings:
         return Policy.of(
             self.failure_policy, self.max_failures, self.max_retries, self.hang_after_s
         )
+
+    def gpus(self) -> int:
+        """GPUs a job asks for, as far as ``gpus_per_node`` and ``gres`` tell."""
+        if self.gpus_per_node is not None:
+            return self.gpus_per_node
+        parts = [part.split(":") for part in (self.gres or "").split(",")]
+        counts = [words[-1] for words in parts if words[0] == "gpu"]
+        return sum(int(count) if count.isdigit() else 1 for count in counts)
 
     def check(self) -> None:
         """Refuse numbers that can't be meant, and times that submitit would misjudge.
@@ -192,16 +200,17 @@ def submit_and_stay(
     if pending:
         submission = submit(pending, sweep, code, settings)
         jobs = ", ".join(dict.fromkeys(job.split("_")[0] for job in submission.jobs))
+        count = len(submission.jobs)
         console.print(
-            f"{plan.name}: {len(pending)} of {len(plan.runs)} runs in {len(submission.jobs)} jobs "
-            f"({jobs})",
+            f"{plan.name}: {len(pending)} of {len(plan.runs)} runs in {count} job"
+            f"{'s' * (count > 1)} ({jobs})",
             highlight=False,
             soft_wrap=True,
         )
     else:
         console.print(f"{plan.name}: all {len(plan.runs)} runs are done", soft_wrap=True)
     if not settings.wait and pending:
-        console.print(f"avatarl watch {plan.name}", highlight=False, soft_wrap=True)
+        console.print(f"avatarl watch {find.spoken(sweep)}", highlight=False, soft_wrap=True)
         return None
 
     def again(runs: Sequence[PlannedRun]) -> Submission:
@@ -250,7 +259,7 @@ def submit(
                 ]
         except Exception as error:
             queue.cancel(jobs)
-            raise UserError(f"SLURM refused the jobs: {_last_line(error)}") from error
+            raise UserError(f"SLURM refused the jobs: {_complaint(error)}") from error
         jobs += [str(job.job_id) for job in queued]
     write_json(
         directory / "submission.json",
@@ -286,12 +295,18 @@ def _dry_run(
     console: Console,
 ) -> None:
     packs = pack.make_packs(pending, settings.runs_per_job)
-    workers = min(len(packs), settings.array_parallelism) * settings.slots_per_gpu
-    launch.show_plan(plan, console, workers=max(1, workers))
+    slots = settings.slots_per_gpu * max(1, settings.gpus())
+    workers = [min(len(members), slots) for members in packs]
+    launch.show_plan(plan, console, workers=sum(workers[: settings.array_parallelism]))
     if not packs:
         return
     sizes = ", ".join(str(len(members)) for members in packs)
-    console.print(f"{len(packs)} jobs, runs in each: {sizes}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{len(packs)} job{'s' * (len(packs) > 1)}, runs in each: {sizes}; "
+        f"up to {max(workers)} side by side in a job",
+        highlight=False,
+        soft_wrap=True,
+    )
     code = snapshot.location(output_dir)
     target = sweep.absolute() / "slurm" / str(_next_number(sweep))
     for first in range(0, len(packs), limit := queue.max_array_size()):
@@ -316,6 +331,10 @@ def _executor(directory: Path, sweep_name: str, code: Path, settings: SlurmSetti
         if (value := getattr(settings, name)) is not None and value is not False
     }
     parameters |= {"use_srun": settings.use_srun, "wckey": settings.wckey}
+    if settings.cpus_per_task is not None:
+        # From 22.05 on srun doesn't take it from the job, and would bind the step to fewer cores.
+        srun_args = [f"--cpus-per-task={settings.cpus_per_task}", *(settings.srun_args or [])]
+        parameters["srun_args"] = srun_args
     # Said even so: a client that itself runs in an allocation hands its own task count down.
     parameters["ntasks_per_node"] = 1
     if "mem" in parameters:
@@ -336,7 +355,7 @@ def _executor(directory: Path, sweep_name: str, code: Path, settings: SlurmSetti
             warnings.simplefilter("ignore")
             executor.update_parameters(**parameters)
     except (ValueError, TypeError) as error:
-        raise UserError(f"hydra.launcher: {_last_line(error)}") from error
+        raise UserError(f"hydra.launcher: {_complaint(error)}") from error
     return executor
 
 
@@ -362,5 +381,8 @@ def _next_number(sweep: Path) -> int:
     return max(taken, default=0) + 1
 
 
-def _last_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+def _complaint(error: BaseException) -> str:
+    """The line of an error that says what is wrong: the last one of sbatch's own, if it spoke."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    spoken = [line for line in lines if line.startswith("sbatch: ")]
+    return (spoken or lines)[-1].removeprefix("sbatch: ").removeprefix("error: ")

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from avatarl.files import read_json
-from avatarl.sweep import ledger, queue, state, worker
+from avatarl.sweep import find, ledger, queue, state, worker
 from avatarl.sweep.display import duration, number, progress_of
 from avatarl.sweep.faults import Policy
 from avatarl.sweep.launch import Launched
@@ -30,8 +30,9 @@ from avatarl.sweep.submission import Submission, submissions
 STATES = ("failed", "running", "interrupted", "queued", "new", "done")
 _STYLES = {"failed": "bold red", "running": "green", "interrupted": "yellow", "done": "dim"}
 _MOST_ROWS = 30
-#: Columns of the table after the run's name, and how narrow each may get.
+#: Columns of the table, and how narrow each may get.
 _COLUMNS = {
+    "run": 12,
     "state": 7,
     "step": 9,
     "steps/s": 7,
@@ -40,6 +41,7 @@ _COLUMNS = {
     "job": 6,
     "node": 5,
     "gpu": 3,
+    "notes": 10,
 }
 
 
@@ -138,9 +140,8 @@ def _row(
         return Row(run, "running", job, job_id, progress_of(run.path), where, owner.gpu or "")
     if job_id is not None and (jobs is None or (job is not None and not job.over)):
         began = now in ("running", "resumable")
-        why = "" if job is None else (job.reason if job.state == "PENDING" else job.state.lower())
         progress = progress_of(run.path) if began else None
-        return Row(run, "queued", job, job_id, progress, reason=why.replace("None", ""))
+        return Row(run, "queued", job, job_id, progress, reason=_why_queued(job))
     if now == "new" and job_id is None:
         return Row(run, "new")
     how = (
@@ -149,35 +150,49 @@ def _row(
     return Row(run, "interrupted", job, job_id, progress_of(run.path), reason=how)
 
 
+def _why_queued(job: queue.Job | None) -> str:
+    if job is None:
+        return ""
+    if job.state == "RUNNING":
+        return "waits in its job"
+    return job.reason.replace("None", "") if job.state == "PENDING" else job.state.lower()
+
+
 def table(rows: Sequence[Row], most: int | None = _MOST_ROWS) -> Table:
-    """Runs that aren't done, most interesting first, one row each."""
-    shown = Table(box=None, padding=(0, 1), show_edge=False)
-    shown.add_column("run", overflow="ellipsis", no_wrap=True, min_width=12)
-    for name, width in _COLUMNS.items():
-        shown.add_column(name, no_wrap=True, min_width=width)
-    shown.add_column("notes", overflow="fold")
+    """Runs, most interesting first, one row each; columns that would be empty are left out."""
     order = {name: place for place, name in enumerate(STATES)}
     listed = sorted(rows, key=lambda row: order.get(row.state, 9))
-    for row in listed[:most]:
-        progress = row.progress or {}
-        step, steps = progress.get("step") or 0, progress.get("steps") or 0
-        running = row.state == "running"
-        warnings = ", ".join(map(str, progress.get("warnings") or ()))
-        shown.add_row(
-            row.run.label,
-            Text(row.state, style=_STYLES.get(row.state, "")),
-            f"{step}/{steps}" if steps else "",
-            number(progress.get("rate"), 1) if running else "",
-            duration(progress.get("eta_s")) if running else "",
-            number(progress.get("loss")) if progress else "",
-            row.job_id or "",
-            row.node,
-            row.gpu,
-            Text(row.reason or warnings, style="yellow" if not row.reason else ""),
-        )
+    cells = [_cells(row) for row in listed[:most]]
+    kept = [n for n in range(len(_COLUMNS)) if any(row[n] for row in cells)]
+    shown = Table(box=None, padding=(0, 1, 0, 0), show_edge=False)
+    for name, width in [list(_COLUMNS.items())[n] for n in kept]:
+        # Names and notes give way where the terminal is narrow.
+        gives_way = name in ("run", "notes")
+        shown.add_column(name, overflow="fold", no_wrap=not gives_way, min_width=width)
+    for row in cells:
+        shown.add_row(*(row[n] for n in kept))
     if most is not None and len(listed) > most:
-        shown.add_row(f"… {len(listed) - most} more")
+        shown.add_row(Text(f"… {len(listed) - most} more", no_wrap=True))
     return shown
+
+
+def _cells(row: Row) -> tuple[str | Text, ...]:
+    progress = row.progress or {}
+    step, steps = progress.get("step") or 0, progress.get("steps") or 0
+    running = row.state == "running"
+    warnings = ", ".join(map(str, progress.get("warnings") or ()))
+    return (
+        Text(row.run.label, no_wrap=True, overflow="ellipsis"),
+        Text(row.state, style=_STYLES.get(row.state, "")),
+        f"{step}/{steps}" if steps else "",
+        number(progress.get("rate"), 1) if running else "",
+        duration(progress.get("eta_s")) if running else "",
+        number(progress.get("loss")) if progress else "",
+        row.job_id or "",
+        row.node,
+        row.gpu,
+        Text(row.reason or warnings, style="yellow" if not row.reason else ""),
+    )
 
 
 def headline(name: str, seen: Survey) -> Text:
@@ -190,7 +205,8 @@ def headline(name: str, seen: Survey) -> Text:
 
 def render(name: str, seen: Survey) -> RenderableType:
     """Headline and table of what isn't done."""
-    return Group(headline(name, seen), table([row for row in seen.rows if row.state != "done"]))
+    rows = [row for row in seen.rows if row.state != "done"]
+    return Group(headline(name, seen), *([table(rows)] if rows else []))
 
 
 class _Detach:
@@ -239,8 +255,9 @@ def stay(
         finally:
             signal.signal(signal.SIGINT, before)
     if not over:
+        name = find.spoken(sweep)
         console.print(
-            f"The jobs go on. avatarl watch {plan.name}, or avatarl cancel {plan.name}",
+            f"The jobs go on. avatarl watch {name}, or avatarl cancel {name}",
             highlight=False,
             soft_wrap=True,
         )
@@ -332,7 +349,8 @@ class _Watcher:
             self.lost_since[run.id] = 0
             if cancelled or self.again is None or self.rounds[run.id] >= self.policy.max_retries:
                 why = "was cancelled" if cancelled else f"ended as {ended} before the run did"
-                reason = f"JobLost: job {row.job_id} {why}"
+                words = "" if cancelled else _last_words(self.sweep, row.job_id)
+                reason = f"JobLost: job {row.job_id} {why}" + (f": {words}" if words else "")
                 began = time.time()
                 worker.record_failure(run.to_json(), run.path, reason, "", since=began)
                 self.failed_before.pop(run.id, None)
@@ -365,6 +383,16 @@ class _Watcher:
 
     def _say(self, line: str, style: str = "") -> None:
         self.console.print(Text(line, style=style), soft_wrap=True, highlight=False)
+
+
+def _last_words(sweep: Path, job_id: str | None) -> str:
+    """The last line on a job's standard error, but for srun's, which only tell the exit code."""
+    for path in sweep.glob(f"slurm/*/submitit/{job_id}_*_log.err"):
+        with contextlib.suppress(OSError):
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            spoken = [line for line in lines if line.strip() and not line.startswith("srun: ")]
+            return spoken[-1].strip() if spoken else ""
+    return ""
 
 
 def _failures(plan: Plan) -> dict[str, float]:

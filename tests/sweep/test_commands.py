@@ -1,20 +1,26 @@
 from __future__ import annotations
 
+import argparse
+import io
 import json
+import re
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
 from avatarl.cli import main
 from avatarl.errors import UserError
 from avatarl.files import write_json
-from avatarl.sweep import find, launch, ledger, reproduce, state
-from avatarl.sweep.plan import make_plan
+from avatarl.sweep import find, launch, ledger, reproduce, state, watch
+from avatarl.sweep.commands import logs
+from avatarl.sweep.plan import Plan, make_plan
 
 CONF = Path(__file__).parents[2] / "conf" / "hydra" / "launcher"
 
@@ -111,6 +117,52 @@ def test_logs_show_the_end_of_a_run(sweep, capsys, tmp_path):
     assert (code, out) == (0, "line 48\nline 49\n")
     code, out = run(capsys, tmp_path, "logs", "five", "-n", "1")
     assert (code, out) == (0, "line 49\n")
+
+
+def test_logs_of_a_doubtful_name_say_what_it_could_mean(sweep, tmp_path):
+    for path in (tmp_path / "outputs" / "runs").glob("t-*"):
+        write_json(path / "config.json", {})
+    arguments = argparse.Namespace(name="t-", jobs=False, output_dir=tmp_path / "outputs")
+    with pytest.raises(UserError, match=r"run 't-' is ambiguous: .*; no sweep 't-'"):
+        logs.main(arguments)
+
+
+def test_a_narrow_terminal_shows_reasons_and_no_empty_columns(sweep, tmp_path):
+    plan = Plan.read(sweep)
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(watch.table(watch.survey(plan, sweep).rows))
+    head, *rows = console.export_text().splitlines()
+    assert head.split() == ["run", "state", "step", "steps/s", "left", "loss", "node", "notes"]
+    assert any("ValueError:" in row for row in rows)
+    long = [
+        replace(row, run=replace(row.run, label="x" * 300))
+        for row in watch.survey(plan, sweep).rows
+    ]
+    console.print(watch.table(long))
+    shown = console.export_text()
+    assert "…" in shown
+    assert "interrupted" in shown
+
+
+def test_done_runs_are_listed_with_what_they_came_to(sweep, capsys, tmp_path):
+    [done] = (tmp_path / "outputs" / "runs").glob("*-0000000000000000")
+    write_json(done / "progress.json", {"state": "done", "step": 9, "steps": 9, "loss": 0.5})
+    _, out = run(capsys, tmp_path, "status", "five", "--all")
+    assert re.search(r"seed=0 +done +9/9 +0\.5000", out)
+
+
+def test_a_sweep_is_spoken_of_by_what_finds_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find.spoken(tmp_path / "outputs" / "sweeps" / "s") == "s"
+    assert find.spoken(tmp_path / "else where" / "sweeps" / "s").startswith("'/")
+
+
+def test_a_lost_job_is_quoted(tmp_path):
+    log = tmp_path / "slurm" / "1" / "submitit" / "7_1_0_log.err"
+    log.parent.mkdir(parents=True)
+    log.write_text("slurmstepd: error: Detected 1 oom-kill event\nsrun: error: exit code 1\n")
+    assert watch._last_words(tmp_path, "7_1") == "slurmstepd: error: Detected 1 oom-kill event"
+    assert watch._last_words(tmp_path, "8") == ""
 
 
 def test_retry_runs_what_is_not_done(sweep, capsys, tmp_path, monkeypatch):

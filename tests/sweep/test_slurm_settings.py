@@ -9,7 +9,7 @@ from avatarl.errors import ConfigError
 from avatarl.sweep import launch, machine, queue
 from avatarl.sweep.faults import Policy
 from avatarl.sweep.local import LocalSettings
-from avatarl.sweep.slurm import SlurmSettings
+from avatarl.sweep.slurm import SlurmSettings, _complaint, script
 
 CONF = Path(__file__).parents[2] / "conf" / "hydra" / "launcher"
 
@@ -39,6 +39,7 @@ def test_shipped_settings_are_complete_and_valid():
         ("gres", 3, "string"),
         ("additional_parameters", "x", "an object"),
         ("wait", "perhaps", "boolean"),
+        ("poll_s", float("inf"), "finite"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_is_valid(key, value, valid):
@@ -103,6 +104,43 @@ def test_short_walltimes_are_fine_when_nothing_is_counted():
 def test_failure_policies_are_checked(arguments, key):
     with pytest.raises(ConfigError, match=key):
         Policy.of(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("changes", "count"),
+    [
+        ({}, 0),
+        ({"gres": "gpu"}, 1),
+        ({"gres": "gpu:2"}, 2),
+        ({"gres": "gpu:a100"}, 1),
+        ({"gres": "shard:8,gpu:a100:4"}, 4),
+        ({"gpus_per_node": 3}, 3),
+    ],
+)
+def test_gpus_asked_for_are_counted(changes, count):
+    assert slurm(**changes).gpus() == count
+
+
+def test_the_step_gets_all_cores_of_its_job(tmp_path):
+    text = script(1, tmp_path, "s", tmp_path, slurm(cpus_per_task=6, srun_args=["--label"]))
+    [step] = [line for line in text.splitlines() if line.startswith("srun ")]
+    assert "--cpus-per-task=6 --label" in step
+    assert "--cpus-per-task" not in script(1, tmp_path, "s", tmp_path, slurm(cpus_per_task=None))
+
+
+@pytest.mark.parametrize(
+    ("said", "complaint"),
+    [
+        ("sbatch: error: Invalid partition name specified", "Invalid partition name specified"),
+        (
+            "sbatch: unrecognized option '--foo=1'\nTry \"sbatch --help\" for more information",
+            "unrecognized option '--foo=1'",
+        ),
+        ("Unknown parameters\nfoo", "foo"),
+    ],
+)
+def test_what_sbatch_complains_of_is_told(said, complaint):
+    assert _complaint(RuntimeError(said)) == complaint
 
 
 def test_squeue_columns_are_read():

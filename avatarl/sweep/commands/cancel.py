@@ -33,7 +33,7 @@ def main(args: argparse.Namespace) -> int:
         raise UserError("scancel failed; look at: squeue --me")
     local = _stop_local(directory)
     if live:
-        sys.stdout.write(f"cancelled {len(live)} jobs\n")
+        sys.stdout.write(f"cancelled {len(live)} job{'s' * (len(live) > 1)}\n")
     if local is not None:
         sys.stdout.write(f"asked process {local} to stop; its runs checkpoint first\n")
     if not live and local is None:

@@ -37,18 +37,22 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _logs(args: argparse.Namespace) -> list[Path]:
+    from avatarl.sweep.plan import Plan
+
+    no_run = ""
     if args.name is not None and not args.jobs:
         try:
             log = find.run_directory(args.name, args.output_dir) / "run.log"
-        except UserError:
-            pass
+        except UserError as error:
+            no_run = f"{error}; "
         else:
             if not log.exists():
                 raise UserError(f"{log} isn't there: the run hasn't printed anything yet")
             return [log]
-    from avatarl.sweep.plan import Plan
-
-    directory = find.sweep_directory(args.name, args.output_dir)
+    try:
+        directory = find.sweep_directory(args.name, args.output_dir)
+    except UserError as no_sweep:
+        raise UserError(f"{no_run}{no_sweep}") from no_sweep
     if args.jobs:
         found = [*directory.glob("slurm/*/submitit/*_log.out")]
         found += directory.glob("slurm/*/submitit/*_log.err")

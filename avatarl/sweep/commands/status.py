@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 
 from avatarl.sweep import find
 
@@ -22,13 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print the state of every run; exit code 1 when something failed."""
     from avatarl.sweep import watch
+    from avatarl.sweep.display import progress_of
     from avatarl.sweep.plan import Plan
 
     directory = find.sweep_directory(args.sweep, args.output_dir)
     plan = Plan.read(directory)
     seen = watch.survey(plan, directory)
+    rows = [row for row in seen.rows if args.all or args.json or row.state != "done"]
+    rows = [replace(row, progress=row.progress or progress_of(row.run.path)) for row in rows]
     if args.json:
-        for row in seen.rows:
+        for row in rows:
             record = {
                 "id": row.run.id,
                 "run": row.run.directory,
@@ -46,7 +50,6 @@ def main(args: argparse.Namespace) -> int:
 
         console = Console()
         console.print(watch.headline(plan.name, seen), soft_wrap=True)
-        rows = [row for row in seen.rows if args.all or row.state != "done"]
         if rows:
             console.print(watch.table(rows, most=None if args.all else 40))
     return 1 if seen.counts()["failed"] else 0
