@@ -1,6 +1,6 @@
 """A real two-node SLURM on this machine: ``python tests/slurm/cluster.py up|down|status``.
 
-Two slurmd daemons with one pretended GPU each, a controller and a munge of their own; everything
+Two slurmd daemons with two pretended GPUs each, a controller and a munge of their own; everything
 they write is under one directory (``$AVATARL_SLURM_DIR``, by default /tmp/avatarl-slurm), every
 port is on the loopback, and ``down`` stops exactly the processes whose pid files lie there.
 """
@@ -22,7 +22,8 @@ from pathlib import Path
 
 PACKAGES = ("slurm-wlm", "munge")
 NODES = ("node1", "node2")
-_DEVICES = {"node1": "/dev/null", "node2": "/dev/zero"}
+#: Files that stand for GPUs: SLURM hands them out and sets CUDA_VISIBLE_DEVICES; nobody opens them.
+_DEVICES = ("/dev/null", "/dev/zero")
 _CONTROLLER_PORT = 16817
 _FIRST_NODE_PORT = 17001
 
@@ -80,7 +81,7 @@ def write_configuration(user_signal: bool = False) -> None:
     grace = " GraceTime=30" if user_signal else ""
     nodes = "".join(
         f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={_FIRST_NODE_PORT + n} "
-        f"CPUs=1 RealMemory=1500 Gres=gpu:fake:1\n"
+        f"CPUs=1 RealMemory=1500 Gres=gpu:fake:{len(_DEVICES)}\n"
         for n, name in enumerate(NODES)
     )
     (home / "slurm.conf").write_text(
@@ -123,7 +124,7 @@ PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 Preempt
 """
     )
     (home / "gres.conf").write_text(
-        "".join(f"NodeName={n} Name=gpu Type=fake File={_DEVICES[n]}\n" for n in NODES)
+        "".join(f"NodeName={n} Name=gpu Type=fake File={d}\n" for n in NODES for d in _DEVICES)
     )
     (home / "cgroup.conf").write_text("")
 

@@ -61,7 +61,7 @@ def test_all_is_well(sweep, check):
 def test_detached_it_is_looked_at_and_cancelled_from_any_shell(sweep, check):
     code, out = sweep.finish(sweep.start("hydra.launcher.wait=false"))
     assert code == 0, out
-    assert "avatarl watch s" in out
+    assert f"avatarl watch {sweep.sweep}" in out
     sweep.wait_for_step(0)
 
     def avatarl(*words):
@@ -92,6 +92,21 @@ def test_several_runs_side_by_side_on_one_gpu(sweep, check):
     check()
     lines = (sweep.directory / "marks" / "started").read_text().splitlines()
     assert len({line.split()[2] for line in lines}) == 2  # two warm workers for four runs
+
+
+def test_each_slot_is_bound_to_one_of_the_jobs_gpus(sweep, check):
+    sweep.seeds = 4
+    more = ("hydra.launcher.gres=gpu:2", "hydra.launcher.slots_per_gpu=2")
+    code, out = sweep.finish(sweep.start(*more, "hydra.launcher.runs_per_job=4"))
+    assert code == 0, out
+    check()
+    [log] = sweep.sweep.glob("slurm/1/submitit/*_log.out")
+    assert "4 slots, GPUs ['0', '1']" in log.read_text()
+    # What CUDA_VISIBLE_DEVICES was in each worker, in its own words.
+    given = {
+        owner.pid: owner.gpu for run in sweep.runs().values() for owner in ledger.history(run.path)
+    }
+    assert sorted(given.values()) == ["0", "0", "1", "1"]
 
 
 @pytest.mark.parametrize("user_signal", [False, True])
