@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from avatarl.report.metrics import DEFAULT, metric_heading
+from avatarl.report.metrics import DEFAULT, METRIC_OF, metric_heading
 
 #: Keys that can't change a result: they neither make configurations differ nor become columns.
 #: A run's id leaves out the same ones (a test holds the two together; that module can't be asked
@@ -56,8 +56,8 @@ def differing_keys(configs: Sequence[Mapping[str, Any]], swept: Iterable[str] = 
 def full_key(key: str, names: Iterable[str]) -> str:
     """Return the key meant by ``key``: a group means its option, a heading its metric."""
     known = set(names)
-    meant = (full for full in (key, f"{key}.name", f"val/{key}") if full in known)
-    return next(meant, key)
+    meant = (key, f"{key}.name", METRIC_OF.get(key, key))
+    return next((full for full in meant if full in known), key)
 
 
 def _follows(key: str, values: Mapping[str, Sequence[str]]) -> bool:

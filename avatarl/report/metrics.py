@@ -35,6 +35,8 @@ HEADINGS = {
     "seconds": "seconds",
     "reward/expected": "reward",
 }
+#: The metric that a heading means.
+METRIC_OF = {heading: metric for metric, heading in HEADINGS.items()}
 
 _KNOWN = {
     "val/nats": Metric("held-out nats per character", -1, 4),

@@ -100,6 +100,7 @@ def read_run(source: Source, now: float | None = None) -> Run:
     corpus = source.corpus or {}
     identity = directory.name.rpartition("-")[2]
     known = {**provenance, **header, **{k: v for k, v in result.items() if v is not None}}
+    sha256 = str(known.get("corpus_sha256") or corpus.get("sha256") or "")
     return Run(
         directory=directory,
         run_id=str(known.get("run_id") or planned.get("id") or identity),
@@ -112,8 +113,8 @@ def read_run(source: Source, now: float | None = None) -> Run:
         share=min(1.0, step / steps) if step is not None and steps else None,
         step=step,
         reason=_reason(failure) if state == "failed" else "",
-        corpus=str(known.get("corpus") or corpus.get("name") or ""),
-        corpus_sha256=str(known.get("corpus_sha256") or corpus.get("sha256") or ""),
+        corpus=str(known.get("corpus") or corpus.get("name") or _stored_name(directory, sha256)),
+        corpus_sha256=sha256,
         code=str(known.get("code_sha256") or ""),
         track=str(known.get("track") or planned.get("track") or ""),
         is_control=bool(
@@ -122,6 +123,13 @@ def read_run(source: Source, now: float | None = None) -> Run:
         sweep=source.sweep,
         problems=tuple(problems),
     )
+
+
+def _stored_name(directory: Path, sha256: str) -> str:
+    """Return what the text is called that lies beside the runs, for a run that doesn't say yet."""
+    corpora = directory.parent.parent / "corpora"
+    found = next(corpora.glob(f"{sha256}-*.json"), None) if sha256 else None
+    return "" if found is None else found.stem.partition("-")[2]
 
 
 def _is_control(nested: Mapping[str, Any]) -> bool:

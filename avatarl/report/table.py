@@ -138,7 +138,8 @@ def _estimate_cell(row: Configuration, metric: str) -> str:
     if told is not None:
         return _mean_and_width(told, digits)
     if not row.done:
-        for run in row.unfinished:
+        # Of several, the one that has come furthest.
+        for run in sorted(row.unfinished, key=lambda run: -(run.step or 0)):
             value = run.latest.get(metric)
             if isinstance(value, int | float):
                 return f"{format_number(value, digits)} so far"

@@ -8,7 +8,7 @@ import pytest
 from avatarl.errors import UserError
 from avatarl.report.load import load_runs
 
-from .conftest import Outputs, config
+from .conftest import CORPUS, Outputs, config
 
 
 def test_table_and_curves_say_what_the_files_say(demo_sweep: Path, outputs: Outputs) -> None:
@@ -154,3 +154,14 @@ def test_a_config_missing_altogether_does_not_hide_the_run(outputs: Outputs) -> 
     assert [run.state for run in runs] == ["done"]
     assert "config.json is missing" in runs.problems[0]
     assert json.loads((directory / "result.json").read_text())["run_id"] == runs.runs[0].run_id
+
+
+def test_a_run_that_says_no_name_of_its_text_yet_has_that_of_the_stored_one(
+    outputs: Outputs,
+) -> None:
+    directory = outputs.run(config(), state="running", plan=False)
+    assert load_runs(directory).runs[0].corpus == ""
+    corpora = outputs.root / "corpora"
+    corpora.mkdir()
+    (corpora / f"{CORPUS['sha256']}-tiny-shakespeare.json").write_text("{}")
+    assert load_runs(directory).runs[0].corpus == "tiny-shakespeare"

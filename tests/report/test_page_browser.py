@@ -134,7 +134,7 @@ def test_filtering_by_expression_and_by_words(shown: Browser) -> None:
         'reference == "ngram4" or seed != 0', "not (reference == 'bigram') and seed < 2",
         "0 < confidence_weight <= 0.5", "reference in ('bigram', \"trigram\")",
         "reference not in ['bigram'] and is_control == False", "state == 'done' and val/nats < 1.9",
-            "val/nats is None", "seed in (1,)",
+            "val/nats is None", "nats < 1.9 and characters > 0", "seed in (1,)",
         "(seed == 0 or seed == 1) and (val/nats > 1.8)", "data.path is None and not is_control",
         "seed > -1", "'gram' in reference", "data.path is not None",
         "seed == (0)", "(seed) in (0, 2)", "optimizer.betas == [0.9, 0.95]",
@@ -161,6 +161,11 @@ def test_single_runs_and_the_state_of_each(shown: Browser) -> None:
     assert shown.js("document.querySelectorAll('#table tbody tr[data-key]').length") == 23
     states = column(shown, "state")
     assert {"done", "running at 45 %", "failed at 45 %", "queued"} <= set(states)
+
+
+def test_the_legend_tells_dotted_from_dashed(shown: Browser) -> None:
+    styles = shown.js("['-', '--', ':', '-.'].map((dash) => borderStyle(DASHES[dash]))")
+    assert styles == ["solid", "dashed", "dotted", "dashed"]
 
 
 def test_toggling_lines(shown: Browser) -> None:

@@ -140,3 +140,11 @@ def test_controls_are_told_apart_in_the_notes(outputs: Outputs) -> None:
         raw = config("none", objective="cross_entropy", optimizer__lr=rate)
         outputs.run(raw, state="failed" if rate > 0.1 else "done")
     assert "control lr=0.2: seed 0 failed" in as_text(compare(load_runs(outputs.root).runs), 200)
+
+
+def test_so_far_is_the_figure_of_the_run_that_has_come_furthest(outputs: Outputs) -> None:
+    for seed, share in ((0, 0.2), (1, 0.8)):
+        outputs.run(config(seed=seed), state="running", share=share)
+    told = compare(load_runs(outputs.root).runs, metrics=["characters_seen"])
+    furthest = max(run.latest["characters_seen"] for run in load_runs(outputs.root))
+    assert f"{furthest:,} so far" in as_text(told)

@@ -34,7 +34,8 @@ function compileFilter(text, known) {
   function key(name) {
     if (known.has(name)) return name;
     if (known.has(name + ".name")) return name + ".name";
-    if (known.has("val/" + name)) return "val/" + name;
+    const metric = Object.keys(D.info).find((other) => heading(other) === name);
+    if (metric && known.has(metric)) return metric;
     const ends = [...known].filter((other) => other.endsWith("." + name) || other.endsWith("/" + name));
     if (ends.length === 1) return ends[0];
     return fail(ends.length ? `${name} could be any of ${ends.slice(0, 4).join(", ")}` : `no run has the key ${name} (a word to compare with needs quotes)`);

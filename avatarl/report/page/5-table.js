@@ -69,7 +69,7 @@ function drawTable() {
   const shown = visibleRuns().length, all = sectionRuns().length;
   $("table-told").replaceChildren(
     `${shown === all ? `${all}` : `${shown} of ${all}`} run${all === 1 ? "" : "s"}. ${grouped && rows.some((row) => row.est?.(D.metrics[0])?.[2] !== null) ? `± is half the 95 % interval of the mean over the n finished seeds (${D.interval}${D.interval === "t" || shown === all ? "" : "; t where some seeds are filtered out"}). ` : ""}`,
-    D.baseline && grouped ? `Δ and p against ${D.baseline}: paired t-test over shared seeds, Holm-adjusted. ` : "",
+    D.baseline && grouped ? `Δ and p against ${D.baseline}: paired t-test over shared seeds${shown === all ? "" : ", also those filtered out"}, Holm-adjusted. ` : "",
     ...D.sections[state.section].shared.map((note) => `${note}. `),
     rows.some((row) => row.control) ? "Control: ordinary next-character training of the same network. " : "",
     more > 0 ? h("button", { type: "button", id: "more", onclick: () => { state.rows = Infinity; drawTable(); } }, `Show ${more} more rows`) : "");

@@ -162,11 +162,12 @@ function setUpCurves() {
   curvePlot.over.addEventListener("dblclick", () => { state.zoom = null; curvePlot.redraw(); });
 }
 const LEGEND = 300;
+const borderStyle = (dash) => dash === DASHES[":"] ? "dotted" : dash.length ? "dashed" : "solid";
 function drawLegend() {
   const box = $("legend"), scrolled = box.scrollTop, digits = Math.min(3, info(state.metric).digits);
   box.replaceChildren(...drawn.slice(0, LEGEND).map((line) => h("label", { class: line.off ? "off" : null, "data-line": toggleKey(line), onmouseenter: () => { if (!line.off) emphasise(line); }, onmouseleave: () => emphasise(null) },
     h("input", { type: "checkbox", checked: !line.off, onchange: (event) => { state.hidden[event.target.checked ? "delete" : "add"](toggleKey(line)); prepareCurves(); } }),
-    h("span", { class: "swatch", style: { borderTopColor: line.colour, borderTopStyle: line.dash.length ? "dashed" : "solid" } }),
+    h("span", { class: "swatch", style: { borderTopColor: line.colour, borderTopStyle: borderStyle(line.dash) } }),
     h("span", { class: "txt" }, line.title), h("span", { class: "val" }, finite(line.final) ? number(line.final, digits) : line.parts.length ? "" : "no data"))),
     drawn.length > LEGEND ? h("p", { class: "hint" }, `and ${drawn.length - LEGEND} more; filter to choose`) : "");
   box.scrollTop = scrolled;
