@@ -38,6 +38,8 @@ def main(asked: argparse.Namespace) -> int:
         print(table)
         return 0
     try:
+        # Without an entity, the address of the saved report would lead nowhere.
+        report.entity = asked.entity or wandb_report.default_entity() or ""
         report.save(draft=True)
     except Exception as error:
         raise UserError(f"W&B didn't take the report: {type(error).__name__}: {error}") from error

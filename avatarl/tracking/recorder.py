@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from avatarl.tracking import base
+from avatarl.tracking import base, delivery
 
 log = logging.getLogger("avatarl")
+
+#: Once a server didn't answer, a process's later runs leave it alone for this long.
+_AVOID_S = 600.0
+_avoid_until = -float("inf")
 
 
 class Sink(Protocol):
@@ -21,14 +26,15 @@ class Sink(Protocol):
 
     def summary(self, values: Mapping[str, Any]) -> None: ...  # noqa: D102
 
-    def finish(self) -> None: ...  # noqa: D102
+    def finish(self, complete: bool) -> None: ...  # noqa: D102
 
 
 class Recorder:
-    """Passes records on until the sink fails once; then says so and goes on without it."""
+    """Passes records on until the sink fails once; then says so, and only closes it at the end."""
 
     def __init__(self, sink: Sink | None) -> None:
         self._sink = sink
+        self._failed = False
 
     @classmethod
     def start(
@@ -42,22 +48,38 @@ class Recorder:
         """Open the configured sink; ``history`` was logged before an interruption."""
         if config.name == "files":
             return cls(None)
-        try:
-            import avatarl.tracking.wandb as sink
+        import avatarl.tracking.wandb as sink
 
+        assert isinstance(config, sink.Config)
+        mode = sink.resolve_mode(config.mode)
+        if mode not in ("offline", "disabled"):
+            delivery.note(directory, "owed")
+            if time.monotonic() < _avoid_until:
+                return cls(None)
+        try:
             return cls(sink.start(config, raw, run_id, directory, history))
         except Exception as error:
-            log.warning("wandb is off for this run: %s: %s", type(error).__name__, error)
+            if mode in ("offline", "disabled"):
+                log.warning("wandb is off for this run: %s", _in_short(error))
+            else:
+                _avoid_the_server()
+                log.warning(
+                    "wandb didn't start; `avatarl sync` sends this run and those that follow: %s",
+                    _in_short(error),
+                )
             return cls(None)
 
     def _try(self, method: str, *arguments: Any) -> None:
-        if self._sink is None:
+        if self._sink is None or self._failed:
             return
         try:
             getattr(self._sink, method)(*arguments)
         except Exception as error:
-            log.warning("wandb failed, the run goes on: %s: %s", type(error).__name__, error)
-            self._sink = None
+            self._failed = True
+            log.warning(
+                "wandb failed, the run goes on and `avatarl sync` sends the rest: %s",
+                _in_short(error),
+            )
 
     def log(self, step: int, record: Mapping[str, Any]) -> None:
         """Pass on one record of ``metrics.jsonl``."""
@@ -72,5 +94,26 @@ class Recorder:
         self._try("summary", values)
 
     def finish(self) -> None:
-        """Close the sink."""
-        self._try("finish")
+        """Close the sink; what the server hasn't taken in time is left to `avatarl sync`."""
+        if self._sink is None:
+            return
+        try:
+            self._sink.finish(complete=not self._failed)
+        except Exception as error:
+            if isinstance(error, TimeoutError):
+                _avoid_the_server()
+            if not self._failed:
+                log.warning(
+                    "wandb's server hasn't taken everything, `avatarl sync` sends the rest: %s",
+                    _in_short(error),
+                )
+        self._sink = None
+
+
+def _avoid_the_server() -> None:
+    global _avoid_until
+    _avoid_until = time.monotonic() + _AVOID_S
+
+
+def _in_short(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".strip().splitlines()[0]

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import logging
+import math
 import netrc
 import os
 import shutil
+import threading
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from avatarl.tracking import base
+from avatarl.tracking import base, delivery
 
 log = logging.getLogger("avatarl")
+
+
+#: Seconds to wait for the server at a run's start and end, unless wandb's own variable says other.
+_PATIENCE = {"init_timeout": ("WANDB_INIT_TIMEOUT", 30.0), "finish_timeout": ("WANDB_FINISH_TIMEOUT", 60.0)}
+
+
+_GRACE_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -34,8 +43,9 @@ def resolve_mode(mode: str) -> str:
     """Turn ``auto`` into ``online`` for someone who is logged in, else ``offline``."""
     if mode != "auto":
         return mode
-    if os.environ.get("WANDB_MODE"):
-        return os.environ["WANDB_MODE"]
+    asked = os.environ.get("WANDB_MODE")
+    if asked:
+        return {"dryrun": "offline", "run": "online"}.get(asked, asked)
     return "online" if _logged_in() else "offline"
 
 
@@ -54,12 +64,34 @@ def _logged_in() -> bool:
 class WandbSink:
     """One open wandb run."""
 
-    def __init__(self, run: Any, directory: Path, artifact: bool) -> None:
+    def __init__(self, run: Any, directory: Path, artifact: bool, online: bool) -> None:
         self._run, self._directory, self._artifact = run, directory, artifact
+        self._online = online
+        self._best = math.inf
+        # 0 means without end, to wandb.
+        self._patience = float(run.settings.finish_timeout) or threading.TIMEOUT_MAX - _GRACE_S
+
+    def replay(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """Log what was logged before, but for what the server has already."""
+        for record in history:
+            if "event" in record:
+                continue
+            if record["step"] >= self._run.starting_step:
+                self.log(record["step"], record)
+            else:
+                self._note_best(record["step"], record)
 
     def log(self, step: int, record: Mapping[str, Any]) -> None:
         """Log one record; the x-axis is characters seen."""
         self._run.log({key: value for key, value in record.items() if key != "step"}, step=step)
+        self._note_best(step, record)
+
+    def _note_best(self, step: int, record: Mapping[str, Any]) -> None:
+        # Under the names of result.json, so that running and finished runs share their columns.
+        nats = record.get("val/nats")
+        if nats is not None and nats < self._best:
+            self._best = nats
+            self._run.summary.update({"best/nats": nats, "best/step": step})
 
     def alarm(self, message: str, raised: bool) -> None:
         """Send an alert when an alarm is raised."""
@@ -67,14 +99,18 @@ class WandbSink:
             self._run.alert(title=message.split(":")[0], text=message)
 
     def summary(self, values: Mapping[str, Any]) -> None:
-        """Write the result's figures, samples, reliability curve and, if wanted, weights."""
-        for key, value in values.items():
-            if isinstance(value, int | float | str | bool):
-                self._run.summary[key] = value
+        """Write the result's figures, samples, reliability curve and, if wanted, weights.
+
+        Raises:
+            TimeoutError: The server doesn't answer; tables can't be logged without it.
+        """
+        _within(self._patience, lambda: self._summary(values))
+
+    def _summary(self, values: Mapping[str, Any]) -> None:
         import wandb
 
         rows = [[item["temperature"], item["text"]] for item in values["samples"]]
-        self._run.log({"samples": wandb.Table(columns=["temperature", "text"], data=rows)})
+        samples = wandb.Table(columns=["temperature", "text"], data=rows)
         curve = values["reliability"]
         bins = zip(curve["confidence"], curve["accuracy"], curve["weight"], strict=True)
         table = wandb.Table(
@@ -82,16 +118,51 @@ class WandbSink:
         )
         title = "Held-out accuracy against confidence"
         plot = wandb.plot.line(table, "confidence", "accuracy", title=title)
-        self._run.log({"reliability": plot})
+        # A step of their own: sent again, they are known by it and dropped.
+        after = values["steps"] + 1
+        if after >= self._run.starting_step:
+            self._run.log({"samples": samples, "reliability": plot}, step=after)
+        # After a new step has begun: the end of the one before writes its figures to the summary.
+        scalars = {k: v for k, v in values.items() if isinstance(v, int | float | str | bool)}
+        self._run.summary.update(scalars)
         if self._artifact:
             checkpoint = wandb.Artifact(f"checkpoint-{values['run_id']}", type="model")
             for path in sorted(self._directory.glob(f"checkpoint-{values['steps']}.*")):
                 checkpoint.add_file(str(path))
             self._run.log_artifact(checkpoint)
 
-    def finish(self) -> None:
-        """Flush and close."""
-        self._run.finish()
+    def finish(self, complete: bool = True) -> None:
+        """Flush and close.
+
+        Args:
+            complete: Whether the sink was told everything, so that nothing is left to send.
+
+        Raises:
+            TimeoutError: The server hasn't taken everything in time; ``avatarl sync`` continues.
+        """
+        # wandb's own limit doesn't hold where a request is under way that isn't answered.
+        _within(self._patience + _GRACE_S, self._run.finish)
+        if self._online and complete:
+            delivery.note(self._directory, "complete")
+
+
+def _within(seconds: float, action: Callable[[], None]) -> None:
+    """Do something that may wait for the server, without end if it doesn't answer."""
+    failures: list[Exception] = []
+
+    def attempt() -> None:
+        try:
+            action()
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=attempt, daemon=True, name="wandb")
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    if failures:
+        raise failures[0]
 
 
 def start(
@@ -110,7 +181,11 @@ def start(
         directory: Of the run; offline files go to ``wandb/`` in it.
         history: Records logged before an interruption. wandb can't continue an offline run: it
             would leave fragments that overwrite each other when uploaded. So the offline run is
-            written anew from these, and there is only ever one. Online, wandb itself continues.
+            written anew from these, and there is only ever one. Online, wandb itself continues,
+            and is sent those of these that it doesn't have yet.
+
+    Raises:
+        Exception: Whatever wandb raises where it can't start, such as no answer in time.
     """
     assert isinstance(config, Config)
     mode = resolve_mode(config.mode)
@@ -118,31 +193,48 @@ def start(
         return None
     import wandb
 
-    if mode == "offline":
-        for fragment in directory.glob(f"wandb/offline-run-*-{run_id}"):
-            shutil.rmtree(fragment)
-    seed = raw["seed"]
+    online = mode != "offline"
+    if online:
+        delivery.note(directory, "owed")
+    else:
+        _forget_fragments(directory, run_id)
+    wandb.setup(wandb.Settings(silent=True))  # or logging in says so
     run = wandb.init(
         project=config.project,
         entity=config.entity,
         group=config.group,
         job_type="control" if raw["objective"]["name"] == "cross_entropy" else "train",
-        name=config.run_name or f"{raw['name']}-seed{seed}",
+        name=config.run_name or f"{raw['name']}-seed{raw['seed']}",
         id=run_id,
         resume="allow",
+        reinit="create_new",  # several runs may be open in one process
         mode=mode,  # type: ignore[arg-type]
         dir=directory,
         config=dict(raw),
         tags=[raw["reward"]["name"], raw["reference"]["name"], *config.tags],
-        settings=wandb.Settings(silent=True, console="off", x_disable_stats=True, init_timeout=30),
+        settings=wandb.Settings(
+            silent=True,
+            console="off",
+            x_disable_stats=True,
+            finish_timeout_raises=True,
+            **{
+                setting: seconds
+                for setting, (variable, seconds) in _PATIENCE.items()
+                if variable not in os.environ
+            },
+        ),
     )
+    if online:
+        # The server has taken this run over, and what is missing there comes from the history.
+        _forget_fragments(directory, run_id)
     run.define_metric("characters_seen", hidden=True)
     for pattern in ("train/*", "val/*", "reward/*", "health/*"):
         run.define_metric(pattern, step_metric="characters_seen")
-    run.define_metric("val/nats", step_metric="characters_seen", summary="last,min")
-    sink = WandbSink(run, directory, config.artifact)
-    done = run.step if mode == "online" else 0
-    for record in history:
-        if "event" not in record and record["step"] >= done:
-            sink.log(record["step"], record)
+    sink = WandbSink(run, directory, config.artifact, online)
+    sink.replay(history)
     return sink
+
+
+def _forget_fragments(directory: Path, run_id: str) -> None:
+    for fragment in directory.glob(f"wandb/offline-run-*-{run_id}"):
+        shutil.rmtree(fragment)

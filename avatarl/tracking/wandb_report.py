@@ -9,6 +9,14 @@ from avatarl.errors import UserError
 _CURVES = ("val/nats", "val/accuracy", "val/ece", "val/entropy", "reward/expected")
 
 
+def default_entity() -> str | None:
+    """Ask the server whose projects are meant where no entity is named."""
+    import wandb
+
+    entity: str | None = wandb.Api().default_entity
+    return entity
+
+
 def build(title: str, table: str, *, project: str, entity: str | None, groups: list[str]) -> Any:
     """Compose the report; nothing is sent until its ``save()`` is called.
 
@@ -16,7 +24,7 @@ def build(title: str, table: str, *, project: str, entity: str | None, groups: l
         title: Of the report.
         table: The comparison in Markdown.
         project: wandb project that holds the runs.
-        entity: Of the project; None is the user's own.
+        entity: Of the project. None leaves it open, also in the report's address.
         groups: Sweeps whose runs the curves show; all of the project's when empty.
 
     Raises:
