@@ -46,6 +46,7 @@ _HEALTH = (
     "val/entropy", "reward/expected", "val/ece", "health/collapse_gap", "health/grad_norm",
     "health/clip_fraction", "train/kl",
 )  # fmt: skip
+_POOLED = "mean over the other keys"
 _MOST_PANELS = 12
 _MOST_PAIRS = 3
 
@@ -131,6 +132,8 @@ def _swept_axis(
         members = [row for row in rows if not series or _word(row, series) == group]
         count = len(groups)
         _series(axis, members, key, metric, places, numeric, index, group, count)
+        if len(_values(members, key)) < len(members):
+            axis.set_title(_POOLED, loc="left", fontsize=8)
     _control_line(axis, section, metric)
     axis.margins(x=0.08)
     draw_levels(axis, section, metric)
@@ -276,7 +279,7 @@ def _heat_map(
     bar = figure.colorbar(image, ax=axis, shrink=0.9)
     bar.set_label(describe(metric).title)
     if most > 1:
-        axis.set_title("mean over the other keys", loc="left", fontsize=8)
+        axis.set_title(_POOLED, loc="left", fontsize=8)
 
 
 def accuracy_calibration(comparison: Comparison, section: Section) -> Figure | None:

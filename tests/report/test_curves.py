@@ -7,7 +7,7 @@ import pytest
 
 from avatarl.report.aggregate import compare
 from avatarl.report.curves import Curve, Journals, band, read_journals
-from avatarl.report.figures import write_plots
+from avatarl.report.figures import swept_axes, write_plots
 from avatarl.report.load import load_runs
 from avatarl.report.plot import learning_curves, row_name
 
@@ -100,3 +100,18 @@ def test_legends_name_the_code_where_nothing_else_differs(outputs: Outputs) -> N
     (section,) = compare(load_runs(outputs.root).runs).sections
     names = {row_name(section, row) for row in section.configurations}
     assert names == {"avatarl, code aaaaaaaa", "avatarl, code bbbbbbbb"}
+
+
+def test_axes_say_when_they_average_over_other_keys(outputs: Outputs) -> None:
+    def titles() -> set[str]:
+        told = compare(load_runs(outputs.root).runs)
+        figure = swept_axes(told, told.sections[0], "val/nats")
+        assert figure is not None
+        return {axis.get_title(loc="left") for axis in figure.axes}
+
+    for reference in ("bigram", "ngram4"):
+        for rate in (0.1, 0.2):
+            outputs.run(config(reference, optimizer__lr=rate), final=1.8 + rate)
+    assert titles() == {""}
+    outputs.run(config("bigram", optimizer__lr=0.1, model__n_layer=9))
+    assert "mean over the other keys" in titles()
