@@ -348,7 +348,9 @@ def _executor(directory: Path, sweep_name: str, code: Path, settings: SlurmSetti
         f"cd '{quoted}'",
     ]
     # Requeueing is what the whole design rests on; a site may have it off by default.
-    parameters["additional_parameters"] = {"requeue": True, **settings.additional_parameters}
+    further = {"requeue": True, **settings.additional_parameters}
+    # sbatch's flags are there or not; `--flag=False` is refused.
+    parameters["additional_parameters"] = {k: v for k, v in further.items() if v is not False}
     parameters["job_name"] = f"avatarl-{sweep_name}"
     try:
         with warnings.catch_warnings():

@@ -163,6 +163,16 @@ def test_walltime(sweep, check):
     check()
 
 
+def test_a_job_that_never_comes_to_work_is_named_with_its_last_words(sweep):
+    sweep.seeds = 1
+    broken = ("hydra.launcher.python=/no/python", "hydra.launcher.max_retries=1")
+    code, out = sweep.finish(sweep.start(*broken))
+    assert code == 1, out
+    assert out.count("again  ") == 1
+    assert "FAILED" in out
+    assert "/no/python: No such file or directory" in out
+
+
 def test_cancelling_one_job(sweep, check):
     client = sweep.start()
     sweep.wait_for_step(0)

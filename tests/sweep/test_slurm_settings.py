@@ -128,6 +128,17 @@ def test_the_step_gets_all_cores_of_its_job(tmp_path):
     assert "--cpus-per-task" not in script(1, tmp_path, "s", tmp_path, slurm(cpus_per_task=None))
 
 
+def test_further_options_are_flags_or_have_values(tmp_path):
+    def lines(**further):
+        settings = slurm(additional_parameters=further)
+        return script(1, tmp_path, "s", tmp_path, settings).splitlines()
+
+    assert "#SBATCH --requeue" in lines()
+    assert not any("requeue" in line for line in lines(requeue=False))
+    assert "#SBATCH --no-requeue" in lines(**{"requeue": False, "no-requeue": True})
+    assert "#SBATCH --reservation=friday" in lines(reservation="friday")
+
+
 @pytest.mark.parametrize(
     ("said", "complaint"),
     [
