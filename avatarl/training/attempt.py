@@ -72,7 +72,12 @@ class Attempt:
         self._closed = False
         self._describe()
         self._resume()
-        header = {"run_id": identity, "name": config.name, "corpus_sha256": corpus.text_sha256}
+        header = {
+            "run_id": identity,
+            "name": config.name,
+            "corpus_sha256": corpus.text_sha256,
+            "track": config.explorer.track,
+        }
         resumed = self.learner.step or None
         self.journal = Journal(directory / "metrics.jsonl", header, resumed)
         history = read(self.journal.path)[1] if resumed else []
