@@ -50,7 +50,7 @@ def upload(directory: Path, timeout: float) -> str | None:
         problem = _wait_for(words, timeout)
         if not delivery.is_left(directory):
             return None
-    return problem or "wandb left something out"
+    return problem.removeprefix(f"{directory.name}: ") or "wandb left something out"
 
 
 def _wait_for(words: list[str], timeout: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import netrc
@@ -19,10 +20,10 @@ from avatarl.tracking import base, delivery
 log = logging.getLogger("avatarl")
 
 
-#: Seconds to wait for the server at a run's start and end, unless wandb's own variable says other.
-_PATIENCE = {"init_timeout": ("WANDB_INIT_TIMEOUT", 30.0), "finish_timeout": ("WANDB_FINISH_TIMEOUT", 60.0)}
-
-
+#: How long to wait for the server at a run's start and end, unless WANDB_INIT_TIMEOUT and
+#: WANDB_FINISH_TIMEOUT say otherwise.
+_INIT_TIMEOUT_S = 30.0
+_FINISH_TIMEOUT_S = 60.0
 _GRACE_S = 2.0
 
 
@@ -140,8 +141,12 @@ class WandbSink:
         Raises:
             TimeoutError: The server hasn't taken everything in time; ``avatarl sync`` continues.
         """
-        # wandb's own limit doesn't hold where a request is under way that isn't answered.
-        _within(self._patience + _GRACE_S, self._run.finish)
+        try:
+            # wandb's own limit doesn't hold where a request is under way that isn't answered.
+            _within(self._patience + _GRACE_S, self._run.finish)
+        except TimeoutError:
+            _abandon()
+            raise
         if self._online and complete:
             delivery.note(self._directory, "complete")
 
@@ -163,6 +168,25 @@ def _within(seconds: float, action: Callable[[], None]) -> None:
         raise TimeoutError(f"no answer within {seconds:g} s")
     if failures:
         raise failures[0]
+
+
+def _abandon() -> None:
+    """End wandb's background process, which would keep this one from ending while it retries.
+
+    It serves all runs of this process, and none of them gets through. Nothing is lost: what the
+    server lacks is sent from a run's own files.
+    """
+    import psutil
+
+    import wandb
+
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if "wandb-core" in child.name():
+                child.kill()
+    with contextlib.suppress(Exception):
+        _within(_GRACE_S, wandb.teardown)
+    os.environ.pop("WANDB_SERVICE", None)  # its address, for processes that start later
 
 
 def start(
@@ -199,31 +223,32 @@ def start(
     else:
         _forget_fragments(directory, run_id)
     wandb.setup(wandb.Settings(silent=True))  # or logging in says so
-    run = wandb.init(
-        project=config.project,
-        entity=config.entity,
-        group=config.group,
-        job_type="control" if raw["objective"]["name"] == "cross_entropy" else "train",
-        name=config.run_name or f"{raw['name']}-seed{raw['seed']}",
-        id=run_id,
-        resume="allow",
-        reinit="create_new",  # several runs may be open in one process
-        mode=mode,  # type: ignore[arg-type]
-        dir=directory,
-        config=dict(raw),
-        tags=[raw["reward"]["name"], raw["reference"]["name"], *config.tags],
-        settings=wandb.Settings(
-            silent=True,
-            console="off",
-            x_disable_stats=True,
-            finish_timeout_raises=True,
-            **{
-                setting: seconds
-                for setting, (variable, seconds) in _PATIENCE.items()
-                if variable not in os.environ
-            },
-        ),
-    )
+    try:
+        run = wandb.init(
+            project=config.project,
+            entity=config.entity,
+            group=config.group,
+            job_type="control" if raw["objective"]["name"] == "cross_entropy" else "train",
+            name=config.run_name or f"{raw['name']}-seed{raw['seed']}",
+            id=run_id,
+            resume="allow",
+            reinit="create_new",  # several runs may be open in one process
+            mode=mode,  # type: ignore[arg-type]
+            dir=directory,
+            config=dict(raw),
+            tags=[raw["reward"]["name"], raw["reference"]["name"], *config.tags],
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                x_disable_stats=True,
+                finish_timeout_raises=True,
+                init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", _INIT_TIMEOUT_S)),
+                finish_timeout=float(os.environ.get("WANDB_FINISH_TIMEOUT", _FINISH_TIMEOUT_S)),
+            ),
+        )
+    except wandb.errors.CommError:
+        _abandon()
+        raise
     if online:
         # The server has taken this run over, and what is missing there comes from the history.
         _forget_fragments(directory, run_id)

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from avatarl import composition
 from avatarl.training import Result, execute
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tracking"))
+from wandb_standin import server
+
+__all__ = ["server"]
 
 QUICK = [
     "data=folio",

@@ -34,7 +34,7 @@ def test_sync_says_what_is_waiting_and_what_is_left(
     # No server answers on this port, so the upload fails and must be told.
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    assert cli.main(["sync", "--output-dir", outputs, "--timeout", "20"]) == 1
+    assert cli.main(["sync", "--output-dir", outputs, "--timeout", "5"]) == 1
     assert "0 uploaded, 1 left" in capsys.readouterr().out
 
 

@@ -10,7 +10,7 @@ from avatarl import composition
 from avatarl.config import RunConfig
 
 sys.path.insert(0, str(Path(__file__).parent))
-from wandb_standin import server  # noqa: E402
+from wandb_standin import server
 
 __all__ = ["server"]
 

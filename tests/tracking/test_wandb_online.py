@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 from wandb_standin import Standin, StoredRun
 
 from avatarl.config import RunConfig
-from avatarl.tracking import delivery
+from avatarl.tracking import delivery, recorder
 from avatarl.training import Interrupted, Result, execute
 from avatarl.training.stacked import execute_stacked
 
@@ -100,7 +99,9 @@ def test_a_run_arrives_whole(server: Standin, quick: Quick) -> None:
     assert len(run.table("reliability_table")["data"]) == len(result["reliability"]["weight"])
 
     raised = [
-        record["alarm"] for record in journal_of(result.directory) if record.get("state") == "raised"
+        record["alarm"]
+        for record in journal_of(result.directory)
+        if record.get("state") == "raised"
     ]
     assert raised
     assert [alert["title"] for alert in run.alerts] == [f"{name} raised" for name in raised]
@@ -165,7 +166,8 @@ def test_runs_trained_as_one_program_stay_apart(
         assert_holds_once(run, Result(directory, outcome))
 
 
-@pytest.mark.parametrize("trouble", ["gone", "error", "silence"])
+@pytest.mark.slow
+@pytest.mark.parametrize("trouble", ["gone", "silence"])
 def test_a_server_lost_midway_neither_ends_nor_holds_the_run(
     server: Standin, quick: Quick, caplog: pytest.LogCaptureFixture, trouble: str
 ) -> None:
@@ -205,3 +207,14 @@ def test_a_server_that_is_down_is_left_alone(
     assert time.monotonic() - started < 3
     assert delivery.is_left(other.directory)
     assert len(messages(caplog)) == 1
+
+
+def test_a_process_recovers_when_the_server_does(
+    server: Standin, quick: Quick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.trouble = "error"
+    assert delivery.is_left(execute(quick()).directory)
+    server.trouble = None
+    monkeypatch.setattr(recorder, "_avoid_until", time.monotonic())
+    result = execute(quick("seed=1"))
+    assert_holds_once(server.runs[result["run_id"]], result)

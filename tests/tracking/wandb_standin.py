@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import wandb
 
+import wandb
 from avatarl.tracking import recorder
 
 ENTITY = "someone"
@@ -180,6 +180,8 @@ class Standin:
         viewer = {"id": "viewer", "entity": ENTITY, "username": ENTITY, "email": None}
         return {"viewer": {**viewer, "flags": "{}", "teams": {"edges": []}}}
 
+    _on_getdefaultentity = _on_viewer
+
     def _on_serverfeaturesquery(self, _: dict[str, Any]) -> dict[str, Any]:
         return {"serverInfo": {"features": []}}
 
@@ -317,6 +319,7 @@ CLIENT = {
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Standin]:
     """A server, and a user who is logged in to it."""
+    wandb.teardown()  # the client reads its environment once
     standin = Standin()
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
@@ -324,7 +327,6 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Standin]
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(recorder, "_avoid_until", -float("inf"))
-    wandb.teardown()  # the client reads its environment once
     yield standin
     standin.trouble = None
     wandb.teardown()
