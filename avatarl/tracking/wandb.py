@@ -160,6 +160,8 @@ def _within(seconds: float, action: Callable[[], None]) -> None:
             action()
         except Exception as error:
             failures.append(error)
+        except BaseException as error:  # cancelled, and nobody waits for it any more
+            failures.append(RuntimeError(f"{type(error).__name__}: {error}"))
 
     thread = threading.Thread(target=attempt, daemon=True, name="wandb")
     thread.start()
