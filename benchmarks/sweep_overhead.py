@@ -7,7 +7,9 @@ return, worker start-up included.
 ``floor ratio``: 24 short real runs on all cores, wall time of the whole command over the floor:
 the sum of the runs' own step times in warm processes, over the cores. It is measured twice: with
 a process on every core, as in a sweep, where cores share caches and memory; and with one process
-on the whole machine (``lone``), which no sweep that uses all cores can quite reach.
+on the whole machine (``lone``), which no sweep that uses all cores can quite reach. A machine whose
+speed drifts from minute to minute moves both, so each contestant is also compared with the steps of
+its very own runs (``own_steps_ratio``).
 
 ``peers``: the same 24 runs through Hydra's basic launcher, hydra-joblib-launcher, the stock
 ``submitit_local`` and Ray Tune, each result compared for equality. ``--peers`` makes an environment
@@ -204,11 +206,11 @@ def contestants(shared: list[str], swept: list[list[str]]) -> dict[str, Callable
     return found
 
 
-def results(place: Path) -> dict[str, float]:
-    """Held-out nats by run directory."""
+def results(place: Path, figure: str = "val/nats") -> dict[str, float]:
+    """One figure of each finished run, by run directory."""
     found = {}
     for path in (place / "runs").glob("*/result.json"):
-        found[path.parent.name] = json.loads(path.read_text())["val/nats"]
+        found[path.parent.name] = json.loads(path.read_text())[figure]
     return found
 
 
@@ -259,6 +261,7 @@ def main() -> None:
     names = contestants(shared, swept)
     chosen = [name for name in names if not args.only or name in args.only]
     seconds: dict[str, list[float]] = {name: [] for name in chosen}
+    own_ratios: dict[str, list[float]] = {name: [] for name in chosen}
     floors: dict[str, list[float]] = {"floor": [], "lone_floor": []}
     # Interleaved, so that a slow moment of the machine is shared.
     for _ in range(repeats):
@@ -270,6 +273,8 @@ def main() -> None:
                 place = Path(scratch) / name
                 seconds[name].append(names[name](place))
                 assert results(place) == results(expected), f"{name} computed something else"
+                stepping = sum(results(place, "seconds").values()) / cores()
+                own_ratios[name].append(seconds[name][-1] / stepping)
                 shutil.rmtree(place)
     for kind, times in floors.items():
         tell(f"sweep/{kind}", statistics.median(times), "s", None, runs=len(swept))
@@ -280,6 +285,8 @@ def main() -> None:
         for kind, times in floors.items():
             ratio = took / statistics.median(times)
             tell(f"sweep/{name}/{kind}_ratio", ratio, "x", target, runs=len(swept))
+        own = statistics.median(own_ratios[name])
+        tell(f"sweep/{name}/own_steps_ratio", own, "x", target, runs=len(swept))
     if len(chosen) > 1 and "ours" in chosen:
         best = min(statistics.median(seconds[name]) for name in chosen if name != "ours")
         ours = statistics.median(seconds["ours"])
