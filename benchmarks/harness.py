@@ -192,6 +192,8 @@ def main(
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
     parser.add_argument("--picture", type=Path, default=None, help="folder for figures")
     asked = parser.parse_args()
+    if asked.picture is not None and asked.picture.is_file():
+        parser.error(f"--picture {asked.picture}: a file; valid: a folder")
     if uses_torch:
         import torch
 
