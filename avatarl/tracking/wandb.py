@@ -179,7 +179,6 @@ def _abandon() -> None:
     server lacks is sent from a run's own files.
     """
     import psutil
-
     import wandb
 
     for child in psutil.Process().children():

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 import wandb
+
 from avatarl.tracking import recorder
 
 ENTITY = "someone"
