@@ -123,6 +123,7 @@ def identify(config: RunConfig) -> tuple[str, Corpus]:
     from avatarl.training.learner import cut_text
 
     corpus = load_corpus(config.data)
+    corpus.check_context(config.model.context_length)
     cut_text(config, corpus)
     return run_id(config.raw, corpus.text_sha256), corpus
 

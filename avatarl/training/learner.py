@@ -38,10 +38,9 @@ def cut_text(
         the windows of the former.
 
     Raises:
-        DataError: The text is too short for the context.
+        DataError: The training text is too short for the context.
         ConfigError: It has fewer windows than a batch, or no room for a development slice.
     """
-    corpus.check_context(config.model.context_length)
     text, development = split_training_text(
         config.reference,
         config.data,

@@ -92,6 +92,7 @@ def begin(
     finished = Result.read(directory)
     if finished is not None:
         return finished
+    corpus.check_context(config.model.context_length)
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)
     learner: Learner | Exception
