@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 import os
 import signal
 import sys
@@ -20,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from avatarl import composition
 from avatarl.errors import UserError
-from avatarl.files import close_to_others
+from avatarl.process import prepare_process
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 
@@ -31,9 +29,7 @@ def guarded(main: Callable[[], Any]) -> None:
     Exit codes: 2 for what can't be asked for (nothing was written), 1 for a run that failed,
     130 and 143 for one that was interrupted and can be continued.
     """
-    # Python's last look for garbage walks all that torch has made: half a second for nothing.
-    atexit.register(gc.freeze)
-    close_to_others()
+    prepare_process()
     full_error_wanted = _FULL_ERROR in os.environ
     # Hydra then lets exceptions pass, instead of printing them its own way with exit code 1.
     os.environ[_FULL_ERROR] = "1"

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import atexit
-import gc
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 from avatarl.errors import UserError
-from avatarl.files import close_to_others
+from avatarl.process import prepare_process
 
 # name → (module with add_arguments(parser) and main(args), one line of help)
 COMMANDS = {
@@ -48,8 +46,7 @@ def parser(wanted: str | None = None) -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 fine, 2 for what can't be asked for."""
-    atexit.register(gc.freeze)  # else Python's last look for garbage walks all that was imported
-    close_to_others()
+    prepare_process()
     words = list(sys.argv[1:] if arguments is None else arguments)
     wanted = next((word for word in words if word in COMMANDS), None)
     try:

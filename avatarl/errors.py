@@ -38,6 +38,11 @@ class DataError(ConfigError):
     """The text a run should learn from can't be had or can't be used."""
 
 
+def in_short(error: BaseException) -> str:
+    """Tell an error in one line: its type and the first line of its message."""
+    return f"{type(error).__name__}: {error}".strip().splitlines()[0]
+
+
 def did_you_mean(word: str, valid: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for a near miss, else an empty string."""
     near = difflib.get_close_matches(word, list(valid), n=1)

@@ -61,11 +61,6 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def close_to_others() -> None:
-    """Let nothing that this process and its children create be writable by everybody."""
-    os.umask(os.umask(0o022) | 0o002)
-
-
 def _sync_directory(directory: Path) -> None:
     # The rename itself is durable only once the directory's entry is on disk.
     descriptor = os.open(directory, os.O_RDONLY)

@@ -12,18 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from tests import tiny
+
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = [
-    "data=folio",
-    "data.characters=20000",
-    "model=gpt2_tiny",
-    "reference=bigram",
+    *tiny.TINY,
     "tracking=files",
-    "trainer.batch_size=16",
     "trainer.steps=20",
     "trainer.eval_positions=256",
     "trainer.sample_characters=20",
-    "trainer.device=cpu",
 ]
 
 

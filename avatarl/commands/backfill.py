@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from avatarl.commands.selection import add_outputs, run_directories
-from avatarl.errors import UserError
+from avatarl.errors import UserError, in_short
 from avatarl.files import read_json
 
 
@@ -38,7 +38,7 @@ def main(asked: argparse.Namespace) -> int:
             count = _send(directory, asked)
         except Exception as error:
             failed += 1
-            print(f"{directory.name}: {_in_short(error)}", file=sys.stderr)
+            print(f"{directory.name}: {_reason(error)}", file=sys.stderr)
         else:
             print(f"{directory.name}: {count} records")
     return 1 if failed else 0
@@ -70,7 +70,7 @@ def _send(directory: Path, asked: argparse.Namespace) -> int:
     return len(records)
 
 
-def _in_short(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "wandb's server hasn't taken everything in time"
-    return f"{type(error).__name__}: {error}".strip().splitlines()[0]
+    return in_short(error)

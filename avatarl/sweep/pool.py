@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
 
+from avatarl.errors import in_short
 from avatarl.sweep import faults, ledger, worker
 from avatarl.sweep.faults import Fault, Policy
 from avatarl.sweep.plan import PlannedRun
@@ -275,7 +276,7 @@ class Pool:
         pid = one.pid
         _close(one)
         if not isinstance(error, TerminatedWorkerError):
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            reason = in_short(error)
         else:
             reason = one.killed_because or faults.exit_reason(parse_exitcode(str(error)))
         state = "interrupted" if stopping else "failed"

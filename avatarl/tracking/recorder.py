@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from avatarl.errors import in_short
 from avatarl.tracking import base, delivery
 
 log = logging.getLogger("avatarl")
@@ -52,20 +53,19 @@ class Recorder:
 
         assert isinstance(config, sink.Config)
         mode = sink.resolve_mode(config.mode)
-        if mode not in ("offline", "disabled"):
+        if mode not in ("offline", "disabled") and time.monotonic() < _avoid_until:
             delivery.note(directory, "owed")
-            if time.monotonic() < _avoid_until:
-                return cls(None)
+            return cls(None)
         try:
             return cls(sink.start(config, raw, run_id, directory, history))
         except Exception as error:
             if mode in ("offline", "disabled"):
-                log.warning("wandb is off for this run: %s", _in_short(error))
+                log.warning("wandb is off for this run: %s", in_short(error))
             else:
                 _avoid_the_server()
                 log.warning(
                     "wandb didn't start; `avatarl sync` sends this run and those that follow: %s",
-                    _in_short(error),
+                    in_short(error),
                 )
             return cls(None)
 
@@ -78,7 +78,7 @@ class Recorder:
             self._failed = True
             log.warning(
                 "wandb failed, the run goes on and `avatarl sync` sends the rest: %s",
-                _in_short(error),
+                in_short(error),
             )
 
     def log(self, step: int, record: Mapping[str, Any]) -> None:
@@ -105,7 +105,7 @@ class Recorder:
             if not self._failed:
                 log.warning(
                     "wandb's server hasn't taken everything, `avatarl sync` sends the rest: %s",
-                    _in_short(error),
+                    in_short(error),
                 )
         self._sink = None
 
@@ -113,7 +113,3 @@ class Recorder:
 def _avoid_the_server() -> None:
     global _avoid_until
     _avoid_until = time.monotonic() + _AVOID_S
-
-
-def _in_short(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".strip().splitlines()[0]

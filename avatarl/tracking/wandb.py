@@ -216,12 +216,12 @@ def start(
     mode = resolve_mode(config.mode)
     if mode == "disabled":
         return None
-    import wandb
-
     online = mode != "offline"
     if online:
         delivery.note(directory, "owed")
-    else:
+    import wandb
+
+    if not online:
         _forget_fragments(directory, run_id)
     wandb.setup(wandb.Settings(silent=True))  # or logging in says so
     try:

@@ -1,30 +1,23 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
 from avatarl import composition
 from avatarl.training import Result, execute
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tracking"))
-from wandb_standin import server
+from tests import tiny
+from tests.tracking.wandb_standin import server
 
 __all__ = ["server"]
 
 QUICK = [
-    "data=folio",
-    "data.characters=20000",
-    "model=gpt2_tiny",
-    "reference=bigram",
+    *tiny.TINY,
     "tracking=files",
-    "trainer.batch_size=16",
     "trainer.steps=8",
     "trainer.log_every=4",
     "trainer.eval_positions=64",
     "trainer.sample_characters=5",
-    "trainer.device=cpu",
 ]
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wandb_standin import Standin, StoredRun
 
 from avatarl import cli, composition
 from avatarl.files import read_json
 from avatarl.tracking import delivery
 from avatarl.training import Interrupted, Result, execute
+from tests.tracking.wandb_standin import Standin, StoredRun
 
 SMALL = [
     "data=folio",

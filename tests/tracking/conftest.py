@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,9 +7,8 @@ import pytest
 
 from avatarl import composition
 from avatarl.config import RunConfig
-
-sys.path.insert(0, str(Path(__file__).parent))
-from wandb_standin import server
+from tests import tiny
+from tests.tracking.wandb_standin import server
 
 __all__ = ["server"]
 
@@ -24,17 +22,12 @@ def quick(tmp_path: Path) -> Quick:
     def make(*overrides: str) -> RunConfig:
         return composition.compose(
             [
-                "data=folio",
-                "data.characters=20000",
-                "model=gpt2_tiny",
-                "reference=bigram",
-                "trainer.batch_size=16",
+                *tiny.TINY,
                 "trainer.steps=12",
                 "trainer.log_every=4",
                 "trainer.eval_every=4",
                 "trainer.eval_positions=256",
                 "trainer.sample_characters=10",
-                "trainer.device=cpu",
                 f"output_dir={tmp_path / 'out'}",
                 *overrides,
             ]

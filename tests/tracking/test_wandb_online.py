@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wandb_standin import Standin, StoredRun
 
 from avatarl.config import RunConfig
 from avatarl.tracking import delivery, recorder
 from avatarl.training import Interrupted, Result, execute
 from avatarl.training.stacked import execute_stacked
+from tests.tracking.wandb_standin import Standin, StoredRun
 
 Quick = Callable[..., RunConfig]
 

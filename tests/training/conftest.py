@@ -7,20 +7,16 @@ import pytest
 
 from avatarl import composition
 from avatarl.config import RunConfig
+from tests import tiny
 
 TINY = [
-    "data=folio",
-    "data.characters=20000",
-    "model=gpt2_tiny",
-    "reference=bigram",
+    *tiny.TINY,
     "tracking=files",
-    "trainer.batch_size=16",
     "trainer.steps=24",
     "trainer.log_every=4",
     "trainer.eval_every=8",
     "trainer.eval_positions=256",
     "trainer.sample_characters=20",
-    "trainer.device=cpu",
 ]
 
 
