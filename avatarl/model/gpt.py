@@ -10,6 +10,7 @@ that is scored must be the same function.
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from dataclasses import dataclass
 from typing import Annotated
@@ -42,6 +43,9 @@ class Config:
             )
 
 
+# Windows and heads that ``window_attention`` serves.
+_SHORT, _HEAD_SIZES = 64, (16, 32, 64, 128)
+
 # Keys and values (B,H,T,D) of the positions that a block has read.
 Memory = tuple[Tensor, Tensor]
 
@@ -52,31 +56,53 @@ class Attention(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.n_head = config.n_head
+        # General attention kernels waste a GPU on short windows.
+        self.packs_windows = (
+            config.context_length <= _SHORT
+            and config.n_embd // config.n_head in _HEAD_SIZES
+            and importlib.util.find_spec("triton") is not None
+        )
         self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
         self.out = nn.Linear(config.n_embd, config.n_embd, bias=False)
 
     def forward(self, x: Tensor, last: bool = False) -> Tensor:
         """Map (B,T,C) to (B,T,C), or to (B,1,C) of the last position with ``last``."""
-        heads = (self.n_head, x.shape[2] // self.n_head)
-        if last:
-            # Only one query is wanted: its row of the causal mask is all ones.
-            w_q, w_kv = self.qkv.weight.tensor_split([x.shape[2]])
-            q = F.linear(x[:, -1:], w_q)  # (B,1,C)
-            k, v = F.linear(x, w_kv).chunk(2, dim=2)  # (B,T,C) each
+        attended = self._attend_last(x) if last else self._attend(x)
+        return self.out(attended)  # type: ignore[no-any-return]
+
+    def _attend(self, x: Tensor) -> Tensor:
+        qkv = self.qkv(x)  # (B,T,3C)
+        if qkv.is_cuda and self.packs_windows:
+            from avatarl.model.window_attention import attend
+
+            packed: Tensor = attend(qkv, self.n_head)
+            return packed
+        q, k, v = (self._by_head(part) for part in qkv.chunk(3, dim=2))  # (B,H,T,D) each
+        y: Tensor = F.scaled_dot_product_attention(q, k, v, is_causal=True)  # (B,H,T,D)
+        return y.transpose(1, 2).flatten(2)  # (B,T,C)
+
+    def _attend_last(self, x: Tensor) -> Tensor:
+        # Only one query is wanted: its row of the causal mask is all ones.
+        w_q, w_kv = self.qkv.weight.tensor_split([x.shape[2]])
+        q = self._by_head(F.linear(x[:, -1:], w_q))  # (B,H,1,D)
+        k, v = (self._by_head(part) for part in F.linear(x, w_kv).chunk(2, dim=2))  # (B,H,T,D)
+        y: Tensor
+        if x.is_cuda and self.packs_windows:
+            # On a GPU this is a matter of reading k and v once, which the compiler sees to.
+            scores = (q.float() * k.float()).sum(dim=-1, keepdim=True)  # (B,H,T,1)
+            weights = (scores * q.shape[-1] ** -0.5).softmax(dim=2)
+            y = (weights * v.float()).sum(dim=2, keepdim=True).to(v.dtype)  # (B,H,1,D)
         else:
-            q, k, v = self.qkv(x).chunk(3, dim=2)  # (B,T,C) each
-        q, k, v = (part.view(*part.shape[:2], *heads).transpose(1, 2) for part in (q, k, v))
-        # (B,H,·,D) each
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=not last)  # (B,H,T|1,D)
-        return self.out(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]  # (B,T|1,C)
+            y = F.scaled_dot_product_attention(q, k, v)
+        return y.transpose(1, 2).flatten(2)  # (B,1,C)
+
+    def _by_head(self, x: Tensor) -> Tensor:
+        heads = (self.n_head, x.shape[2] // self.n_head)
+        return x.view(*x.shape[:2], *heads).transpose(1, 2)  # (B,·,C) to (B,H,·,D)
 
     def extend(self, x: Tensor, read: Memory | None) -> tuple[Tensor, Memory]:
         """Map new positions (B,T,C) that attend to what was read, too; T is 1 if anything was."""
-        heads = (self.n_head, x.shape[2] // self.n_head)
-        q, k, v = (
-            part.view(*part.shape[:2], *heads).transpose(1, 2)
-            for part in self.qkv(x).chunk(3, dim=2)
-        )  # (B,H,T,D) each
+        q, k, v = (self._by_head(part) for part in self.qkv(x).chunk(3, dim=2))  # (B,H,T,D) each
         if read is not None:
             k, v = torch.cat([read[0], k], dim=2), torch.cat([read[1], v], dim=2)
         y = F.scaled_dot_product_attention(q, k, v, is_causal=read is None)  # (B,H,T,D)
@@ -157,8 +183,7 @@ class GPT(nn.Module):
         Returns:
             Logits (B,T,V), or (B,1,V) with ``last``. Position t has seen ``context[:, :t+1]``.
         """
-        length = context.shape[1]
-        x = self.token(context) + self.position.weight[:length]  # (B,T,C)
+        x = self._embed(context, 0)  # (B,T,C)
         final = len(self.blocks) - 1
         for index, block in enumerate(self.blocks):
             x = block(x, last=last and index == final)  # (B,T,C), at the end (B,T|1,C)
@@ -167,6 +192,14 @@ class GPT(nn.Module):
             assert prior_logprobs is not None
             logits = logits + self.prior_gate * prior_logprobs
         return logits
+
+    def _embed(self, characters: Tensor, start: int) -> Tensor:
+        """Map characters (B,T) at positions from ``start`` on to (B,T,C)."""
+        places = self.position.weight[start : start + characters.shape[1]]
+        x: Tensor = self.token(characters) + places
+        device = x.device.type
+        # In lower precision what the blocks add to is kept in it, too: half the memory traffic.
+        return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
 
     def extend(
         self, characters: Tensor, read: list[Memory], prior_logprobs: Tensor | None = None
@@ -185,8 +218,7 @@ class GPT(nn.Module):
             Logits (B,1,V), and what each block remembers now.
         """
         start = read[0][0].shape[2] if read else 0
-        places = self.position.weight[start : start + characters.shape[1]]
-        x = self.token(characters) + places  # (B,T,C)
+        x = self._embed(characters, start)  # (B,T,C)
         memory = []
         for index, block in enumerate(self.blocks):
             x, kept = block.extend(x, read[index] if read else None)  # type: ignore[operator]

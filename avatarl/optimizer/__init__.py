@@ -22,4 +22,8 @@ def set_learning_rate(optimizers: list[torch.optim.Optimizer], factor: float) ->
     """Set every group's learning rate to its configured one times ``factor``."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = group["base_lr"] * factor
+            rate = group["base_lr"] * factor
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate

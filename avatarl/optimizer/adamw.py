@@ -21,12 +21,19 @@ class Config(base.Config):
 
 
 def build(config: base.Config, parameters: dict[str, torch.Tensor]) -> list[torch.optim.Optimizer]:
-    """Make one fused AdamW over ``parameters``."""
+    """Make one fused AdamW over ``parameters``; on a GPU its learning rate is a tensor there."""
     decayed = [weight for weight in parameters.values() if weight.dim() >= 2]
     plain = [weight for weight in parameters.values() if weight.dim() < 2]
+    device = next(iter(parameters.values())).device
+    on_gpu = device.type == "cuda"
+
+    def rate() -> float | torch.Tensor:
+        return torch.tensor(config.lr, device=device) if on_gpu else config.lr
+
     groups = [
-        {"params": decayed, "weight_decay": config.weight_decay, "base_lr": config.lr},
-        {"params": plain, "weight_decay": 0.0, "base_lr": config.lr},
+        {"params": decayed, "weight_decay": config.weight_decay, "lr": rate()},
+        {"params": plain, "weight_decay": 0.0, "lr": rate()},
     ]
+    groups = [{**group, "base_lr": config.lr} for group in groups]
     betas = (config.beta1, config.beta2)
-    return [_AdamW(groups, lr=config.lr, betas=betas, fused=True)]
+    return [_AdamW(groups, lr=rate(), betas=betas, fused=True, capturable=on_gpu)]

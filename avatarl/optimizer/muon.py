@@ -7,12 +7,13 @@ size matched to AdamW's RMS, so that one learning rate serves both.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Lt
 
 from avatarl.optimizer import adamw, base
+from avatarl.optimizer.recordable_muon import RecordableMuon
 from avatarl.optimizer.uncompiled import uncompiled
 
 _Muon = uncompiled(torch.optim.Muon)
@@ -33,11 +34,15 @@ def build(config: Config, parameters: dict[str, torch.Tensor]) -> list[torch.opt
         if weight.dim() == 2 and name.startswith("blocks.")
     }
     rest = {name: weight for name, weight in parameters.items() if name not in hidden}
-    muon = _Muon(
-        [{"params": list(hidden.values()), "base_lr": config.lr}],
-        lr=config.lr,
-        weight_decay=config.weight_decay,
-        momentum=config.momentum,
-        adjust_lr_fn="match_rms_adamw",
-    )
+    options: dict[str, Any] = {
+        "lr": config.lr,
+        "weight_decay": config.weight_decay,
+        "momentum": config.momentum,
+        "adjust_lr_fn": "match_rms_adamw",
+    }
+    device = next(iter(parameters.values())).device
+    kind: type[torch.optim.Optimizer] = _Muon
+    if device.type == "cuda":
+        kind, options["lr"] = RecordableMuon, torch.tensor(config.lr, device=device)
+    muon = kind([{"params": list(hidden.values()), "base_lr": config.lr}], **options)
     return [muon, *adamw.build(config, rest)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from avatarl.game import Knobs, Outcome, Schedule
 @dataclass(frozen=True)
 class Config:
     """Settings that every reward has."""
+
+    # Settings that are part of the computation whatever their value is, even 0.
+    always_on: ClassVar[frozenset[str]] = frozenset()
 
     name: str
     weight: float | Schedule  # of this reward as a whole, or within a sum

@@ -9,7 +9,7 @@ with more than ``penalty_threshold`` costs penalty · π_old(a): the overconfide
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge, Le
@@ -23,6 +23,8 @@ from avatarl.reward import base, mixed
 @dataclass(frozen=True)
 class Config(mixed.Config):
     """Mixed reward and the strength of confidence scaling."""
+
+    always_on: ClassVar[frozenset[str]] = frozenset({"confidence_weight"})
 
     confidence_weight: float | Schedule  # w; 0 is the mixed reward, below 0 dampens confidence
     scale_min: Annotated[float, Ge(0)]

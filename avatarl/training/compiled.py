@@ -1,8 +1,9 @@
-"""The network's forward and backward pass as one compiled program, shared by runs of one shape.
+"""How a run's steps are compiled, and what compiled programs runs share.
 
-Only the network is compiled: it is nearly all of a step's arithmetic, and what surrounds it
-(looking up, rewarding, weighing) stays readable as it runs. Weights are inputs of the program, so
-every run with a network of this shape in this process uses the same one, whatever its numbers.
+What is compiled is the step up to its loss with the backward pass. Weights, windows, looked-up
+references and numbers are inputs of the program, so every run of one structure in this process uses
+the same one. Rollouts and repeated batches, which aren't one function, have their network compiled
+alone.
 """
 
 from __future__ import annotations
@@ -10,67 +11,105 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from avatarl.config import RunConfig
+from avatarl.training.loss import Inputs, Loss, Outputs, evaluate_all, evaluate_one, why_not
+
 log = logging.getLogger("avatarl")
 
 Forward = Callable[..., Tensor]
+Evaluate = Callable[[Loss, Inputs, bool], Outputs]
 
 
-def forward_of(model: nn.Module, setting: str, device: torch.device) -> Forward:
-    """Return the network as a function, compiled where the setting says so.
+@dataclass(frozen=True)
+class Mode:
+    """What is compiled, and whether steps are recorded as a CUDA graph."""
+
+    network: bool = False
+    loss: bool = False
+    recorded: bool = False
+
+
+def compile_mode(config: RunConfig, device: torch.device) -> Mode:
+    """Decide how a run's steps are compiled, by ``trainer.compile``.
+
+    ``auto`` compiles on GPUs, where it fuses what would be hundreds of kernels, and records steps
+    as CUDA graphs; on CPUs, where matrix products dominate, it was measured not to pay. What can't
+    be had is told in one line.
+    """
+    setting = config.trainer.compile
+    if setting == "auto":
+        setting = "graphs" if device.type == "cuda" else "off"
+    if setting == "off":
+        return Mode()
+    tell = log.info if config.trainer.compile == "auto" else log.warning
+    apart = why_not(config)
+    if apart:
+        tell("trainer.compile=%s: the network alone is compiled: %s", setting, apart)
+        return Mode(network=True)
+    reason = None
+    if device.type != "cuda":
+        reason = "it needs a GPU"
+    elif config.opponent.members:
+        reason = f"opponent={config.opponent.name} replaces weights"
+    elif (config.raw["reference"].get("schedule") or {}).get("kind") == "gated":
+        reason = "reference/schedule=gated decides as it goes"
+    if setting == "graphs" and reason:
+        tell("trainer.compile=graphs: compiled without CUDA graphs: %s", reason)
+    return Mode(loss=True, recorded=setting == "graphs" and not reason)
+
+
+class Compiled:
+    """A function that is compiled at its first call; as it is, from then on, where that fails.
 
     Args:
-        model: The network.
-        setting: ``trainer.compile``: ``auto`` compiles on GPUs, where it fuses what would be
-            dozens of kernels; on CPUs, where matrix products dominate, it was measured not to pay.
-        device: Where it runs.
+        plain: The function.
     """
-    if setting == "auto":
-        setting = "on" if device.type == "cuda" else "off"
-    if setting == "off":
-        return model
-    graphs = setting == "graphs"
-    if graphs and device.type != "cuda":
-        log.warning("trainer.compile=graphs needs a GPU: compiled without CUDA graphs")
-        graphs = False
-    return _Compiled(model, graphs)
 
-
-class _Compiled:
-    """A network that is compiled at its first call; as it is, from then on, where that fails."""
-
-    def __init__(self, model: nn.Module, graphs: bool) -> None:
-        self.model, self.graphs = model, graphs
+    def __init__(self, plain: Callable[..., Any]) -> None:
+        self.plain = plain
         self._works: bool | None = None
 
-    def __call__(self, context: Tensor, **options: Any) -> Tensor:
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Call the compiled function, or the plain one."""
         if self._works is False:
-            return _plainly(self.model, context, **options)
+            return self.plain(*args, **options)
         if self._works:
-            return _program(self.graphs)(self.model, context, **options)
+            return _program(self.plain)(*args, **options)
         try:
-            logits = _program(self.graphs)(self.model, context, **options)
+            result = _program(self.plain)(*args, **options)
         except torch._dynamo.exc.TorchDynamoException as error:
             self._works = False
             reason = (str(error).splitlines() or [""])[0]
             log.warning("not compiled: %s: %s", type(error).__name__, reason)
-            return _plainly(self.model, context, **options)
+            return self.plain(*args, **options)
         self._works = True
-        return logits
+        return result
 
 
-def _plainly(model: nn.Module, context: Tensor, **options: Any) -> Tensor:
+def forward_of(model: nn.Module, mode: Mode) -> Forward:
+    """Return the network as a function, compiled on its own where the mode says so."""
+    return functools.partial(Compiled(_forward), model) if mode.network else model
+
+
+def evaluate_of(mode: Mode, *, replicas: bool = False) -> Evaluate:
+    """Return what computes a :class:`Loss`: of one run, or of replicas."""
+    plain = evaluate_all if replicas else evaluate_one
+    return Compiled(plain) if mode.loss else plain
+
+
+def _forward(model: nn.Module, context: Tensor, **options: Any) -> Tensor:
     logits: Tensor = model(context, **options)
     return logits
 
 
 @functools.cache
-def _program(graphs: bool) -> Forward:
-    compiled: Forward = torch.compile(
-        _plainly, fullgraph=True, dynamic=False, mode="reduce-overhead" if graphs else None
-    )
-    return compiled
+def _program(function: Callable[..., Any]) -> Callable[..., Any]:
+    # Each structure is a compilation of its own; a sweep may have more than torch's eight.
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
+    return torch.compile(function, fullgraph=True, dynamic=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,10 @@ from avatarl.config import RunConfig
 from avatarl.data import Corpus, Windows
 from avatarl.explorer import Writer
 from avatarl.model.gpt import Memory
-from avatarl.training.compiled import forward_of
+from avatarl.training.compiled import compile_mode, evaluate_of, forward_of
 from avatarl.training.guidance import Guidance, split_training_text
+from avatarl.training.loss import Loss, Scoring, shared_loss, why_not
+from avatarl.training.recorded import Recorder
 from avatarl.training.step import Batch, Network, Program, reward_facts
 
 _KNOB_GROUPS = ("explorer", "reward", "objective")
@@ -102,9 +104,9 @@ class Learner:
         if config.objective.old_policy_age > 1:
             self.old_model = avatarl.model.build(config.model, corpus.vocab_size, config.seed)
             self.old_model.to(device).requires_grad_(False)
-        setting = config.trainer.compile
-        self.forward = forward_of(self.model, setting, device)
-        self.old_forward = self.old_model and forward_of(self.old_model, setting, device)
+        self.mode = mode = compile_mode(config, device)
+        self.forward = forward_of(self.model, mode)
+        self.old_forward = self.old_model and forward_of(self.old_model, mode)
         self.league = avatarl.opponent.League(config.opponent, self.parameters)
         self.control: dict[str, Tensor] = {
             name: torch.tensor(value, device=device)
@@ -116,7 +118,19 @@ class Learner:
         self._span = span
         first = context_length if self.last else 1
         self.history = torch.arange(first, context_length + 1, device=device)  # (T,)
+        # What a step reads of its own: where its windows start, and its random draws.
+        self._starts = torch.zeros(config.trainer.batch_size, dtype=torch.int64, device=device)
+        shape = self.program.explorer.uniforms(config.trainer.batch_size, len(self.history))
+        self._drawn = torch.zeros(shape, device=device) if shape else None
         self._precision = torch.bfloat16 if config.trainer.precision == "bf16" else None
+        self.scoring = Scoring(self.last and self.ahead == 1, device.type, self._precision)
+        self.loss: Loss | None = None
+        if why_not(config) is None:
+            self.loss = shared_loss(
+                config, self.program, self.model, self.history, self.scoring, len(text)
+            )
+        self._evaluate = evaluate_of(mode)
+        self.recorder = Recorder() if mode.recorded else None
 
     @property
     def characters_seen(self) -> int:
@@ -131,42 +145,68 @@ class Learner:
         )
         return self.config.optimizer.lr * factor * self.lr_factor
 
-    def batch(self, step: int) -> Batch:
-        """Cut the windows of a step out of the text."""
-        chosen = torch.from_numpy(self.windows.starts(step))  # (B,)
+    def place_windows(self, step: int) -> None:
+        """Write where a step's windows start to where the step reads it."""
+        starts = torch.from_numpy(self.windows.starts(step))  # (B,)
         if self.device.type == "cuda":
-            chosen = chosen.pin_memory()  # else the copy would wait for the device
-        starts = chosen.to(self.device, non_blocking=True)
-        text = self.ids[starts.unsqueeze(-1) + self._span]  # (B,L+H)
+            starts = starts.pin_memory()  # else the copy would wait for the device
+        self._starts.copy_(starts, non_blocking=True)
+
+    def place_draws(self, step: int) -> None:
+        """Write the explorer's random numbers, a function of seed and step, likewise."""
+        if self._drawn is not None:
+            mixed = np.random.SeedSequence([self.config.seed, step]).generate_state(1, np.uint64)
+            generator = torch.Generator(self.device).manual_seed(int(mixed[0] >> np.uint64(1)))
+            self._drawn.uniform_(generator=generator)
+
+    def placed(self) -> tuple[Batch, Tensor | None]:
+        """Cut the windows of the step at hand out of the text; and the explorer's draws."""
+        text = self.ids[self._starts.unsqueeze(-1) + self._span]  # (B,L+H)
         length = self.config.model.context_length
-        return Batch(
+        batch = Batch(
             context=text[:, :length],
             target=text[:, length:] if self.last else text[:, 1:],
-            positions=starts.unsqueeze(-1) + self.history,  # (B,T)
+            positions=self._starts.unsqueeze(-1) + self.history,  # (B,T)
             history=self.history,
             reach=self.guidance.reach,
         )
+        return batch, self._drawn
+
+    def batch(self, step: int) -> Batch:
+        """Cut the windows of any step out of the text."""
+        self.place_windows(step)
+        return self.placed()[0]
 
     def uniforms(self, step: int) -> Tensor | None:
-        """Draw the explorer's random numbers, a function of seed and step alone."""
-        shape = self.program.explorer.uniforms(self.config.trainer.batch_size, len(self.history))
-        if not shape:
-            return None
-        mixed = np.random.SeedSequence([self.config.seed, step]).generate_state(1, np.uint64)
-        generator = torch.Generator(self.device).manual_seed(int(mixed[0] >> np.uint64(1)))
-        return torch.rand(shape, generator=generator, device=self.device)
+        """Draw the explorer's random numbers of any step."""
+        self.place_draws(step)
+        return self._drawn
 
     def network(
         self, model: Callable[..., Tensor], context: Tensor, prior: Tensor | None
     ) -> Tensor:
         """Log-probabilities (B,T,V) fp32 of the scored positions, or of all after rollouts."""
-        last = self.last and self.ahead == 1
-        with torch.autocast(
-            self.device.type, dtype=self._precision, enabled=self._precision is not None
-        ):
-            logits = model(context, last=last, prior_logprobs=prior)
-        logprobs: Tensor = logits.float().log_softmax(dim=-1)
-        return logprobs
+        return self.scoring(model, context, prior)
+
+    def inputs(self) -> dict[str, Any]:
+        """What the loss of the step at hand reads besides weights; see :class:`Loss`."""
+        batch, uniforms = self.placed()
+        inputs: dict[str, Any] = {
+            "context": batch.context,
+            "target": batch.target,
+            "positions": batch.positions,
+            "knobs": self.knobs,
+            "control": self.control,
+        }
+        if uniforms is not None:
+            inputs["uniforms"] = uniforms
+        reference = self.program.reference_policy(batch)
+        if reference is not None:
+            inputs["reference"] = scored = reference(batch.context)
+            gate = None if self.program.gate is None else self.program.gate(batch, scored)
+            if gate is not None:
+                inputs["gate"] = gate
+        return inputs
 
     def train_step(self, *, with_facts: bool) -> dict[str, Tensor]:
         """Take one optimiser step.
@@ -178,19 +218,41 @@ class Learner:
             0-d tensors on the device: ``grad_norm`` (before clipping) and the facts.
         """
         self.prepare_step()
+        if self.recorder is None:
+            facts = self._advance(with_facts)
+        else:
+            facts = self.recorder(lambda: self._advance(True), key=self.guidance.reach)
+        self.step += 1
+        return facts
+
+    def _advance(self, with_facts: bool) -> dict[str, Tensor]:
+        """Everything of a step that happens on the device."""
+        if not self.mode.loss:
+            return self._advance_as_written(with_facts)
+        assert self.loss is not None
+        # A compiled step is always described: that costs little, another program would not.
+        weights: dict[str, Any] = {"weights": self.parameters, "opponents": self.league.players()}
+        if self.old_model is not None:
+            weights["old_weights"] = dict(self.old_model.named_parameters())
+        loss, facts, control = self._evaluate(self.loss, weights | self.inputs(), True)
+        gradients = torch.autograd.grad(loss, list(self.parameters.values()))
+        return {"grad_norm": self.update(gradients, control), **facts}
+
+    def _advance_as_written(self, with_facts: bool) -> dict[str, Tensor]:
         old_forward = self.old_forward
 
         def network(context: Tensor, prior: Tensor | None) -> Tensor:
             return self.network(self.forward, context, prior)
 
+        batch, uniforms = self.placed()
         played, logprobs = self.program.play(
             network,
             None
             if old_forward is None
             else lambda context, prior: self.network(old_forward, context, prior),
-            self.batch(self.step),
+            batch,
             self.knobs,
-            self.uniforms(self.step),
+            uniforms,
             self.opponents(),
             self.writer,
         )
@@ -204,9 +266,8 @@ class Learner:
                 self.control,
                 with_facts=with_facts,
             )
-            terms.loss.backward()  # type: ignore[no-untyped-call]
-            norm = torch.maximum(norm, self.update(terms.control))
-        self.step += 1
+            gradients = torch.autograd.grad(terms.loss, list(self.parameters.values()))
+            norm = torch.maximum(norm, self.update(gradients, terms.control))
         facts = {"grad_norm": norm}
         if with_facts:
             facts |= terms.facts | played.facts
@@ -230,19 +291,28 @@ class Learner:
         self.league.refresh(step, self.parameters)
         factor = avatarl.optimizer.learning_rate_factor(config.optimizer, step, self.steps)
         avatarl.optimizer.set_learning_rate(self.optimizers, factor * self.lr_factor)
+        self.place_windows(step)
+        self.place_draws(step)
 
-    def update(self, control: Mapping[str, Tensor]) -> Tensor:
+    def update(self, gradients: Sequence[Tensor], control: Mapping[str, Tensor]) -> Tensor:
         """Move the weights along their gradients, and remember what controllers want to.
+
+        Args:
+            gradients: Of each weight, in order.
+            control: The controllers' next memory.
 
         Returns:
             Norm of the whole gradient before clipping, 0-d.
         """
         weights = list(self.parameters.values())
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.grad = gradient.contiguous()  # fused optimisers read memory in order
         norm = torch.nn.utils.clip_grad_norm_(weights, self.config.optimizer.grad_clip)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        self.control = {name: value.detach() for name, value in control.items()}
+        for name, value in control.items():
+            self.control[name].copy_(value.detach())
         return norm.detach()
 
     @torch.no_grad()
@@ -354,12 +424,19 @@ class Learner:
             if self.old_model is not None:
                 for name, value in self.old_model.named_parameters():
                     value.copy_(tensors[f"old.{name}"])
-        self.control = {name: tensors[f"control.{name}"].to(self.device) for name in self.control}
+        for name, value in self.control.items():
+            value.copy_(tensors[f"control.{name}"])
         self.league.weights = {
             name: tensors[f"opponent.{name}"].to(self.device) for name in self.league.weights
         }
         unpack_optimizers(self.optimizers, tensors)
+        self.moved()
         self.step = step
+
+    def moved(self) -> None:
+        """Take note that weights or optimisers' memory are at other addresses now."""
+        if self.recorder is not None:
+            self.recorder.forget()
 
 
 def knobs_of(settings: Mapping[str, Any], device: torch.device) -> dict[str, Tensor]:

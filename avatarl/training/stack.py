@@ -11,7 +11,6 @@ Shapes: R replicas, B windows, T scored positions, V vocabulary.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,76 +18,11 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from avatarl.config import RunConfig
-from avatarl.reference import Reliability
+from avatarl.training.compiled import evaluate_of
 from avatarl.training.learner import Learner
-from avatarl.training.step import Batch, Network, reward_facts
+from avatarl.training.recorded import Recorder
 
 Weights = dict[str, Tensor]
-
-
-def why_not(config: RunConfig) -> str | None:
-    """Say what keeps a run out of any stack, naming the setting; None if nothing does."""
-    if config.explorer.steps_ahead > 1:
-        return f"explorer.horizon={config.explorer.steps_ahead} reads back what it wrote"
-    if config.objective.inner_steps > 1:
-        return f"objective.inner_epochs={config.objective.inner_steps} repeats a batch"
-    return None
-
-
-def program_key(config: RunConfig) -> str:
-    """Equal for runs whose steps are one program, whatever their numbers are.
-
-    Numbers that are tensors in the step don't count, only whether they are 0: terms with a
-    coefficient of 0 are left out. Optimisers, references, seeds and lengths are each replica's own.
-    """
-    raw = config.raw
-    structure = {
-        group: _structure(raw[group]) for group in ("explorer", "reward", "objective", "opponent")
-    }
-    structure["model"] = raw["model"]
-    structure["trainer"] = {
-        key: raw["trainer"].get(key) for key in ("batch_size", "precision", "device", "compile")
-    }
-    structure["data"] = raw["data"]
-    structure["reference"] = config.reference.name != "none"
-    gated = raw["reference"].get("schedule") or {}
-    structure["gated"] = gated.get("kind") == "gated"
-    return repr(structure)
-
-
-def _structure(settings: Any) -> Any:
-    if isinstance(settings, Mapping):
-        return {key: _structure(settings[key]) for key in sorted(settings)}
-    if isinstance(settings, float):
-        return "number" if settings else "nothing"
-    return settings
-
-
-@dataclasses.dataclass
-class _Known:
-    """A reference that has been looked up already, at the positions of this step."""
-
-    scored: Tensor  # (B,T,V)
-    order: int
-    vocab_size: int
-
-    def train_logprobs(self, positions: Tensor, history: Tensor | int | None = None) -> Tensor:
-        return self.scored
-
-    def logprobs(self, contexts: Tensor) -> Tensor:
-        raise NotImplementedError("a stacked step scores the batch's own windows alone")
-
-    def reliability(self, contexts: Tensor) -> Reliability:
-        raise NotImplementedError("a stacked step scores the batch's own windows alone")
-
-    def train_reliability(
-        self, positions: Tensor, history: Tensor | int | None = None
-    ) -> Reliability:
-        raise NotImplementedError("a stacked step scores the batch's own windows alone")
-
-    def nbytes(self) -> int:
-        return 0
 
 
 class Stack:
@@ -110,6 +44,13 @@ class Stack:
             self.old_weights = _gather(
                 [dict(_old(learner).named_parameters()) for learner in self.learners]
             )
+        recorded = all(learner.recorder is not None for learner in self.learners)
+        self.recorder = Recorder() if recorded else None
+        self._evaluate = evaluate_of(self.template.mode, replicas=True)
+        assert self.template.loss is not None
+        self._loss = self.template.loss
+        for learner in self.learners:
+            learner.moved()
         self._opponents: list[Weights] = []
         self._met: list[Tensor | None] = []  # one weight of each league that is stacked
 
@@ -121,113 +62,43 @@ class Stack:
             if learner.old_model is not None:
                 for weight in learner.old_model.parameters():
                     weight.data = weight.data.clone()
+            learner.moved()
 
     def train_step(self, *, with_facts: bool) -> list[dict[str, Tensor]]:
         """Take one step of every learner; see :meth:`Learner.train_step`."""
         for learner in self.learners:
             learner.prepare_step()
+        if self.recorder is None:
+            found = self._advance(with_facts or self.template.mode.loss)
+        else:
+            key = tuple(learner.guidance.reach for learner in self.learners)
+            found = self.recorder(lambda: self._advance(True), key)
+        for learner in self.learners:
+            learner.step += 1
+        return [
+            {name: value[replica] for name, value in found.items()}
+            for replica in range(len(self.learners))
+        ]
+
+    def _advance(self, with_facts: bool) -> dict[str, Tensor]:
+        """Everything of a step that happens on the device; facts (R,) each."""
         inputs = self._inputs()
         with _attention(self.template.device):
-            losses, facts, control = torch.func.vmap(
-                lambda one: self._loss(one, with_facts), randomness="error"
-            )(inputs)
-            losses.sum().backward()  # type: ignore[no-untyped-call]
-        found = []
+            losses, facts, control = self._evaluate(self._loss, inputs, with_facts)
+            gradients = torch.autograd.grad(losses.sum(), list(self.weights.values()))
+        norms = []
         for replica, learner in enumerate(self.learners):
-            for name, weight in learner.parameters.items():
-                gradient = self.weights[name].grad
-                weight.grad = None if gradient is None else gradient[replica]
-            own = {name: value[replica] for name, value in control.items()}
-            norm = learner.update(own)
-            learner.step += 1
-            described = {name: value[replica] for name, value in facts.items()}
-            found.append({"grad_norm": norm, **described})
-        for weight in self.weights.values():
-            weight.grad = None
-        return found
+            own = [gradient[replica] for gradient in gradients]
+            remembered = {name: value[replica] for name, value in control.items()}
+            norms.append(learner.update(own, remembered))
+        return {"grad_norm": torch.stack(norms), **facts}
 
     def _inputs(self) -> dict[str, Any]:
-        """Gather what the learners' steps differ in, (R,…) each."""
-        batches = [learner.batch(learner.step) for learner in self.learners]
-        inputs: dict[str, Any] = {
-            "weights": self.weights,
-            "opponents": self._players(),
-            "context": torch.stack([batch.context for batch in batches]),
-            "target": torch.stack([batch.target for batch in batches]),
-            "positions": torch.stack([batch.positions for batch in batches]),
-            "knobs": {
-                group: _stack_each([learner.knobs[group] for learner in self.learners])
-                for group in self.template.knobs
-            },
-            "control": _stack_each([learner.control for learner in self.learners]),
-        }
+        """Gather the inputs of all learners' losses, (R,…) each."""
+        weights: dict[str, Any] = {"weights": self.weights, "opponents": self._players()}
         if self.old_weights is not None:
-            inputs["old_weights"] = self.old_weights
-        drawn = [learner.uniforms(learner.step) for learner in self.learners]
-        if drawn[0] is not None:
-            inputs["uniforms"] = torch.stack([one for one in drawn if one is not None])
-        # Tables differ in shape from replica to replica, so they are looked up outside.
-        scored, gates = [], []
-        for learner, batch in zip(self.learners, batches, strict=True):
-            reference = learner.program.reference_policy(batch)
-            if reference is None:
-                continue
-            scored.append(reference(batch.context))
-            if learner.program.gate is not None:
-                gate = learner.program.gate(batch, scored[-1])
-                if gate is not None:
-                    gates.append(gate)
-        if scored:
-            inputs["reference"] = torch.stack(scored)  # (R,B,T,V)
-        if gates:
-            inputs["gate"] = torch.stack(gates)  # (R,B,T)
-        return inputs
-
-    def _loss(
-        self, one: Mapping[str, Any], with_facts: bool
-    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-        """Compute one replica's loss, facts and controllers' memory; mapped over replicas."""
-        template = self.template
-        batch = Batch(one["context"], one["target"], one["positions"], template.history)
-        gate = one.get("gate")
-        program = dataclasses.replace(
-            template.program,
-            reference=_Known(one["reference"], 1, template.program.vocab_size)
-            if "reference" in one
-            else None,
-            gate=None if gate is None else lambda batch, scored: gate,
-        )
-        network = self._network(one["weights"])
-        old = self._network(one["old_weights"]) if "old_weights" in one else None
-        played, logprobs = program.play(
-            network,
-            old,
-            batch,
-            one["knobs"],
-            one.get("uniforms"),
-            [self._network(weights) for weights in one["opponents"]],
-        )
-        terms = program.judge(
-            network, played, logprobs, one["knobs"], one["control"], with_facts=with_facts
-        )
-        facts: dict[str, Tensor] = {}
-        if with_facts:
-            facts = terms.facts | played.facts
-            facts |= reward_facts(played.exploration, played.rewards)
-        control = {name: value.detach() for name, value in terms.control.items()}
-        return terms.loss, facts, control
-
-    def _network(self, weights: Weights) -> Network:
-        def call(context: Tensor, **options: Any) -> Tensor:
-            logits: Tensor = torch.func.functional_call(
-                self.template.model, weights, (context,), options
-            )
-            return logits
-
-        def network(context: Tensor, prior: Tensor | None) -> Tensor:
-            return self.template.network(call, context, prior)
-
-        return network
+            weights["old_weights"] = self.old_weights
+        return weights | _stack_each([learner.inputs() for learner in self.learners])
 
     def _players(self) -> list[Weights]:
         """Stack the opponents, newest first; again only after one of them was refreshed."""
@@ -248,8 +119,16 @@ def _old(learner: Learner) -> torch.nn.Module:
     return learner.old_model
 
 
-def _stack_each(maps: Sequence[Mapping[str, Tensor]]) -> Weights:
-    return {name: torch.stack([one[name].detach() for one in maps]) for name in maps[0]}
+def _stack_each(maps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Stack tensors of one name, in maps within maps too."""
+    stacked: dict[str, Any] = {}
+    for name, first in maps[0].items():
+        parts = [one[name] for one in maps]
+        if isinstance(first, Tensor):
+            stacked[name] = torch.stack([part.detach() for part in parts])
+        else:
+            stacked[name] = _stack_each(parts)
+    return stacked
 
 
 def _gather(maps: Sequence[Mapping[str, Tensor]]) -> Weights:

@@ -23,10 +23,11 @@ from avatarl.reference.memory import free_memory
 from avatarl.training.attempt import Attempt
 from avatarl.training.learner import Learner
 from avatarl.training.loop import begin, drive, pick_device
+from avatarl.training.loss import program_key, why_not
 from avatarl.training.progress import Progress
 from avatarl.training.result import Result
 from avatarl.training.run_log import informed
-from avatarl.training.stack import Stack, program_key, why_not
+from avatarl.training.stack import Stack
 
 log = logging.getLogger("avatarl")
 

@@ -15,7 +15,8 @@ from avatarl.errors import ConfigError
 from avatarl.training import Interrupted, execute
 from avatarl.training.ending import Diverged
 from avatarl.training.learner import Learner
-from avatarl.training.stack import Stack, program_key, why_not
+from avatarl.training.loss import program_key, why_not
+from avatarl.training.stack import Stack
 from avatarl.training.stacked import check_stack, choose_stack, execute_stacked
 
 Tiny = Callable[..., RunConfig]
