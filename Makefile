@@ -31,11 +31,15 @@ demo: $(READY)  ## Train six runs and their control, compare them: table and pic
 
 .PHONY: test
 test: $(READY)  ## Run the tests (a few minutes)
-	@$(PYTEST) -m "not slurm and not slow and not browser"
+	@$(PYTEST) -m "not slurm and not slow and not browser and not gpu"
 
 .PHONY: test-slow
 test-slow: $(READY)  ## Run the slow tests and the ones in a headless browser
 	@$(PYTEST) -m "slow or browser"
+
+.PHONY: test-gpu
+test-gpu: $(READY)  ## Run the tests that need a GPU
+	@$(BIN)/python -m pytest -m gpu tests/model tests/training
 
 .PHONY: slurm-up
 slurm-up: $(READY)  ## Start a real two-node SLURM on this machine (root; installs it when missing)

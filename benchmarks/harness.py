@@ -259,31 +259,50 @@ def bare_step(subject: Any) -> Callable[[], None]:
     """Plain next-character training of a learner's own network, optimiser and batches.
 
     What anybody would write: windows, forward, cross-entropy, backward, clip, update. Shares
-    nothing with the step it is compared with but the network and torch's optimiser.
+    nothing with the step it is compared with but the network and the optimiser. Where that step is
+    compiled and recorded, so is this one.
     """
     import torch
     from torch.nn import functional as F
+
+    from avatarl.training.recorded import Recorder
 
     ids, length, last = subject.ids, subject.config.model.context_length, subject.last
     weights = list(subject.parameters.values())
     span = torch.arange(length + 1, device=ids.device)
     clip = subject.config.optimizer.grad_clip
     precision = subject.config.trainer.precision == "bf16"
+    starts = torch.zeros(subject.config.trainer.batch_size, dtype=torch.int64, device=ids.device)
     step = 0
 
-    def run() -> None:
-        nonlocal step
-        starts = torch.from_numpy(subject.windows.starts(step)).to(ids.device)
-        text = ids[starts.unsqueeze(-1) + span]
+    def loss_of(text: Any) -> Any:
         target = text[:, length:] if last else text[:, 1:]
         with torch.autocast(ids.device.type, dtype=torch.bfloat16, enabled=precision):
             logits = subject.model(text[:, :length], last=last)
-        loss = F.cross_entropy(logits.float().flatten(0, 1), target.flatten())
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(weights, clip)
+        return F.cross_entropy(logits.float().flatten(0, 1), target.flatten())
+
+    if subject.mode.loss:
+        loss_of = torch.compile(loss_of, fullgraph=True, dynamic=False)
+    recorder = Recorder() if subject.mode.recorded else None
+
+    def learn() -> dict[str, Any]:
+        loss = loss_of(ids[starts.unsqueeze(-1) + span])
+        for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
+            weight.grad = gradient.contiguous()
+        norm = torch.nn.utils.clip_grad_norm_(weights, clip)
         for optimizer in subject.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+        return {"grad_norm": norm}
+
+    def run() -> None:
+        nonlocal step
+        chosen = torch.from_numpy(subject.windows.starts(step))
+        starts.copy_(chosen.pin_memory() if ids.is_cuda else chosen, non_blocking=True)
+        if recorder is None:
+            learn()
+        else:
+            recorder(learn, None)
         step += 1
 
     return run

@@ -56,6 +56,7 @@ def overhead(
             "quiet": repeat(on.train_step, with_facts=False),
         },
         rounds,
+        warmup=1 if device == "cpu" else 3,
     )
     where = f"{model}/{device}"
     note = "metrics in every step"

@@ -10,8 +10,10 @@ Source: *CUDA Graphs*, PyTorch documentation, "Whole-network capture".
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 
 import torch
 from torch import Tensor
@@ -20,6 +22,7 @@ log = logging.getLogger("avatarl")
 
 Facts = dict[str, Tensor]
 _EAGER_STEPS = 3  # compiling, kernels' first launches and the optimisers' memory come first
+_ATTEMPTS = 3
 
 
 class Recorder:
@@ -34,7 +37,12 @@ class Recorder:
         self._graph: torch.cuda.CUDAGraph | None = None
         self._names: list[str] = []
         self._values: Tensor | None = None  # all facts, (F,…)
-        self._works = True
+        self._failures = 0
+
+    @property
+    def recording(self) -> bool:
+        """Whether steps are replayed."""
+        return self._graph is not None
 
     def forget(self) -> None:
         """Record anew at the next chance: what the step reads or writes has moved."""
@@ -54,7 +62,7 @@ class Recorder:
             self.forget()
             self._key = key
         self._taken += 1
-        if not self._works or self._taken <= _EAGER_STEPS:
+        if self._failures >= _ATTEMPTS or self._taken <= _EAGER_STEPS:
             return act()
         if self._graph is None:
             self._record(act)
@@ -67,13 +75,27 @@ class Recorder:
         # Nothing runs while it is recorded, so a failure leaves the run where it was.
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            with _without_garbage(), torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 facts = act()
                 values = torch.stack([value.float() for value in facts.values()])
         except RuntimeError as error:
-            self._works = False
+            self._failures += 1
             torch.cuda.synchronize()
-            reason = (str(error).splitlines() or [""])[0]
-            log.warning("steps aren't recorded as a CUDA graph: %s", reason)
+            if self._failures == _ATTEMPTS:
+                reason = (str(error).splitlines() or [""])[0]
+                log.warning("steps aren't recorded as a CUDA graph: %s", reason)
             return
         self._graph, self._names, self._values = graph, list(facts), values
+
+
+@contextlib.contextmanager
+def _without_garbage() -> Iterator[None]:
+    """Let no forgotten tensor or graph be destroyed meanwhile: that breaks a recording."""
+    gc.collect()
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
