@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from avatarl.config import RunConfig
+from avatarl.data import load
+from avatarl.training.learner import Learner
+from avatarl.training.loss import program_key
+from avatarl.training.stack import Stack
+
+Tiny = Callable[..., RunConfig]
+
+KINDS = [
+    ["explorer.positions=last"],
+    ["objective=grpo", "objective.sync_every=5"],
+    ["opponent=past", "reward=opponent"],
+    ["explorer=bandit", "reward=sum"],
+    ["model.prior=true", "reference/schedule=gated"],
+]
+
+
+def learner(config: RunConfig) -> Learner:
+    return Learner(config, load(config.data), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=" ".join)
+def test_the_function_is_the_step_as_it_is_written(tiny: Tiny, kind: list[str]) -> None:
+    """One path asks modules, the other a function of tensors: the same loss, facts and gradient."""
+    as_written = learner(tiny(*kind, "optimizer=adamw"))
+    as_function = learner(tiny(*kind, "optimizer=adamw"))
+    assert as_function.loss is not None
+    for _ in range(7):
+        facts = as_written.train_step(with_facts=True)
+        as_function.prepare_step()
+        weights = {
+            "weights": as_function.parameters,
+            "opponents": as_function.league.players(),
+        }
+        if as_function.old_model is not None:
+            weights["old_weights"] = dict(as_function.old_model.named_parameters())
+        loss, described, control = as_function.loss(weights | as_function.inputs(), True)
+        gradients = torch.autograd.grad(loss, list(as_function.parameters.values()))
+        norm = as_function.update(gradients, control)
+        as_function.step += 1
+        assert set(facts) == {"grad_norm", *described}
+        assert torch.equal(facts["grad_norm"], norm)
+        for name, value in described.items():
+            assert torch.equal(facts[name], value), name
+
+
+def test_runs_that_differ_in_numbers_share_it(tiny: Tiny) -> None:
+    one = learner(tiny("seed=1", "reward.confidence_weight=0.0", "optimizer.lr=0.001"))
+    other = learner(tiny("seed=2", "reward.confidence_weight=2.0", "optimizer.lr=0.002"))
+    assert one.loss is other.loss
+    penalised = learner(tiny("reward.penalty=0.1"))
+    assert penalised.loss is not one.loss
+
+
+def test_what_a_zero_leaves_out_is_structure(tiny: Tiny) -> None:
+    assert program_key(tiny("reward.penalty=0.0")) != program_key(tiny("reward.penalty=0.1"))
+    assert program_key(tiny("reward.penalty=0.2")) == program_key(tiny("reward.penalty=0.1"))
+    weights = [tiny(f"reward.confidence_weight={weight}") for weight in (0.0, 0.5)]
+    assert program_key(weights[0]) == program_key(weights[1])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs g++")
+def test_a_compiled_stack_is_its_runs(tiny: Tiny) -> None:
+    configs = [tiny("optimizer=adamw", "trainer.compile=on", f"seed={seed}") for seed in range(2)]
+    alone, stack = [learner(one) for one in configs], Stack([learner(one) for one in configs])
+    for _ in range(3):
+        together = stack.train_step(with_facts=True)
+        singles = [one.train_step(with_facts=True) for one in alone]
+    for facts, wanted in zip(together, singles, strict=True):
+        for name, value in wanted.items():
+            torch.testing.assert_close(facts[name], value, rtol=1e-4, atol=1e-5)
