@@ -17,16 +17,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
 
 from avatarl.errors import in_short
 from avatarl.sweep import faults, ledger, worker
 from avatarl.sweep.faults import Fault, Policy
+from avatarl.sweep.outcome import Event, Outcome
 from avatarl.sweep.plan import PlannedRun
-
-State = Literal["done", "failed", "interrupted", "elsewhere"]
 
 #: Seconds between two looks at heartbeats and at runs that other processes own.
 _LOOK_EVERY_S = 1.0
@@ -49,38 +48,6 @@ class Slot:
         if self.gpu is not None:
             variables["CUDA_VISIBLE_DEVICES"] = self.gpu
         return variables
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended, as far as this launch knows.
-
-    Attributes:
-        state: ``elsewhere``: another living process is computing it.
-        cached: It was done before; nothing was computed.
-        result: The run's ``result.json`` when done.
-        reason: One line, when failed or elsewhere.
-        attempts: How often this launch started it.
-        seconds: Wall time of the last attempt.
-    """
-
-    state: State
-    cached: bool = False
-    result: Mapping[str, Any] | None = None
-    reason: str | None = None
-    attempts: int = 0
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something to tell the user: ``started``, ``finished``, ``retried`` or ``waiting``."""
-
-    what: Literal["started", "finished", "retried", "waiting"]
-    run: PlannedRun
-    slot: int | None = None
-    outcome: Outcome | None = None
-    reason: str | None = None
 
 
 @dataclass

@@ -27,8 +27,9 @@ from loky.backend import resource_tracker
 from avatarl.files import read_json, write_json
 from avatarl.sweep import machine
 from avatarl.sweep.faults import Policy
+from avatarl.sweep.outcome import Event, Outcome
 from avatarl.sweep.plan import PlannedRun
-from avatarl.sweep.pool import Event, Outcome, Pool
+from avatarl.sweep.pool import Pool
 
 _SIGNALS = (signal.SIGUSR2, signal.SIGTERM, signal.SIGCONT)
 

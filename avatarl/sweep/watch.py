@@ -22,8 +22,8 @@ from avatarl.sweep.display import duration, number, progress_of
 from avatarl.sweep.faults import Policy
 from avatarl.sweep.launch import Launched
 from avatarl.sweep.ledger import SlurmJob
+from avatarl.sweep.outcome import Outcome
 from avatarl.sweep.plan import Plan, PlannedRun
-from avatarl.sweep.pool import Outcome
 from avatarl.sweep.submission import Submission, submissions
 
 #: Order in which states are listed, most interesting first.

@@ -72,27 +72,15 @@ def test_states_follow_the_files(tmp_path):
     assert state.of(directory) == "done"
 
 
-def test_status_of_a_thousand_runs_needs_no_torch_and_half_a_second(plan_of, tmp_path):
-    plan = plan_of([{"data": {"characters": list(range(50))}}] * 1000, name="big")
-    plan.write(tmp_path / "outputs" / "sweeps" / "big")
-    for number, one in enumerate(plan.runs):
-        if number % 2:
-            write_result = one.path / "result.json"
-            write_result.parent.mkdir(parents=True)
-            write_result.write_text("{}")
-        elif number % 4:
-            one.path.mkdir(parents=True)
-            (one.path / "progress.json").write_text('{"state": "running", "step": 1, "steps": 2}')
+def test_status_needs_neither_torch_nor_what_trains(sweep, tmp_path):
     code = (
-        "import sys, time; from avatarl.cli import main; begun = time.process_time();"
-        f"main(['status', 'big', '--output-dir', {str(tmp_path / 'outputs')!r}]);"
-        "took = time.process_time() - begun;"
-        "assert 'torch' not in sys.modules; print('took', took)"
+        "import sys; from avatarl.cli import main;"
+        f"main(['status', 'five', '--output-dir', {str(tmp_path / 'outputs')!r}]);"
+        "print(sorted({'torch', 'hydra', 'numpy', 'loky', 'pydantic'} & set(sys.modules)))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "500 done" in out.stdout
-    # Of the processor's time: the machine may be busy with other tests.
-    assert float(out.stdout.rsplit("took ")[1]) < 0.5
+    assert "1 done" in out.stdout
+    assert out.stdout.splitlines()[-1] == "[]"
 
 
 def test_names_prefixes_and_paths_are_found_and_doubts_are_told(sweep, tmp_path):
