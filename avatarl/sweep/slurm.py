@@ -178,13 +178,10 @@ def start(
     settings = launch.settings(SlurmSettings, raw_settings)
     settings.policy()
     settings.check()
-    if shutil.which("sbatch") is None:
-        raise ConfigError("hydra/launcher", "slurm", "local", "no sbatch on this machine")
-    output_dir = asked.directory.parent.parent.absolute()
-    pending = [run for run in plan.runs if state.of(run.path) != "done"]
     if settings.dry_run:
-        _dry_run(plan, pending, asked.directory, output_dir, settings, console)
+        _dry_run(plan, asked.directory, settings, console)
         return None
+    _require_slurm()
     plan = launch.write_down(plan, asked)
     launch.record(asked.directory, "slurm", raw_settings)
     return submit_and_stay(plan, asked.directory, settings, console)
@@ -194,6 +191,7 @@ def submit_and_stay(
     plan: Plan, sweep: Path, settings: SlurmSettings, console: Console
 ) -> Launched | None:
     """Queue what isn't done of a plan that is written down; see :func:`start`."""
+    _require_slurm()
     output_dir = sweep.parent.parent.absolute()
     code = snapshot.freeze(output_dir)
     pending = [run for run in plan.runs if state.of(run.path) != "done"]
@@ -286,14 +284,30 @@ def script(
     return text
 
 
-def _dry_run(
-    plan: Plan,
-    pending: Sequence[PlannedRun],
-    sweep: Path,
-    output_dir: Path,
-    settings: SlurmSettings,
-    console: Console,
-) -> None:
+def _missing() -> str | None:
+    """The first of SLURM's commands that submitting needs and this machine lacks."""
+    needed = ("sbatch", "srun")
+    return next((command for command in needed if shutil.which(command) is None), None)
+
+
+def _require_slurm() -> None:
+    """Refuse to submit from a machine without SLURM, before anything is written.
+
+    Raises:
+        ConfigError: A command is missing.
+    """
+    if missing := _missing():
+        raise ConfigError(
+            "hydra/launcher",
+            "slurm",
+            "local, or slurm on a login node; hydra.launcher.dry_run=true works anywhere",
+            f"no {missing} on this machine",
+        )
+
+
+def _dry_run(plan: Plan, sweep: Path, settings: SlurmSettings, console: Console) -> None:
+    output_dir = sweep.parent.parent.absolute()
+    pending = [run for run in plan.runs if state.of(run.path) != "done"]
     packs = pack.make_packs(pending, settings.runs_per_job)
     slots = settings.slots_per_gpu * max(1, settings.gpus())
     workers = [min(len(members), slots) for members in packs]
@@ -307,6 +321,13 @@ def _dry_run(
         highlight=False,
         soft_wrap=True,
     )
+    if missing := _missing():
+        console.print(
+            f"No {missing} on this machine: shown is what a login node would submit, arrays of at "
+            "most 1,000 jobs, with the paths and the Python of this machine",
+            highlight=False,
+            soft_wrap=True,
+        )
     code = snapshot.location(output_dir)
     target = sweep.absolute() / "slurm" / str(_next_number(sweep))
     for first in range(0, len(packs), limit := queue.max_array_size()):
@@ -321,9 +342,15 @@ def _executor(directory: Path, sweep_name: str, code: Path, settings: SlurmSetti
     """A submitit executor with all parameters; raises ConfigError for those it refuses."""
     from submitit import SlurmExecutor
 
+    class Executor(SlurmExecutor):
+        @classmethod
+        def affinity(cls) -> int:
+            # Writing a script needs no SLURM; whether jobs can be queued is asked before they are.
+            return 2
+
     timeouts = sys.maxsize if settings.max_num_timeout is None else settings.max_num_timeout
     folder = directory / "submitit"
-    executor = SlurmExecutor(folder, max_num_timeout=timeouts, python=settings.python)
+    executor = Executor(folder, max_num_timeout=timeouts, python=settings.python)
     names = [field.name for field in dataclasses.fields(settings) if field.name not in _OURS]
     parameters = {
         _RENAMED.get(name, name): value

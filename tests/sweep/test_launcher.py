@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -34,10 +35,11 @@ TINY = [
 ]
 
 
-def sweep(output_dir, *words, **options):
+def sweep(output_dir, *words, environment=(), **options):
     command = [sys.executable, str(ROOT / "run.py"), "-m", *words, f"output_dir={output_dir}"]
     paths = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    common = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    environment = common | dict(environment)
     return subprocess.run(
         command, capture_output=True, text=True, env=environment, timeout=120, **options
     )
@@ -126,6 +128,26 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path):
     assert shown.returncode == 0, shown.stderr
     assert "4 new" in shown.stdout
     assert "No estimate" in shown.stdout
+    assert not outputs.exists()
+
+
+def test_without_slurm_the_script_is_shown_and_nothing_else_is_done(tmp_path):
+    outputs = tmp_path / "outputs"
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "git").symlink_to(shutil.which("git"))
+    words = [*TINY, "seed=0,1", "sweep_name=s", "hydra/launcher=slurm", "hydra.launcher.gres=gpu:3"]
+    nowhere = {"PATH": str(tools)}
+    shown = sweep(outputs, *words, "hydra.launcher.dry_run=true", environment=nowhere)
+    assert shown.returncode == 0, shown.stderr
+    assert "No sbatch on this machine" in shown.stdout
+    assert "\n#SBATCH --gres=gpu:3\n" in shown.stdout
+    assert f"\ncd '{outputs}/code/" in shown.stdout
+    refused = sweep(outputs, *words, environment=nowhere)
+    assert refused.returncode == 2
+    assert refused.stdout == ""
+    [line] = refused.stderr.splitlines()
+    assert "hydra/launcher='slurm' can't be used (no sbatch on this machine)" in line
     assert not outputs.exists()
 
 
