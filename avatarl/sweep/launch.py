@@ -22,6 +22,7 @@ from avatarl.files import write_json
 from avatarl.sweep import history, ledger, state
 from avatarl.sweep.outcome import Outcome
 from avatarl.sweep.plan import Candidate, Plan, make_plan
+from avatarl.sweep.undo import Undo
 
 S = TypeVar("S")
 ControlOf = Callable[[Mapping[str, Any]], tuple[Mapping[str, Any], str]]
@@ -79,8 +80,13 @@ def plan_sweep(asked: Asked) -> Plan:
     )
 
 
-def write_down(plan: Plan, asked: Asked) -> Plan:
+def write_down(plan: Plan, asked: Asked, undo: Undo | None = None) -> Plan:
     """Store the texts, then the plan that names them, before anything starts.
+
+    Args:
+        plan: The plan.
+        asked: What it was made of.
+        undo: Told of all that is written.
 
     Raises:
         ConfigError: The output directory can't be written.
@@ -89,7 +95,13 @@ def write_down(plan: Plan, asked: Asked) -> Plan:
 
     store = asked.directory.parent.parent / "corpora"
     try:
+        before = set(store.glob("*"))
         files = {key: prepare(text, store).absolute() for key, text in asked.corpora.items()}
+        if undo is not None:
+            for path in set(store.glob("*")) - before:
+                undo.shared(path)
+            undo.file(asked.directory / "plan.json")
+            undo.file(asked.directory / "launch.json")
         plan = plan.with_corpora(files)
         plan.write(asked.directory)
     except OSError as error:

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from avatarl.errors import UserError
 from avatarl.files import read_json
 from avatarl.sweep import find, ledger, queue, state, worker
 from avatarl.sweep.display import duration, number, progress_of
@@ -359,7 +360,11 @@ class _Watcher:
                 retry.append(run)
                 self._say(f"again  {run.label}: job {row.job_id} ended as {ended}", "yellow")
         if retry and self.again is not None:
-            self.again(retry)
+            try:
+                self.again(retry)
+            except UserError as error:
+                # The other jobs go on; these runs are found lost again, and tried again.
+                self._say(f"wait   {error}", "yellow")
 
     def _accounted(self, row: Row) -> str:
         if row.job_id is None:

@@ -131,11 +131,44 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path):
     assert not outputs.exists()
 
 
-def test_without_slurm_the_script_is_shown_and_nothing_else_is_done(tmp_path):
+@pytest.fixture
+def tools(tmp_path):
+    """A directory to be the whole PATH: git, and nothing of SLURM."""
+    found = tmp_path / "tools"
+    found.mkdir()
+    (found / "git").symlink_to(shutil.which("git"))
+    return found
+
+
+def files(directory):
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def test_a_submission_that_slurm_refuses_leaves_nothing_behind(tmp_path, tools):
     outputs = tmp_path / "outputs"
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    (tools / "git").symlink_to(shutil.which("git"))
+    for name in ("sbatch", "srun"):
+        (tools / name).write_text(
+            "#!/bin/sh\necho 'sbatch: error: no such partition' >&2; exit 1\n"
+        )
+        (tools / name).chmod(0o755)
+    refusing = {"PATH": str(tools)}
+    words = [*TINY, "sweep_name=s", "hydra.launcher.control=false"]
+    refused = sweep(outputs, *words, "seed=0,1", "hydra/launcher=slurm", environment=refusing)
+    assert refused.returncode == 2
+    assert refused.stderr.endswith("\navatarl: SLURM refused the jobs: no such partition\n")
+    assert not outputs.exists()
+    # Of a sweep that was there before, everything is as it was; Hydra's own note aside.
+    assert sweep(outputs, *words, "seed=0", "hydra.launcher.compare=false").returncode == 0
+    before = files(outputs)
+    refused = sweep(outputs, *words, "seed=0,1", "hydra/launcher=slurm", environment=refusing)
+    assert refused.returncode == 2
+    after = files(outputs)
+    note = outputs / "sweeps" / "s" / "multirun.yaml"
+    assert {**after, note: b""} == {**before, note: b""}
+
+
+def test_without_slurm_the_script_is_shown_and_nothing_else_is_done(tmp_path, tools):
+    outputs = tmp_path / "outputs"
     words = [*TINY, "seed=0,1", "sweep_name=s", "hydra/launcher=slurm", "hydra.launcher.gres=gpu:3"]
     nowhere = {"PATH": str(tools)}
     shown = sweep(outputs, *words, "hydra.launcher.dry_run=true", environment=nowhere)
