@@ -21,6 +21,7 @@ from avatarl.files import write_json
 from avatarl.sweep import find, launch, ledger, reproduce, state, watch
 from avatarl.sweep.commands import logs
 from avatarl.sweep.plan import Plan, make_plan
+from avatarl.sweep.submission import Submission, note_job
 
 CONF = Path(__file__).parents[2] / "conf" / "hydra" / "launcher"
 
@@ -151,6 +152,31 @@ def test_a_lost_job_is_quoted(tmp_path):
     log.write_text("slurmstepd: error: Detected 1 oom-kill event\nsrun: error: exit code 1\n")
     assert watch._last_words(tmp_path, "7_1") == "slurmstepd: error: Detected 1 oom-kill event"
     assert watch._last_words(tmp_path, "8") == ""
+
+
+def test_what_is_remembered_of_jobs_that_slurm_has_forgotten(tmp_path):
+    jobs, packs = ["7_0", "7_1", "7_2", "7_3", "7_4"], [[str(n)] for n in range(5)]
+    written = {"jobs": jobs, "packs": packs, "code": "", "created": 0.0}
+    write_json(tmp_path / "submission.json", written)
+    submission = Submission.read(tmp_path)
+    (tmp_path / "submitit").mkdir()
+    (tmp_path / "submitit" / "7_3_0_log.err").touch()
+    note_job(tmp_path, 1, "working")  # and killed
+    note_job(tmp_path, 2, "working")
+    note_job(tmp_path, 2, "stopping", "SIGTERM")
+    told = [submission.cancellation(job, forgotten=True) for job in jobs]
+    assert told[0] == told[4] == "was cancelled before it began"
+    assert told[1] is None
+    assert told[2] == "was cancelled (stopped by SIGTERM, and not in the queue any more)"
+    assert told[3] is None  # it wrote a log, but never came to work
+    note_job(tmp_path, 2, "working")  # requeued
+    assert submission.cancellation("7_2", forgotten=True) is None
+    assert [submission.cancellation(job, forgotten=False) for job in jobs] == [None] * 5
+    submission.note_cancellation(["7_1", "7_4"])
+    submission.note_cancellation(["7_2"])
+    submission.forget_cancellation(["7_4"])
+    told = [submission.cancellation(job, forgotten=False) for job in jobs]
+    assert told == [None, "was cancelled", "was cancelled", None, None]
 
 
 def test_retry_runs_what_is_not_done(sweep, capsys, tmp_path, monkeypatch):
