@@ -117,14 +117,16 @@ def identify(config: RunConfig) -> tuple[str, Corpus]:
 
     Raises:
         DataError: The text can't be had, or is too short for the context.
-        ConfigError: The text has fewer windows than a batch, or no room for a development slice.
+        ConfigError: The text has fewer windows than a batch, or no room for a development slice or
+            for the reference's order.
     """
     # Not at the top: Hydra, when it sets up logging, silences loggers that are there already.
     from avatarl.training.learner import cut_text
 
     corpus = load_corpus(config.data)
     corpus.check_context(config.model.context_length)
-    cut_text(config, corpus)
+    text, _, _ = cut_text(config, corpus)
+    config.reference.check_text(len(text), corpus.vocab_size)
     return run_id(config.raw, corpus.text_sha256), corpus
 
 

@@ -116,6 +116,17 @@ def test_a_batch_that_the_text_cannot_fill_is_refused_by_the_plan(tmp_path):
     assert not outputs.exists()
 
 
+def test_an_order_beyond_the_text_is_refused_by_the_plan(tmp_path):
+    outputs = tmp_path / "outputs"
+    refused = sweep(outputs, *TINY, "reference=ngram4", "reference.order=3,99999", "sweep_name=s")
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "avatarl: reference.order=99999: reference.order=99999 can't be used "
+        "(the length of the text); valid: 1 to 18,000\n"
+    )
+    assert not outputs.exists()
+
+
 def test_a_slip_in_a_launcher_setting_is_told_with_what_is_valid(tmp_path):
     refused = sweep(tmp_path / "outputs", *TINY, "hydra.launcher.wokers=2")
     assert refused.returncode == 2
