@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -22,10 +22,11 @@ from hydra.errors import (
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from avatarl.config import GROUPS, RunConfig, parse, run_id
-from avatarl.data import Corpus
-from avatarl.data import load as load_corpus
 from avatarl.errors import ConfigError, UserError, did_you_mean
+
+if TYPE_CHECKING:  # imports torch, which workers are to import at the same time, and errors needn't
+    from avatarl.config import RunConfig
+    from avatarl.data import Corpus
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 # Keys that serve composition alone.
@@ -79,6 +80,8 @@ def resolve(config: DictConfig) -> RunConfig:
     Raises:
         ConfigError: A key or a combination can't be used.
     """
+    from avatarl.config import GROUPS, parse
+
     raw: dict[str, Any] = {
         str(key): OmegaConf.to_container(config[key], resolve=True)
         if OmegaConf.is_config(config[key])
@@ -117,14 +120,18 @@ def identify(config: RunConfig) -> tuple[str, Corpus]:
 
     Raises:
         DataError: The text can't be had, or is too short for the context.
-        ConfigError: The text has fewer windows than a batch, or no room for a development slice.
+        ConfigError: The text has fewer windows than a batch, or no room for a development slice or
+            for the reference's order.
     """
     # Not at the top: Hydra, when it sets up logging, silences loggers that are there already.
+    from avatarl.config import run_id
+    from avatarl.data import load as load_corpus
     from avatarl.training.learner import cut_text
 
     corpus = load_corpus(config.data)
     corpus.check_context(config.model.context_length)
-    cut_text(config, corpus)
+    text, _, _ = cut_text(config, corpus)
+    config.reference.check_text(len(text), corpus.vocab_size)
     return run_id(config.raw, corpus.text_sha256), corpus
 
 
@@ -134,6 +141,8 @@ def control_of(config: RunConfig) -> RunConfig:
     Network, prior, optimiser, schedule, text, seed, batch and characters seen stay; what is
     rewarded, explored and referred to becomes plain next-character training.
     """
+    from avatarl.config import parse
+
     raw = dict(config.raw)
     raw["name"] = "control"
     if "run_name" in raw["tracking"]:  # it named the run that this is the control of
@@ -197,6 +206,8 @@ def _describe_composition(error: ConfigCompositionException, overrides: Sequence
             return f"{key}={value!r} can't be used (no such key); valid: {', '.join(valid)}{hint}"
     unknown_group = re.search(r"Could not override '([^']+)'\. No match in the defaults", text)
     if unknown_group:
+        from avatarl.config import GROUPS
+
         key = unknown_group.group(1)
         valid = [*GROUPS, "name", "seed", "output_dir"]
         return f"{key!r} is no group or key; valid: {', '.join(valid)}{did_you_mean(key, valid)}"
@@ -206,6 +217,8 @@ def _describe_composition(error: ConfigCompositionException, overrides: Sequence
 
 def _valid_siblings(key: str, overrides: Sequence[str]) -> list[str]:
     """Keys beside a key that isn't there, given the options that were chosen."""
+    from avatarl.config import GROUPS
+
     groups = (*GROUPS, "hydra/launcher")
     chosen = [
         o

@@ -203,11 +203,12 @@ def main(
     if not options.as_json:
         print("  ".join(f"{key} {value}" for key, value in where.items()))
     for found in measure(options):
-        print(_as_json(found, where) if options.as_json else _as_text(found), flush=True)
+        print(as_json(found, where) if options.as_json else as_text(found), flush=True)
     return 0
 
 
-def _as_json(found: Entry, where: Mapping[str, Any]) -> str:
+def as_json(found: Entry, where: Mapping[str, Any]) -> str:
+    """Put an entry, with the machine it was measured on, on one line."""
     content: dict[str, Any] = {
         "name": found.name,
         "value": round(found.value, 6),
@@ -222,7 +223,8 @@ def _as_json(found: Entry, where: Mapping[str, Any]) -> str:
     return json.dumps(content | {"machine": dict(where)})
 
 
-def _as_text(found: Entry) -> str:
+def as_text(found: Entry) -> str:
+    """Put an entry into a row of a table."""
     told = f"{found.name:48} {found.value:10.4g} {found.unit:6} ({found.low:.4g}–{found.high:.4g})"
     if found.target is not None:
         told += f"  target {_bound(found)} {found.target:g}: {'ok' if found.ok else 'MISSED'}"

@@ -1,5 +1,7 @@
 """From the command to the first training step, and the commands that only look.
 
+``status`` is asked about a sweep of 1,000 runs, half of them done, and about no sweep at all.
+
 Caches are warm: the text is at hand and the reference's table has been built before. Wall time is
 what a person waits; processor time is what it would be on a machine that does nothing else.
 """
@@ -16,7 +18,9 @@ from pathlib import Path
 
 from harness import ROOT, Entry, Options, entry, main, text_overrides
 
-FIRST_STEP_S, COMMAND_S = 4.0, 0.3
+from avatarl.sweep.plan import Candidate, make_plan
+
+FIRST_STEP_S, COMMAND_S, MANY_S = 4.0, 0.3, 0.5
 
 
 def measure(options: Options) -> Iterator[Entry]:
@@ -26,14 +30,34 @@ def measure(options: Options) -> Iterator[Entry]:
         runs = [first_step(Path(folder), 1 + n, options.threads) for n in range(rounds)]
         yield entry("startup/first_step", [wall for wall, _ in runs], "s", FIRST_STEP_S)
         yield entry("startup/first_step_processor", [cpu for _, cpu in runs], "s")
-        sweeps = Path(folder) / "sweeps" / "none"
-        sweeps.mkdir(parents=True)
-        for name, words in {
-            "help": ["--help"],
-            "status": ["status", "--output-dir", folder],
-        }.items():
+        (Path(folder) / "sweeps").mkdir()
+        many = Path(folder) / "many"
+        make_sweep(many, 1000)
+        for name, words, target in (
+            ("help", ["--help"], COMMAND_S),
+            ("status", ["status", "--output-dir", folder], COMMAND_S),
+            ("status_1000", ["status", "--output-dir", str(many)], MANY_S),
+        ):
             times = [command(words) for _ in range(3 * rounds)]
-            yield entry(f"startup/avatarl_{name}", times, "s", COMMAND_S)
+            yield entry(f"startup/avatarl_{name}", times, "s", target)
+
+
+def make_sweep(outputs: Path, count: int) -> None:
+    """Write a sweep down whose runs are done, under way, and not begun."""
+    candidates = []
+    for seed in range(count):
+        config = {"name": "r", "seed": seed, "output_dir": str(outputs), "trainer": {"steps": 2}}
+        config["data"] = {"characters": list(range(50))}  # about as long as a real one
+        candidates.append(Candidate((f"seed={seed}",), config, f"{seed:016x}"))
+    plan = make_plan("many", candidates, corpus={})
+    plan.write(outputs / "sweeps" / "many")
+    going = '{"state": "running", "step": 1, "steps": 2}'
+    for number, run in enumerate(plan.runs):
+        run.path.mkdir(parents=True)
+        if number % 2:
+            (run.path / "result.json").write_text("{}")
+        elif number % 4:
+            (run.path / "progress.json").write_text(going)
 
 
 def first_step(folder: Path, seed: int, threads: int) -> tuple[float, float]:

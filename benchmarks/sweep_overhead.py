@@ -4,18 +4,22 @@
 ownership, worker processes and results; milliseconds a run, from the call of the launcher to its
 return, worker start-up included.
 
-``floor ratio``: 24 short real runs on all cores, wall time of the whole command over the floor:
-the sum of the runs' own step times in warm processes, over the cores. It is measured twice: with
-a process on every core, as in a sweep, where cores share caches and memory; and with one process
-on the whole machine (``lone``), which no sweep that uses all cores can quite reach. A machine whose
-speed drifts from minute to minute moves both, so each contestant is also compared with the steps of
-its very own runs (``own_steps_ratio``).
+``NAME/floor_ratio``: 24 short real runs on all cores, wall time of the whole command over the
+floor: the sum of the runs' own step times in warm processes, one on every core, over the cores.
+(``--lone`` adds the floor of a single process that has the whole machine, its caches and its memory
+to itself, which no sweep that uses all cores can quite reach.)
 
 ``peers``: the same 24 runs through Hydra's basic launcher, hydra-joblib-launcher, the stock
 ``submitit_local`` and Ray Tune, each result compared for equality. ``--peers`` makes an environment
-for them (``outputs/peers``), which sees the installed torch.
+for them (``outputs/peers``), which sees the installed torch. ``ours_over_NAME`` is the ratio.
 
-    python benchmarks/sweep_overhead.py [--quick] [--json] [--peers] [--repeats N]
+The speed of a machine drifts from minute to minute. So everything is measured in rounds
+(``--repeats``), the order turning round from one to the next; ratios are taken within a round, and
+what is told is their median, with the least and the most. Two figures compare a contestant with the
+steps of its very own runs, which drift with it: ``NAME/own_steps_ratio``, and in seconds
+``NAME/beyond_steps``.
+
+    python benchmarks/sweep_overhead.py [--quick] [--json] [--peers] [--repeats N] [--only NAME …]
 """
 
 from __future__ import annotations
@@ -23,15 +27,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from harness import Entry, as_json, as_text, entry, machine
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -39,6 +44,9 @@ sys.path.insert(0, str(ROOT))
 PEERS = ROOT / "outputs" / "peers"
 OVERHEAD_MS = 20.0
 FLOOR_RATIO = 1.10
+
+#: Runs everything into a directory and returns seconds.
+Contestant = Callable[[Path], float]
 
 
 def no_op(raw: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -50,10 +58,6 @@ def no_op(raw: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 def cores() -> int:
     return len(os.sched_getaffinity(0))
-
-
-def machine() -> str:
-    return f"{os.cpu_count()} cores, {os.uname().machine}, Python {sys.version.split()[0]}"
 
 
 def measure_overhead(runs: int) -> float:
@@ -177,15 +181,15 @@ def sweep_command(python: str, shared: list[str], swept: list[list[str]], place:
     return [python, "run.py", "-m", *shared, *grid, f"output_dir={place}"]
 
 
-def contestants(shared: list[str], swept: list[list[str]]) -> dict[str, Callable[[Path], float]]:
-    """Name to a function that runs everything into a directory and returns seconds."""
+def contestants(shared: list[str], swept: list[list[str]]) -> dict[str, Contestant]:
+    """Name the contestants that are there."""
     python = str(PEERS / "bin" / "python")
 
     def ours(place: Path) -> float:
         more = ["hydra.launcher.control=false", "hydra.launcher.compare=false"]
         return timed([*sweep_command(sys.executable, shared, swept, place), *more])
 
-    def hydra(launcher: str, *more: str) -> Callable[[Path], float]:
+    def hydra(launcher: str, *more: str) -> Contestant:
         def run(place: Path) -> float:
             command = sweep_command(python, shared, swept, place)
             return timed([*command, f"hydra/launcher={launcher}", *more])
@@ -197,7 +201,7 @@ def contestants(shared: list[str], swept: list[list[str]]) -> dict[str, Callable
         runs.write_text(json.dumps([[*shared, *own, f"output_dir={place}"] for own in swept]))
         return timed([python, str(HERE / "peers" / "ray_tune.py"), str(cores()), str(runs)])
 
-    found: dict[str, Callable[[Path], float]] = {"ours": ours}
+    found: dict[str, Contestant] = {"ours": ours}
     if PEERS.exists():
         found["basic"] = hydra("basic")
         found["joblib"] = hydra("joblib", f"hydra.launcher.n_jobs={cores()}")
@@ -229,68 +233,109 @@ def make_peers() -> None:
     (PEERS / "ready").touch()
 
 
+@dataclass
+class Round:
+    """Seconds of one round: floors, contestants, and the steps of each contestant's own runs."""
+
+    floors: dict[str, float] = field(default_factory=dict)
+    walls: dict[str, float] = field(default_factory=dict)
+    steps: dict[str, float] = field(default_factory=dict)
+
+
+def one_round(
+    shared: list[str],
+    swept: list[list[str]],
+    chosen: Mapping[str, Contestant],
+    *,
+    backwards: bool,
+    lone: bool,
+) -> Round:
+    """Measure floor and contestants once, in turn, and compare what they computed."""
+    found = Round()
+    with tempfile.TemporaryDirectory() as scratch:
+        processes = {"floor": cores(), **({"lone_floor": 1} if lone else {})}
+        names = [*processes, *chosen]
+        for name in reversed(names) if backwards else names:
+            place = Path(scratch) / name
+            if name in processes:
+                found.floors[name] = floor(shared, swept, place, processes[name])
+            else:
+                found.walls[name] = chosen[name](place)
+                found.steps[name] = sum(results(place, "seconds").values()) / cores()
+        expected = results(Path(scratch) / "floor")
+        assert len(expected) == len(swept)
+        for name in chosen:
+            assert results(Path(scratch) / name) == expected, f"{name} computed something else"
+    return found
+
+
+def figures(rounds: Sequence[Round], *, quick: bool) -> Iterator[Entry]:
+    """Medians over rounds, of seconds and of ratios within a round."""
+    names = sorted(rounds[0].walls, key=lambda name: name != "ours")
+    note = f"n={len(rounds)}"
+    for kind in rounds[0].floors:
+        yield entry(f"sweep/{kind}", [one.floors[kind] for one in rounds], "s", note=note)
+    for name in names:
+        target = FLOOR_RATIO if name == "ours" and not quick else None
+        walls = [one.walls[name] for one in rounds]
+        yield entry(f"sweep/{name}", walls, "s", note=note)
+        for kind in rounds[0].floors:
+            ratios = [one.walls[name] / one.floors[kind] for one in rounds]
+            bound = target if kind == "floor" else None
+            yield entry(f"sweep/{name}/{kind}_ratio", ratios, "x", bound, note=note)
+        ratios = [one.walls[name] / one.steps[name] for one in rounds]
+        yield entry(f"sweep/{name}/own_steps_ratio", ratios, "x", target, note=note)
+        beyond = [one.walls[name] - one.steps[name] for one in rounds]
+        yield entry(f"sweep/{name}/beyond_steps", beyond, "s", note=note)
+    for name in names if "ours" in names else []:
+        if name != "ours":
+            ratios = [one.walls["ours"] / one.walls[name] for one in rounds]
+            yield entry(f"sweep/ours_over_{name}", ratios, "x", 1.0, note=note)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer, shorter runs")
     parser.add_argument("--json", action="store_true", help="one JSON object a figure")
     parser.add_argument("--peers", action="store_true", help="make the peers' environment first")
-    parser.add_argument("--repeats", type=int, help="take the median of so many (default 1)")
-    parser.add_argument("--only", nargs="*", help="contestants to run")
+    parser.add_argument("--repeats", type=int, default=1, help="rounds (default 1)")
+    parser.add_argument("--only", nargs="*", help="contestants to run, or overhead")
+    parser.add_argument("--lone", action="store_true", help="the floor of a single process as well")
     args = parser.parse_args()
-    repeats = args.repeats or 1
+    if args.repeats < 1:
+        parser.error(f"--repeats {args.repeats}: at least one")
     if args.peers:
         make_peers()
-
-    def tell(name: str, value: float, unit: str, target: float | None, **more: Any) -> None:
-        ok = None if target is None else value <= target
-        line = {"name": name, "value": round(value, 3), "unit": unit, "target": target, "ok": ok}
-        line |= {"machine": machine(), **more}
-        if args.json:
-            print(json.dumps(line), flush=True)
-        else:
-            verdict = "" if target is None else f"  (target {target:g}: {'ok' if ok else 'MISSED'})"
-            print(f"{name:42} {value:10.3f} {unit}{verdict}", flush=True)
-
     os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
-    sys.path.insert(0, str(HERE))
-    count = 200 if args.quick else 1000
-    overhead = statistics.median(measure_overhead(count) for _ in range(repeats))
-    tell("sweep/overhead", overhead, "ms a run", OVERHEAD_MS, runs=count)
-
     shared, swept = short_runs(steps=200 if args.quick else 900, count=6 if args.quick else 24)
-    names = contestants(shared, swept)
-    chosen = [name for name in names if not args.only or name in args.only]
-    seconds: dict[str, list[float]] = {name: [] for name in chosen}
-    own_ratios: dict[str, list[float]] = {name: [] for name in chosen}
-    floors: dict[str, list[float]] = {"floor": [], "lone_floor": []}
-    # Interleaved, so that a slow moment of the machine is shared.
-    for _ in range(repeats):
-        with tempfile.TemporaryDirectory() as scratch:
-            expected = Path(scratch) / "floor"
-            floors["floor"].append(floor(shared, swept, expected, cores()))
-            floors["lone_floor"].append(floor(shared, swept, Path(scratch) / "lone", 1))
-            for name in chosen:
-                place = Path(scratch) / name
-                seconds[name].append(names[name](place))
-                assert results(place) == results(expected), f"{name} computed something else"
-                stepping = sum(results(place, "seconds").values()) / cores()
-                own_ratios[name].append(seconds[name][-1] / stepping)
-                shutil.rmtree(place)
-    for kind, times in floors.items():
-        tell(f"sweep/{kind}", statistics.median(times), "s", None, runs=len(swept))
-    for name in chosen:
-        took = statistics.median(seconds[name])
-        tell(f"sweep/{name}", took, "s", None, runs=len(swept))
-        target = FLOOR_RATIO if name == "ours" and not args.quick else None
-        for kind, times in floors.items():
-            ratio = took / statistics.median(times)
-            tell(f"sweep/{name}/{kind}_ratio", ratio, "x", target, runs=len(swept))
-        own = statistics.median(own_ratios[name])
-        tell(f"sweep/{name}/own_steps_ratio", own, "x", target, runs=len(swept))
-    if len(chosen) > 1 and "ours" in chosen:
-        best = min(statistics.median(seconds[name]) for name in chosen if name != "ours")
-        ours = statistics.median(seconds["ours"])
-        tell("sweep/ours_over_best_peer", ours / best, "x", 1.0, runs=len(swept))
+    known = contestants(shared, swept)
+    wanted = args.only or ["overhead", *known]
+    if unknown := set(wanted) - {"overhead", *known}:
+        valid = ", ".join(["overhead", *known])
+        parser.error(f"--only {' '.join(sorted(unknown))}: not there; valid: {valid}")
+    where = machine(1)
+    if not args.json:
+        print("  ".join(f"{key} {value}" for key, value in where.items()))
+
+    def tell(found: Entry) -> None:
+        print(as_json(found, where) if args.json else as_text(found), flush=True)
+
+    if "overhead" in wanted:
+        count = 200 if args.quick else 1000
+        overhead = [measure_overhead(count) for _ in range(args.repeats)]
+        note = f"{count} runs, n={args.repeats}"
+        tell(entry("sweep/overhead", overhead, "ms a run", OVERHEAD_MS, note=note))
+    chosen = {name: run for name, run in known.items() if name in wanted}
+    if not chosen:
+        return
+    rounds = []
+    for number in range(args.repeats):
+        backwards = number % 2 == 1
+        rounds.append(one_round(shared, swept, chosen, backwards=backwards, lone=args.lone))
+        if not args.json:
+            print(rounds[-1], flush=True)
+    for found in figures(rounds, quick=args.quick):
+        tell(found)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from avatarl.reference.counted import build_counted
 from avatarl.reference.counts import check_order
 from avatarl.reference.memory import require_memory
 from avatarl.reference.smoothing import ContextFacts, Floats
+from avatarl.reference.store import fingerprint
 from avatarl.reference.table import RowTable
 
 MAX_DENSE_BYTES = 2**28
@@ -94,7 +96,26 @@ def build(
 def build_dense(
     order: int, alpha: float, train_ids: np.ndarray, vocab_size: int, device: torch.device
 ) -> DenseTable:
-    """Count the training text into a table with a row for every context up to ``order - 1``."""
+    """Count the training text into a table with a row for every context up to ``order - 1``.
+
+    The tables built last are kept: the next run of a warm process often wants the same one.
+    """
+    name = fingerprint(train_ids, vocab_size, {"order": order, "alpha": alpha})
+    found = _kept.pop(name, None) or _fill_dense(order, alpha, train_ids, vocab_size)
+    _kept[name] = found
+    while len(_kept) > 1 and sum(table.nbytes for table, _ in _kept.values()) > MAX_DENSE_BYTES:
+        _kept.popitem(last=False)
+    table, totals = found
+    train = torch.from_numpy(train_ids.astype(np.int64))
+    return DenseTable(table.to(device), totals.to(device), train.to(device), order)
+
+
+_kept: OrderedDict[str, tuple[Tensor, Tensor]] = OrderedDict()
+
+
+def _fill_dense(
+    order: int, alpha: float, train_ids: np.ndarray, vocab_size: int
+) -> tuple[Tensor, Tensor]:
     counts = dense_counts(train_ids, vocab_size, order)  # (rows, V)
     totals = counts.sum(axis=1)
     # A context never seen has α for each character: the uniform distribution.
@@ -102,10 +123,7 @@ def build_dense(
     seen = np.flatnonzero(totals)
     smoothed = (counts[seen] + alpha) / (totals[seen, None] + alpha * vocab_size)
     table[torch.from_numpy(seen)] = torch.from_numpy(np.log(smoothed)).float()
-    train = torch.from_numpy(train_ids.astype(np.int64))
-    return DenseTable(
-        table.to(device), torch.from_numpy(totals).to(device), train.to(device), order
-    )
+    return table, torch.from_numpy(totals)
 
 
 def dense_rows(vocab_size: int, order: int) -> int:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from avatarl.errors import ConfigError
+from avatarl.reference.counts import check_order
 from avatarl.reference.schedule import ScheduleConfig, check_rungs
 
 MISSING = -1
@@ -95,6 +96,19 @@ class Config:
 
     name: str
 
+    def check_text(self, length: int, vocab_size: int) -> None:
+        """Refuse a text that :func:`avatarl.reference.build` would refuse for its size.
+
+        Quick, so that a plan can check each of its runs.
+
+        Args:
+            length: N, characters of the training text.
+            vocab_size: V.
+
+        Raises:
+            ConfigError: Names the order, and what the text has room for.
+        """
+
 
 @dataclass(frozen=True)
 class CountedConfig(Config):
@@ -124,6 +138,12 @@ class CountedConfig(Config):
         order = getattr(self, "order", None)
         if isinstance(order, int):
             check_rungs(self.schedule, order)
+
+    def check_text(self, length: int, vocab_size: int) -> None:
+        """Refuse an order that the text has no room for."""
+        order = getattr(self, "order", None)
+        if isinstance(order, int):
+            check_order(order, length, vocab_size)
 
 
 def window_logprobs(

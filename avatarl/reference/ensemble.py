@@ -57,6 +57,14 @@ class Config(CountedConfig):
             )
         self.parse_members()
 
+    def check_text(self, length: int, vocab_size: int) -> None:
+        """Refuse members whose order the text has no room for, or what is left of it to tune on."""
+        members = self.parse_members()
+        if self.weights is None and len(members) > 1:
+            length = tuning_begin(length, self.dev_fraction)
+        for member in members:
+            member.check_text(length, vocab_size)
+
     def parse_members(self) -> list[CountedConfig]:
         """Give the members' typed settings, in order."""
         return [_parse_member(self, name, raw) for name, raw in self.members.items()]
@@ -130,6 +138,11 @@ def _longest(found: list[Reliability]) -> Reliability:
     return Reliability(order, count)
 
 
+def tuning_begin(length: int, dev_fraction: float) -> int:
+    """Give the position where the slice of a text begins that tunes the weights."""
+    return length - max(1, int(dev_fraction * length))
+
+
 def tune(
     configs: Sequence[CountedConfig], train_ids: np.ndarray, vocab_size: int, begin: int
 ) -> Tensor:
@@ -168,7 +181,7 @@ def _tuned(
     """Tune once per text and settings; the members that served it aren't worth keeping."""
 
     def make() -> dict[str, Tensor]:
-        begin = len(train_ids) - max(1, int(config.dev_fraction * len(train_ids)))
+        begin = tuning_begin(len(train_ids), config.dev_fraction)
         with tempfile.TemporaryDirectory(prefix="avatarl-ensemble-") as folder:
             passing = [dataclasses.replace(member, cache_dir=folder) for member in members]
             return {"weights": tune(passing, train_ids, vocab_size, begin)}

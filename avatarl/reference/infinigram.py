@@ -54,6 +54,12 @@ class Config(CountedConfig):
     base_order: Annotated[int, Ge(1), Le(12)]
     dev_fraction: Annotated[float, Gt(0), Le(0.5)]
 
+    def check_text(self, length: int, vocab_size: int) -> None:
+        """Refuse an order of the base that the text has no room for."""
+        check_order(self.base_order, length, vocab_size)
+        if length < 2:
+            raise ConfigError("reference", self.name, "a text of at least 2 characters")
+
 
 def bucket(length: Tensor, count: Tensor) -> Tensor:
     """Number the weight of matches (...,) by length and ⌊log₂ count⌋."""
@@ -280,9 +286,7 @@ def build(
         ConfigError: The base's order doesn't suit the text, or memory is short.
     """
     size = len(train_ids)
-    check_order(config.base_order, size, vocab_size)
-    if size < 2:
-        raise ConfigError("reference", config.name, "a text of at least 2 characters")
+    config.check_text(size, vocab_size)
     need = size * ((0 if config.cross_fit is None else 4 * vocab_size) + 120)
     require_memory(need, "reference", config.name, "the longest matches of every position")
     base = build_counted(config, config.base_order, KneserNey(), train_ids, vocab_size, device)

@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from avatarl.files import read_json
+from avatarl.sweep.outcome import Event
 from avatarl.sweep.plan import PlannedRun
-from avatarl.sweep.pool import Event
 
 #: Most running or waiting runs shown at once; the rest is counted.
 _MOST_ROWS = 24

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from avatarl.errors import ConfigError, did_you_mean
 from avatarl.files import write_json
 from avatarl.sweep import history, ledger, state
+from avatarl.sweep.outcome import Outcome
 from avatarl.sweep.plan import Candidate, Plan, make_plan
-from avatarl.sweep.pool import Outcome
+from avatarl.sweep.undo import Undo
 
 S = TypeVar("S")
 ControlOf = Callable[[Mapping[str, Any]], tuple[Mapping[str, Any], str]]
@@ -80,8 +80,13 @@ def plan_sweep(asked: Asked) -> Plan:
     )
 
 
-def write_down(plan: Plan, asked: Asked) -> Plan:
+def write_down(plan: Plan, asked: Asked, undo: Undo | None = None) -> Plan:
     """Store the texts, then the plan that names them, before anything starts.
+
+    Args:
+        plan: The plan.
+        asked: What it was made of.
+        undo: Told of all that is written.
 
     Raises:
         ConfigError: The output directory can't be written.
@@ -90,7 +95,13 @@ def write_down(plan: Plan, asked: Asked) -> Plan:
 
     store = asked.directory.parent.parent / "corpora"
     try:
+        before = set(store.glob("*"))
         files = {key: prepare(text, store).absolute() for key, text in asked.corpora.items()}
+        if undo is not None:
+            for path in set(store.glob("*")) - before:
+                undo.shared(path)
+            undo.file(asked.directory / "plan.json")
+            undo.file(asked.directory / "launch.json")
         plan = plan.with_corpora(files)
         plan.write(asked.directory)
     except OSError as error:
@@ -134,6 +145,9 @@ def settings(option: type[S], raw: Mapping[str, Any]) -> S:
     Raises:
         ConfigError: A key is unknown or missing, or a value has the wrong type.
     """
+    # Not at the top: commands that only look do without, and start a tenth of a second sooner.
+    from pydantic import TypeAdapter, ValidationError
+
     known = [field.name for field in dataclasses.fields(option)]  # type: ignore[arg-type]
     for key in raw:
         if key not in known:

@@ -27,8 +27,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 #: Seconds of silence after which an owner on an unreachable host is taken for dead.
 STALE_AFTER_S = 900.0
 #: Seconds a claim may stay unreadable (written without hard links, cut off by a crash).
@@ -303,6 +301,8 @@ def _process_started(pid: int) -> float | None:
             return None
     except (OSError, ValueError, IndexError):
         pass
+    import psutil  # where there is no /proc; not worth its import elsewhere
+
     try:
         process = psutil.Process(pid)
         zombie = process.status() == psutil.STATUS_ZOMBIE
@@ -315,6 +315,8 @@ def _boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
+        import psutil
+
         return str(int(psutil.boot_time()))
 
 

@@ -11,12 +11,16 @@ from typing import Any
 
 from rich.console import Console
 
+from avatarl.errors import ConfigError
 from avatarl.sweep import launch, machine, snapshot
 from avatarl.sweep.display import Display
 from avatarl.sweep.faults import Policy
 from avatarl.sweep.launch import Asked, Launched
 from avatarl.sweep.plan import Plan
-from avatarl.sweep.pool import Pool, Slot
+from avatarl.sweep.pool import Pool
+from avatarl.sweep.slot import Slot
+from avatarl.sweep.warmup import WarmUp
+from avatarl.sweep.worker import DEFAULT_EXECUTE
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,36 @@ def catching_signals() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
+def warm_up(raw_settings: Mapping[str, Any], runs: int) -> WarmUp:
+    """Start worker processes already, for runs that are still to be composed and checked.
+
+    Args:
+        raw_settings: As given; what is wrong with them is told later.
+        runs: How many there may be.
+    """
+    slots: Sequence[Slot] = ()
+    torch_is_wanted = raw_settings.get("execute") == DEFAULT_EXECUTE
+    if torch_is_wanted and raw_settings.get("dry_run") is False:
+        with contextlib.suppress(ConfigError):
+            slots = machine.slots(raw_settings.get("workers", "auto"), runs)
+    return WarmUp(slots, at_once=machine.cores() - 1)
+
+
 def start(
-    plan: Plan, asked: Asked, raw_settings: Mapping[str, Any], console: Console
+    plan: Plan,
+    asked: Asked,
+    raw_settings: Mapping[str, Any],
+    console: Console,
+    warm: WarmUp | None = None,
 ) -> Launched | None:
     """Write everything down, freeze it, and run it; ``None`` after a dry run.
+
+    Args:
+        plan: All runs.
+        asked: What it was made of.
+        raw_settings: The launcher's.
+        console: Where progress is shown.
+        warm: Processes started early.
 
     Raises:
         ConfigError: A launcher setting can't be used, or nothing can be written.
@@ -95,18 +125,31 @@ def start(
         return None
     plan = launch.write_down(plan, asked)
     launch.record(asked.directory, "local", raw_settings)
-    return run_again(plan, asked.directory, raw_settings, console)
+    return run_again(plan, asked.directory, raw_settings, console, warm)
 
 
 def run_again(
-    plan: Plan, directory: Path, raw_settings: Mapping[str, Any], console: Console
+    plan: Plan,
+    directory: Path,
+    raw_settings: Mapping[str, Any],
+    console: Console,
+    warm: WarmUp | None = None,
 ) -> Launched:
     """Run a plan that is written down already; see :func:`start`."""
     settings = launch.settings(LocalSettings, raw_settings)
     slots = machine.slots(settings.workers, len(plan.runs))
     code = snapshot.freeze(directory.parent.parent) if settings.freeze else None
+    if warm is not None:
+        warm.keep(slots)
     return run_plan(
-        plan, slots, settings.policy(), settings.execute, console, code=code, stack=settings.stack
+        plan,
+        slots,
+        settings.policy(),
+        settings.execute,
+        console,
+        code=code,
+        stack=settings.stack,
+        warm=warm,
     )
 
 
@@ -119,6 +162,7 @@ def run_plan(
     *,
     code: Path | None = None,
     stack: int | str = 1,
+    warm: WarmUp | None = None,
 ) -> Launched:
     """Run every run of ``plan`` on this machine.
 
@@ -130,6 +174,7 @@ def run_plan(
         console: Where progress is shown.
         code: Frozen source that workers import; ``None``: the working tree.
         stack: Runs of one structure trained as one program, or ``auto``.
+        warm: Processes started early.
     """
     gpus = sum(slot.gpu is not None for slot in slots)
     kind = f"{len(slots)} worker{'s' * (len(slots) > 1)}" + (f" on {gpus} GPUs" if gpus else "")
@@ -144,6 +189,7 @@ def run_plan(
             submission=f"{plan.name}@{plan.created:.3f}",
             on_event=display.event,
             on_tick=display.tick,
+            warm=warm.take if warm is not None else lambda number, slot: None,
         )
         outcomes = pool.run(plan.runs, stop=stop.asked, kill=stop.insisted)
     states = [outcome.state for outcome in outcomes.values()]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 
 from avatarl.errors import ConfigError
-from avatarl.sweep.pool import Slot
+from avatarl.sweep.slot import Slot
 
 
 def cores() -> int:
@@ -27,12 +28,16 @@ def gpus(environment: Mapping[str, str] | None = None) -> list[str]:
     if visible is not None:
         names = [name.strip() for name in visible.split(",") if name.strip()]
         return names if names and names[0] not in ("-1", "NoDevFiles") else []
+    return list(_all_gpus())
+
+
+@functools.cache
+def _all_gpus() -> tuple[str, ...]:
     if shutil.which("nvidia-smi") is None:
-        return []
+        return ()
     asked = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    if asked.returncode != 0:
-        return []
-    return [str(n) for n, line in enumerate(asked.stdout.splitlines()) if line.startswith("GPU ")]
+    lines = asked.stdout.splitlines() if asked.returncode == 0 else []
+    return tuple(str(n) for n, line in enumerate(lines) if line.startswith("GPU "))
 
 
 def slots(workers: int | str, runs: int) -> list[Slot]:

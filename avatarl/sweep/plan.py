@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class PlannedRun:
     corpus_file: str | None = None
     label: str = ""
 
-    @property
+    @cached_property
     def path(self) -> Path:
         """The run's directory."""
         return Path(self.config["output_dir"]) / self.directory

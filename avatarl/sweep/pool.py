@@ -17,70 +17,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
 
 from avatarl.errors import in_short
 from avatarl.sweep import faults, ledger, worker
 from avatarl.sweep.faults import Fault, Policy
+from avatarl.sweep.outcome import Event, Outcome
 from avatarl.sweep.plan import PlannedRun
-
-State = Literal["done", "failed", "interrupted", "elsewhere"]
+from avatarl.sweep.slot import Slot
+from avatarl.sweep.warmup import Take
 
 #: Seconds between two looks at heartbeats and at runs that other processes own.
 _LOOK_EVERY_S = 1.0
-
-
-@dataclass(frozen=True)
-class Slot:
-    """What one worker process may use: ``gpu`` as CUDA_VISIBLE_DEVICES names it, CPU threads."""
-
-    gpu: str | None
-    threads: int
-
-    def environment(self) -> dict[str, str]:
-        """Environment variables of the worker process."""
-        threads = str(self.threads)
-        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        variables = dict.fromkeys(names, threads)
-        # Caches that grow on purpose (corpus, tables, compiled steps) aren't a leak to restart for.
-        variables["LOKY_MAX_MEMORY_LEAK_SIZE"] = "1e15"
-        if self.gpu is not None:
-            variables["CUDA_VISIBLE_DEVICES"] = self.gpu
-        return variables
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended, as far as this launch knows.
-
-    Attributes:
-        state: ``elsewhere``: another living process is computing it.
-        cached: It was done before; nothing was computed.
-        result: The run's ``result.json`` when done.
-        reason: One line, when failed or elsewhere.
-        attempts: How often this launch started it.
-        seconds: Wall time of the last attempt.
-    """
-
-    state: State
-    cached: bool = False
-    result: Mapping[str, Any] | None = None
-    reason: str | None = None
-    attempts: int = 0
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something to tell the user: ``started``, ``finished``, ``retried`` or ``waiting``."""
-
-    what: Literal["started", "finished", "retried", "waiting"]
-    run: PlannedRun
-    slot: int | None = None
-    outcome: Outcome | None = None
-    reason: str | None = None
 
 
 @dataclass
@@ -123,6 +73,7 @@ class Pool:
         on_event: Told of each start, end and retry, in order.
         on_tick: Called a few times a second.
         failures_elsewhere: Failed runs of the same sweep counted by other pools.
+        warm: Gives a slot's process, if one was started early.
     """
 
     slots: Sequence[Slot]
@@ -135,6 +86,7 @@ class Pool:
     on_event: Callable[[Event], None] = lambda event: None
     on_tick: Callable[[], None] = lambda: None
     failures_elsewhere: Callable[[], int] = lambda: 0
+    warm: Take = lambda number, slot: None
     outcomes: dict[str, Outcome] = field(default_factory=dict, init=False)
     _queue: deque[PlannedRun] = field(default_factory=deque, init=False)
     _owned: deque[tuple[PlannedRun, str]] = field(default_factory=deque, init=False)
@@ -234,7 +186,7 @@ class Pool:
     def _assign(self, one: _Worker, runs: tuple[PlannedRun, ...]) -> None:
         with _importing_from(self.code):
             if one.executor is None:
-                one.executor = ProcessPoolExecutor(
+                one.executor = self._warm(one) or ProcessPoolExecutor(
                     max_workers=1,
                     initializer=worker.prepare,
                     initargs=(os.getpid(),),
@@ -255,6 +207,15 @@ class Pool:
         for run in runs:
             self._attempts[run.id] = self._count(run) + 1
             self.on_event(Event("started", run, slot=one.number))
+
+    def _warm(self, one: _Worker) -> ProcessPoolExecutor | None:
+        """A process that was started early, brought to where a fresh one begins."""
+        process = self.warm(one.number, one.slot)
+        if process is not None:
+            if self.code is not None:
+                process.submit(exec, f"import sys; sys.path.insert(0, {str(self.code)!r})", {})
+            process.submit(worker.prepare, os.getpid())
+        return process
 
     def _collect(self, one: _Worker, stopping: bool) -> None:
         runs, future = one.runs, one.future

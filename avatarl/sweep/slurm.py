@@ -21,6 +21,7 @@ from avatarl.sweep.faults import Policy
 from avatarl.sweep.launch import Asked, Launched
 from avatarl.sweep.plan import Plan, PlannedRun
 from avatarl.sweep.submission import Submission
+from avatarl.sweep.undo import Undo
 
 #: Settings that are ours; all others are handed to submitit as they are, when set.
 _OURS = frozenset(
@@ -178,43 +179,63 @@ def start(
     settings = launch.settings(SlurmSettings, raw_settings)
     settings.policy()
     settings.check()
-    if shutil.which("sbatch") is None:
-        raise ConfigError("hydra/launcher", "slurm", "local", "no sbatch on this machine")
-    output_dir = asked.directory.parent.parent.absolute()
-    pending = [run for run in plan.runs if state.of(run.path) != "done"]
     if settings.dry_run:
-        _dry_run(plan, pending, asked.directory, output_dir, settings, console)
+        _dry_run(plan, asked.directory, settings, console)
         return None
-    plan = launch.write_down(plan, asked)
-    launch.record(asked.directory, "slurm", raw_settings)
-    return submit_and_stay(plan, asked.directory, settings, console)
+    _require_slurm()
+    with Undo() as undo:
+        plan = launch.write_down(plan, asked, undo)
+        launch.record(asked.directory, "slurm", raw_settings)
+        queued = _queue(plan, asked.directory, settings, undo)
+    return _stay(plan, asked.directory, settings, console, queued)
 
 
 def submit_and_stay(
     plan: Plan, sweep: Path, settings: SlurmSettings, console: Console
 ) -> Launched | None:
     """Queue what isn't done of a plan that is written down; see :func:`start`."""
-    output_dir = sweep.parent.parent.absolute()
-    code = snapshot.freeze(output_dir)
+    _require_slurm()
+    with Undo() as undo:
+        queued = _queue(plan, sweep, settings, undo)
+    return _stay(plan, sweep, settings, console, queued)
+
+
+@dataclass(frozen=True)
+class _Queued:
+    """What was queued: the frozen source, runs, and jobs (none when all runs are done)."""
+
+    code: Path
+    runs: Sequence[PlannedRun]
+    jobs: tuple[str, ...]
+
+
+def _queue(plan: Plan, sweep: Path, settings: SlurmSettings, undo: Undo) -> _Queued:
+    code = snapshot.freeze(sweep.parent.parent.absolute(), undo=undo)
     pending = [run for run in plan.runs if state.of(run.path) != "done"]
-    if pending:
-        submission = submit(pending, sweep, code, settings)
-        jobs = ", ".join(dict.fromkeys(job.split("_")[0] for job in submission.jobs))
-        count = len(submission.jobs)
+    jobs = submit(pending, sweep, code, settings).jobs if pending else ()
+    return _Queued(code, pending, jobs)
+
+
+def _stay(
+    plan: Plan, sweep: Path, settings: SlurmSettings, console: Console, queued: _Queued
+) -> Launched | None:
+    if queued.runs:
+        jobs = ", ".join(dict.fromkeys(job.split("_")[0] for job in queued.jobs))
+        count = len(queued.jobs)
         console.print(
-            f"{plan.name}: {len(pending)} of {len(plan.runs)} runs in {count} job"
+            f"{plan.name}: {len(queued.runs)} of {len(plan.runs)} runs in {count} job"
             f"{'s' * (count > 1)} ({jobs})",
             highlight=False,
             soft_wrap=True,
         )
     else:
         console.print(f"{plan.name}: all {len(plan.runs)} runs are done", soft_wrap=True)
-    if not settings.wait and pending:
+    if not settings.wait and queued.runs:
         console.print(f"avatarl watch {find.spoken(sweep)}", highlight=False, soft_wrap=True)
         return None
 
     def again(runs: Sequence[PlannedRun]) -> Submission:
-        return submit(runs, sweep, code, settings)
+        return submit(runs, sweep, queued.code, settings)
 
     return watch.stay(plan, sweep, settings.policy(), settings.poll_s, console, again)
 
@@ -225,9 +246,18 @@ def submit(
     """Queue runs as one array of packs (several, beyond the cluster's MaxArraySize).
 
     Raises:
-        UserError: SLURM refused; its message is told, and nothing stays queued.
+        UserError: SLURM refused; its message is told, and nothing stays queued or written.
     """
-    directory = _new_directory(sweep)
+    with Undo() as undo:
+        directory = _new_directory(sweep)
+        undo.directory(directory)
+        return _submit(runs, directory, code, settings, undo)
+
+
+def _submit(
+    runs: Sequence[PlannedRun], directory: Path, code: Path, settings: SlurmSettings, undo: Undo
+) -> Submission:
+    sweep = directory.parent.parent
     packs = pack.make_packs(runs, settings.runs_per_job)
     created = time.time()
     name = f"{sweep.name}/{directory.name}"
@@ -249,6 +279,7 @@ def submit(
 
     supervise = Supervise(str(directory))
     jobs: list[str] = []
+    undo.call(lambda: queue.cancel(jobs))
     for first in range(0, len(packs), limit := queue.max_array_size()):
         executor = _executor(directory, sweep.name, code, settings)
         try:
@@ -258,7 +289,6 @@ def submit(
                     for number in range(first, min(first + limit, len(packs)))
                 ]
         except Exception as error:
-            queue.cancel(jobs)
             raise UserError(f"SLURM refused the jobs: {_complaint(error)}") from error
         jobs += [str(job.job_id) for job in queued]
     write_json(
@@ -286,14 +316,30 @@ def script(
     return text
 
 
-def _dry_run(
-    plan: Plan,
-    pending: Sequence[PlannedRun],
-    sweep: Path,
-    output_dir: Path,
-    settings: SlurmSettings,
-    console: Console,
-) -> None:
+def _missing() -> str | None:
+    """The first of SLURM's commands that submitting needs and this machine lacks."""
+    needed = ("sbatch", "srun")
+    return next((command for command in needed if shutil.which(command) is None), None)
+
+
+def _require_slurm() -> None:
+    """Refuse to submit from a machine without SLURM, before anything is written.
+
+    Raises:
+        ConfigError: A command is missing.
+    """
+    if missing := _missing():
+        raise ConfigError(
+            "hydra/launcher",
+            "slurm",
+            "local, or slurm on a login node; hydra.launcher.dry_run=true works anywhere",
+            f"no {missing} on this machine",
+        )
+
+
+def _dry_run(plan: Plan, sweep: Path, settings: SlurmSettings, console: Console) -> None:
+    output_dir = sweep.parent.parent.absolute()
+    pending = [run for run in plan.runs if state.of(run.path) != "done"]
     packs = pack.make_packs(pending, settings.runs_per_job)
     slots = settings.slots_per_gpu * max(1, settings.gpus())
     workers = [min(len(members), slots) for members in packs]
@@ -307,6 +353,13 @@ def _dry_run(
         highlight=False,
         soft_wrap=True,
     )
+    if missing := _missing():
+        console.print(
+            f"No {missing} on this machine: shown is what a login node would submit, arrays of at "
+            "most 1,000 jobs, with the paths and the Python of this machine",
+            highlight=False,
+            soft_wrap=True,
+        )
     code = snapshot.location(output_dir)
     target = sweep.absolute() / "slurm" / str(_next_number(sweep))
     for first in range(0, len(packs), limit := queue.max_array_size()):
@@ -321,9 +374,15 @@ def _executor(directory: Path, sweep_name: str, code: Path, settings: SlurmSetti
     """A submitit executor with all parameters; raises ConfigError for those it refuses."""
     from submitit import SlurmExecutor
 
+    class Executor(SlurmExecutor):
+        @classmethod
+        def affinity(cls) -> int:
+            # Writing a script needs no SLURM; whether jobs can be queued is asked before they are.
+            return 2
+
     timeouts = sys.maxsize if settings.max_num_timeout is None else settings.max_num_timeout
     folder = directory / "submitit"
-    executor = SlurmExecutor(folder, max_num_timeout=timeouts, python=settings.python)
+    executor = Executor(folder, max_num_timeout=timeouts, python=settings.python)
     names = [field.name for field in dataclasses.fields(settings) if field.name not in _OURS]
     parameters = {
         _RENAMED.get(name, name): value

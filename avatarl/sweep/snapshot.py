@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from avatarl.files import read_json, write_json
+from avatarl.sweep.undo import Undo
 from avatarl.tracking.provenance import SNAPSHOT_NOTE, version
 
 #: Written last inside a snapshot: its presence means the copy is whole.
@@ -32,12 +33,13 @@ def source_root() -> Path:
     return Path(__file__).resolve().parents[2]
 
 
-def freeze(output_dir: Path, root: Path | None = None) -> Path:
+def freeze(output_dir: Path, root: Path | None = None, undo: Undo | None = None) -> Path:
     """Copy the source to ``<output_dir>/code/<hash>`` unless it is there, and return that path.
 
     Args:
         output_dir: Where outputs go.
         root: Root of the source; by default of the package that is running.
+        undo: Takes a fresh copy back, unless another sweep uses it by then.
     """
     root = root or source_root()
     if (root / MANIFEST).exists():
@@ -45,7 +47,7 @@ def freeze(output_dir: Path, root: Path | None = None) -> Path:
     contents = _contents(root)
     digest = _digest(contents)
     target = _target(output_dir, digest)
-    if (target / MANIFEST).exists():
+    if _in_use(target):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     target.parent.chmod(target.parent.stat().st_mode & ~0o022)
@@ -64,13 +66,27 @@ def freeze(output_dir: Path, root: Path | None = None) -> Path:
         try:
             partial.rename(target)
         except OSError:
-            if not (target / MANIFEST).exists():
+            if not _in_use(target):
                 raise
             shutil.rmtree(partial)  # another process made the same snapshot meanwhile
+        else:
+            if undo is not None:
+                undo.shared(target, MANIFEST)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return target
+
+
+def _in_use(target: Path) -> bool:
+    """Whether a snapshot is there; whoever made it now sees that it is used."""
+    try:
+        os.utime(target / MANIFEST)
+    except PermissionError:
+        return True  # somebody else's, and theirs to keep
+    except OSError:
+        return False
+    return True
 
 
 def location(output_dir: Path, root: Path | None = None) -> Path:

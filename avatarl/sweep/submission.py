@@ -1,12 +1,20 @@
-"""The record of jobs that were queued together, as files under the sweep's directory."""
+"""The record of jobs that were queued together, as files under the sweep's directory.
+
+SLURM forgets jobs a few minutes after their end, and tells how they ended no more where accounting
+is off. So that a cancelled job isn't taken for a lost one, ``avatarl cancel`` notes what it
+cancels (``cancelled.json``), and each job when it begins and when it is told to stop
+(``job-<pack>.json``).
+"""
 
 from __future__ import annotations
 
 import contextlib
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from avatarl.files import read_json
+from avatarl.files import read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,55 @@ class Submission:
             if run_id in runs:
                 return job
         return None
+
+    def note_cancellation(self, jobs: Iterable[str]) -> None:
+        """Note jobs that are about to be cancelled."""
+        write_json(self.directory / "cancelled.json", {"jobs": sorted(self._cancelled() | {*jobs})})
+
+    def forget_cancellation(self, jobs: Iterable[str]) -> None:
+        """Take back :meth:`note_cancellation`: it couldn't be done."""
+        write_json(self.directory / "cancelled.json", {"jobs": sorted(self._cancelled() - {*jobs})})
+
+    def cancellation(self, job: str, *, forgotten: bool) -> str | None:
+        """How a job that has ended was cancelled, in words; ``None``: it wasn't, as far as known.
+
+        Args:
+            job: Its id.
+            forgotten: Neither SLURM's queue nor its accounting knows how it ended. A job that was
+                told to stop, or never began, and that SLURM doesn't know any more, was cancelled:
+                one that is to run again stays in the queue.
+        """
+        if job in self._cancelled():
+            return "was cancelled"
+        if not forgotten:
+            return None
+        try:
+            told = read_json(self.directory / f"job-{self.jobs.index(job)}.json")
+        except (OSError, ValueError):
+            began = any(self.directory.glob(f"submitit/{job}_*_log.*"))
+            return None if began else "was cancelled before it began"
+        if told.get("state") != "stopping":
+            return None
+        return f"was cancelled (stopped by {told.get('signal')}, and not in the queue any more)"
+
+    def _cancelled(self) -> set[str]:
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            return set(read_json(self.directory / "cancelled.json")["jobs"])
+        return set()
+
+
+def note_job(directory: Path, number: int, state: str, signal: str | None = None) -> None:
+    """Note what the job of pack ``number`` is at; a full disk may cost the note.
+
+    Args:
+        directory: Of the submission.
+        number: Of the pack.
+        state: ``working``, or ``stopping`` once it was told to.
+        signal: What told it.
+    """
+    with contextlib.suppress(OSError):
+        content = {"state": state, "signal": signal, "time": time.time()}
+        write_json(directory / f"job-{number}.json", content)
 
 
 def submissions(sweep: Path) -> list[Submission]:

@@ -27,8 +27,10 @@ from loky.backend import resource_tracker
 from avatarl.files import read_json, write_json
 from avatarl.sweep import machine
 from avatarl.sweep.faults import Policy
+from avatarl.sweep.outcome import Event, Outcome
 from avatarl.sweep.plan import PlannedRun
-from avatarl.sweep.pool import Event, Outcome, Pool
+from avatarl.sweep.pool import Pool
+from avatarl.sweep.submission import note_job
 
 _SIGNALS = (signal.SIGUSR2, signal.SIGTERM, signal.SIGCONT)
 
@@ -60,6 +62,8 @@ class Supervise:
         directory = Path(self.submission)
         pack = read_json(directory / f"pack-{number}.json")
         runs = [PlannedRun.from_json(run) for run in pack["runs"]]
+        note_job(directory, number, "working")
+        signals.on_first = lambda name: note_job(directory, number, "stopping", name)
         outcomes = work_through(directory, pack, runs, signals.asked)
         counts: dict[str, int] = {}
         for outcome in outcomes.values():
@@ -80,6 +84,7 @@ class _Signals:
 
     def __init__(self) -> None:
         self.received: list[int] = []
+        self.on_first: Callable[[str], None] | None = None
         # Helper processes inherit a blocked signal; otherwise SIGUSR2, which SLURM sends to every
         # process of the job, would end them.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -97,6 +102,10 @@ class _Signals:
             os.write(2, f"avatarl: {signal.Signals(number).name}: checkpointing\n".encode())
 
     def asked(self) -> bool:
+        """Whether a signal has come; the first that does is told, from ordinary code."""
+        if self.received and self.on_first is not None:
+            tell, self.on_first = self.on_first, None
+            tell(signal.Signals(self.received[0]).name)
         return bool(self.received)
 
     def hand_over(self) -> None:

@@ -16,20 +16,23 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from avatarl.errors import UserError
 from avatarl.files import read_json
 from avatarl.sweep import find, ledger, queue, state, worker
 from avatarl.sweep.display import duration, number, progress_of
 from avatarl.sweep.faults import Policy
 from avatarl.sweep.launch import Launched
 from avatarl.sweep.ledger import SlurmJob
+from avatarl.sweep.outcome import Outcome
 from avatarl.sweep.plan import Plan, PlannedRun
-from avatarl.sweep.pool import Outcome
 from avatarl.sweep.submission import Submission, submissions
 
 #: Order in which states are listed, most interesting first.
 STATES = ("failed", "running", "interrupted", "queued", "new", "done")
 _STYLES = {"failed": "bold red", "running": "green", "interrupted": "yellow", "done": "dim"}
 _MOST_ROWS = 30
+#: The state of a job that neither squeue nor sacct knows.
+_UNKNOWN = "UNKNOWN"
 #: Columns of the table, and how narrow each may get.
 _COLUMNS = {
     "run": 12,
@@ -345,10 +348,10 @@ class _Watcher:
         for row in lost:
             run, job = row.run, row.job
             ended = job.state if job is not None else self._accounted(row)
-            cancelled = ended.startswith("CANCELLED")
+            cancelled = self._cancellation(row, ended)
             self.lost_since[run.id] = 0
             if cancelled or self.again is None or self.rounds[run.id] >= self.policy.max_retries:
-                why = "was cancelled" if cancelled else f"ended as {ended} before the run did"
+                why = cancelled or f"ended as {ended} before the run did"
                 words = "" if cancelled else _last_words(self.sweep, row.job_id)
                 reason = f"JobLost: job {row.job_id} {why}" + (f": {words}" if words else "")
                 began = time.time()
@@ -359,13 +362,25 @@ class _Watcher:
                 retry.append(run)
                 self._say(f"again  {run.label}: job {row.job_id} ended as {ended}", "yellow")
         if retry and self.again is not None:
-            self.again(retry)
+            try:
+                self.again(retry)
+            except UserError as error:
+                # The other jobs go on; these runs are found lost again, and tried again.
+                self._say(f"wait   {error}", "yellow")
 
     def _accounted(self, row: Row) -> str:
         if row.job_id is None:
-            return "UNKNOWN"
+            return _UNKNOWN
         job = queue.accounted([row.job_id]).get(row.job_id)
-        return job.state if job else "UNKNOWN"
+        return job.state if job else _UNKNOWN
+
+    def _cancellation(self, row: Row, ended: str) -> str | None:
+        if ended.startswith("CANCELLED"):
+            return "was cancelled"
+        for submission in submissions(self.sweep):
+            if row.job_id is not None and row.job_id in submission.jobs:
+                return submission.cancellation(row.job_id, forgotten=ended == _UNKNOWN)
+        return None
 
     def _tell(self, row: Row) -> None:
         run = row.run

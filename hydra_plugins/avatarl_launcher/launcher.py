@@ -232,11 +232,20 @@ def job_return(
 class LocalLauncher(AvatarlLauncher):
     """``hydra/launcher=local``: worker processes on this machine."""
 
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Let workers start while this process composes, then do as all launchers do."""
+        from avatarl.sweep import local
+
+        with local.warm_up(self.settings, len(job_overrides) + self.control) as self._warm:
+            return super().launch(job_overrides, initial_job_idx)
+
     def start(self, plan: Plan, asked: Asked, console: Console) -> Launched | None:
         """Run the plan here and now."""
         from avatarl.sweep import local
 
-        return local.start(plan, asked, self.settings, console)
+        return local.start(plan, asked, self.settings, console, self._warm)
 
 
 class SlurmLauncher(AvatarlLauncher):

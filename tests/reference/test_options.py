@@ -79,3 +79,23 @@ def test_a_misspelt_or_foreign_schedule_key_is_refused():
 def test_impossible_folds_are_refused(folds):
     with pytest.raises(ConfigError, match=r"cross_fit=.* valid: auto, loo, null or a number"):
         dataclasses.replace(settings("trigram"), cross_fit=folds)
+
+
+@pytest.mark.parametrize("length", [2, 3, 5, 9, 12, 40])
+@pytest.mark.parametrize("option", OPTIONS)
+def test_what_a_plan_refuses_is_what_building_refuses(option, length):
+    """By the size of the text alone, before anything is counted."""
+    config = settings(option)
+    ids = np.arange(length) % 11
+
+    def refusal(action):
+        try:
+            action()
+        except ConfigError as error:
+            return str(error)
+        return None
+
+    planned = refusal(lambda: config.check_text(length, 11))
+    assert planned == refusal(lambda: build(config, ids, 11))
+    if option == "ngram4":
+        assert (planned is None) is (length >= 4)

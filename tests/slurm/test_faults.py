@@ -188,6 +188,39 @@ def test_cancelling_one_job(sweep, check):
     check()
 
 
+@pytest.mark.parametrize("how", ["avatarl cancel", "scancel", "scancel before it began"])
+def test_a_cancellation_is_remembered_when_slurm_has_forgotten_the_job(sweep, check, cluster, how):
+    one_at_a_time = ["hydra.launcher.array_parallelism=1"] if "before" in how else []
+    client = sweep.start(*one_at_a_time)
+    sweep.wait_for_step(0)
+    if not one_at_a_time:
+        sweep.wait_for_step(2)
+    client.send_signal(signal.SIGSTOP)  # it looks again only when nobody knows the jobs any more
+    if how == "avatarl cancel":
+        note = sweep.sweep / "launch.json"
+        record = json.loads(note.read_text())
+        record["owner"]["host"] = "elsewhere"  # else it would be told to stop, like the jobs
+        note.write_text(json.dumps(record))
+        command = [sys.executable, "-m", "avatarl.cli", "cancel", "s"]
+        subprocess.run([*command, "--output-dir", sweep.directory], cwd=ROOT, check=True)
+    else:
+        slurm("scancel", job_of(sweep, 2))
+    sweep.wait_for(lambda: not slurm("squeue", "-h"), what="empty queue")
+    cluster.stop_controller()
+    cluster.start_controller(clean=True)
+    cluster.wait_until_idle()
+    client.send_signal(signal.SIGCONT)
+    code, out = sweep.finish(client)
+    assert code == 1, out
+    assert "again  " not in out
+    every = dict.fromkeys(range(3), "was cancelled")
+    check(failed=every if how == "avatarl cancel" else {2: "was cancelled"})
+    assert len(sweep.jobs()) == 2
+    code, out = sweep.finish(sweep.start())  # asked for again, all of it goes on
+    assert code == 0, out
+    check()
+
+
 @pytest.mark.parametrize("who", ["child", "supervisor"])
 def test_kill_9_in_the_job(sweep, check, who):
     client = sweep.start()

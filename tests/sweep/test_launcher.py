@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -34,10 +35,11 @@ TINY = [
 ]
 
 
-def sweep(output_dir, *words, **options):
+def sweep(output_dir, *words, environment=(), **options):
     command = [sys.executable, str(ROOT / "run.py"), "-m", *words, f"output_dir={output_dir}"]
     paths = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    common = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    environment = common | dict(environment)
     return subprocess.run(
         command, capture_output=True, text=True, env=environment, timeout=120, **options
     )
@@ -114,6 +116,17 @@ def test_a_batch_that_the_text_cannot_fill_is_refused_by_the_plan(tmp_path):
     assert not outputs.exists()
 
 
+def test_an_order_beyond_the_text_is_refused_by_the_plan(tmp_path):
+    outputs = tmp_path / "outputs"
+    refused = sweep(outputs, *TINY, "reference=ngram4", "reference.order=3,99999", "sweep_name=s")
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "avatarl: reference.order=99999: reference.order=99999 can't be used "
+        "(the length of the text); valid: 1 to 18,000\n"
+    )
+    assert not outputs.exists()
+
+
 def test_a_slip_in_a_launcher_setting_is_told_with_what_is_valid(tmp_path):
     refused = sweep(tmp_path / "outputs", *TINY, "hydra.launcher.wokers=2")
     assert refused.returncode == 2
@@ -126,6 +139,59 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path):
     assert shown.returncode == 0, shown.stderr
     assert "4 new" in shown.stdout
     assert "No estimate" in shown.stdout
+    assert not outputs.exists()
+
+
+@pytest.fixture
+def tools(tmp_path):
+    """A directory to be the whole PATH: git, and nothing of SLURM."""
+    found = tmp_path / "tools"
+    found.mkdir()
+    (found / "git").symlink_to(shutil.which("git"))
+    return found
+
+
+def files(directory):
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def test_a_submission_that_slurm_refuses_leaves_nothing_behind(tmp_path, tools):
+    outputs = tmp_path / "outputs"
+    for name in ("sbatch", "srun"):
+        (tools / name).write_text(
+            "#!/bin/sh\necho 'sbatch: error: no such partition' >&2; exit 1\n"
+        )
+        (tools / name).chmod(0o755)
+    refusing = {"PATH": str(tools)}
+    words = [*TINY, "sweep_name=s", "hydra.launcher.control=false"]
+    refused = sweep(outputs, *words, "seed=0,1", "hydra/launcher=slurm", environment=refusing)
+    assert refused.returncode == 2
+    assert refused.stderr.endswith("\navatarl: SLURM refused the jobs: no such partition\n")
+    assert not outputs.exists()
+    # Of a sweep that was there before, everything is as it was; Hydra's own note aside.
+    assert sweep(outputs, *words, "seed=0", "hydra.launcher.compare=false").returncode == 0
+    before = files(outputs)
+    refused = sweep(outputs, *words, "seed=0,1", "hydra/launcher=slurm", environment=refusing)
+    assert refused.returncode == 2
+    after = files(outputs)
+    note = outputs / "sweeps" / "s" / "multirun.yaml"
+    assert {**after, note: b""} == {**before, note: b""}
+
+
+def test_without_slurm_the_script_is_shown_and_nothing_else_is_done(tmp_path, tools):
+    outputs = tmp_path / "outputs"
+    words = [*TINY, "seed=0,1", "sweep_name=s", "hydra/launcher=slurm", "hydra.launcher.gres=gpu:3"]
+    nowhere = {"PATH": str(tools)}
+    shown = sweep(outputs, *words, "hydra.launcher.dry_run=true", environment=nowhere)
+    assert shown.returncode == 0, shown.stderr
+    assert "No sbatch on this machine" in shown.stdout
+    assert "\n#SBATCH --gres=gpu:3\n" in shown.stdout
+    assert f"\ncd '{outputs}/code/" in shown.stdout
+    refused = sweep(outputs, *words, environment=nowhere)
+    assert refused.returncode == 2
+    assert refused.stdout == ""
+    [line] = refused.stderr.splitlines()
+    assert "hydra/launcher='slurm' can't be used (no sbatch on this machine)" in line
     assert not outputs.exists()
 
 

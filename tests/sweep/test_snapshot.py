@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from avatarl.sweep import snapshot
+from avatarl.sweep.undo import Undo
 
 
 @pytest.fixture
@@ -52,6 +53,27 @@ def test_the_same_content_is_the_same_place_and_is_foretold(tree):
     assert code == foretold == snapshot.freeze(tree / "outputs", tree)
     (tree / "avatarl" / "a.py").write_text("other\n")
     assert snapshot.freeze(tree / "outputs", tree) != code
+
+
+@pytest.mark.parametrize("used_by_another", [False, True])
+def test_a_copy_made_for_nothing_goes_unless_another_sweep_uses_it(tree, used_by_another):
+    def refused():
+        with Undo() as undo:
+            snapshot.freeze(tree / "outputs", tree, undo)
+            if used_by_another:
+                snapshot.freeze(tree / "outputs", tree)
+            raise ValueError
+
+    with pytest.raises(ValueError):
+        refused()
+    code = snapshot.location(tree / "outputs", tree)
+    assert code.parent.exists() is used_by_another
+    assert not used_by_another or snapshot.verify(code)
+    # One that was there before stays in any case.
+    snapshot.freeze(tree / "outputs", tree)
+    with pytest.raises(ValueError):
+        refused()
+    assert snapshot.verify(code)
 
 
 def test_secrets_are_left_out(tree):

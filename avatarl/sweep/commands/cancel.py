@@ -24,12 +24,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Cancel; running runs checkpoint, so that ``avatarl retry`` continues them."""
     directory = find.sweep_directory(args.sweep, args.output_dir)
-    jobs = [job for submission in submissions(directory) for job in submission.jobs]
+    past = submissions(directory)
+    jobs = [job for submission in past for job in submission.jobs]
     known = queue.jobs(jobs, fresh=True)
     if known is None:
         raise UserError("SLURM's controller doesn't answer; nothing was cancelled")
     live = [job for job in jobs if job in known and not known[job].over]
+    mine = {submission: [job for job in live if job in submission.jobs] for submission in past}
+    # Noted first: SLURM may forget the jobs before a waiting client looks again.
+    for submission, its in mine.items():
+        if its:
+            submission.note_cancellation(its)
     if live and not queue.cancel(live):
+        for submission, its in mine.items():
+            if its:
+                submission.forget_cancellation(its)
         raise UserError("scancel failed; look at: squeue --me")
     local = _stop_local(directory)
     if live:

@@ -1,0 +1,99 @@
+"""Taking back what a launch has written, should it be refused after all."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+
+class Undo:
+    """A context that leaves nothing behind when it is left by an exception.
+
+    What has been written is told as it is; leaving by an exception takes it back, latest first.
+    """
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Undo:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._stack.pop_all()
+        self._stack.close()
+
+    def call(self, function: Callable[[], object]) -> None:
+        """Call something besides."""
+        self._stack.callback(function)
+
+    def file(self, path: Path) -> None:
+        """Put a file back to what it holds now, or to not being there; call before writing it."""
+        try:
+            content = path.read_bytes()
+        except OSError:
+            self._stack.callback(_remove, path)
+        else:
+            self._stack.callback(_restore, path, content)
+
+    def directory(self, path: Path) -> None:
+        """Remove a directory that was made for this launch alone, with all that is in it."""
+        self._stack.callback(_remove, path)
+
+    def shared(self, path: Path, sign: str = "") -> None:
+        """Remove what others may have found and use by now, unless they do.
+
+        Args:
+            path: A file or directory, just made.
+            sign: A file in that directory which everybody who uses it touches; for a file nothing,
+                since whoever uses it writes it anew.
+        """
+        self._stack.callback(_remove_unused, path, sign, _mark(path / sign))
+
+
+def _mark(path: Path) -> tuple[int, int] | None:
+    try:
+        now = path.stat()
+    except OSError:
+        return None
+    return now.st_ino, now.st_mtime_ns
+
+
+def _remove_unused(path: Path, sign: str, mark: tuple[int, int] | None) -> None:
+    # Out of the way first, so that nobody begins to use it between the look and the removal.
+    aside = path.with_name(f".unused-{uuid.uuid4().hex}")
+    with contextlib.suppress(OSError):
+        path.rename(aside)
+        if _mark(aside / sign) == mark:
+            _remove(aside)
+        elif not path.exists():
+            aside.rename(path)
+    _remove_empty(path.parent)
+
+
+def _restore(path: Path, content: bytes) -> None:
+    with contextlib.suppress(OSError):
+        path.write_bytes(content)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    _remove_empty(path.parent)
+
+
+def _remove_empty(directory: Path) -> None:
+    with contextlib.suppress(OSError):
+        directory.rmdir()
