@@ -219,6 +219,12 @@ def test_a_failing_run_is_named_at_once_and_the_exit_code_tells(tmp_path):
     assert "seed=1: ValueError: no luck" in lines[1]
 
 
+def begun(outputs):
+    """The runs that have taken a step."""
+    told = [json.loads(path.read_text()) for path in outputs.glob("runs/*/progress.json")]
+    return [progress for progress in told if progress["step"] > 0]
+
+
 def test_ctrl_c_checkpoints_and_the_same_command_continues(tmp_path):
     outputs = tmp_path / "outputs"
     words = [
@@ -234,7 +240,8 @@ def test_ctrl_c_checkpoints_and_the_same_command_continues(tmp_path):
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     ) as client:
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not list(outputs.glob("runs/*/progress.json")):
+        # Both: a run that is stopped before its first step has its checkpoint at step 0.
+        while time.monotonic() < deadline and len(begun(outputs)) < 2:
             time.sleep(0.05)
         client.send_signal(signal.SIGINT)
         out, _ = client.communicate(timeout=60)
