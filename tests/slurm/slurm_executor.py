@@ -59,19 +59,19 @@ def run(raw, *, stop, on_progress, prepared_corpus):
             finally:
                 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, hard))
         if fault == "nan":
-            torch.Tensor.backward = _poisoned(torch.Tensor.backward)
+            torch.autograd.grad = _poisoned(torch.autograd.grad)
         if fault in ("disk", "disk once") and (fault == "disk" or first_time()):
             os.fsync = _full_once(os.fsync)
 
     import torch
 
-    backward, fsync = torch.Tensor.backward, os.fsync
+    grad, fsync = torch.autograd.grad, os.fsync
     try:
         return execute_raw(
             raw, stop=paused, on_progress=on_progress, prepared_corpus=prepared_corpus
         )
     finally:
-        torch.Tensor.backward, os.fsync = backward, fsync  # the process stays warm for the next run
+        torch.autograd.grad, os.fsync = grad, fsync  # the process stays warm for the next run
 
 
 def _full_once(fsync):
@@ -83,8 +83,8 @@ def _full_once(fsync):
     return full
 
 
-def _poisoned(backward):
-    def poisoned(self, *arguments, **keywords):
-        backward(self * float("nan"), *arguments, **keywords)
+def _poisoned(grad):
+    def poisoned(loss, *arguments, **keywords):
+        return grad(loss * float("nan"), *arguments, **keywords)
 
     return poisoned
