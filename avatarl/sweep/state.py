@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
+from avatarl import failure
 from avatarl.files import read_json
 
 RunState = Literal["new", "done", "failed", "resumable", "running"]
@@ -35,8 +36,10 @@ def of(directory: Path) -> RunState:
 
 def _resumed_since_failure(directory: Path) -> bool:
     """Whether the run was started again after its last failure."""
+    failed = failure.moment(directory)
+    if failed is None:
+        return False
     with contextlib.suppress(OSError, ValueError, KeyError, AttributeError):
-        failed = float(read_json(directory / "failure.json")["time"])
         progress = read_json(directory / "progress.json")
         return progress.get("state") == "running" and float(progress["updated"]) > failed + 1.0
     return False

@@ -16,8 +16,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from avatarl import failure
 from avatarl.errors import UserError
-from avatarl.files import read_json
 from avatarl.sweep import find, ledger, queue, state, worker
 from avatarl.sweep.display import duration, number, progress_of
 from avatarl.sweep.faults import Policy
@@ -133,10 +133,7 @@ def _row(
     if now == "done":
         return Row(run, "done", job_id=job_id)
     if now == "failed":
-        reason = ""
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            reason = str(read_json(run.path / "failure.json")["error"]).splitlines()[0]
-        return Row(run, "failed", job_id=job_id, reason=reason)
+        return Row(run, "failed", job_id=job_id, reason=failure.reason(run.path))
     job = (jobs or {}).get(job_id or "")
     if owner is not None and ledger.alive(owner, run.path, slurm):
         where = (job.node if job else "") or owner.host
@@ -326,7 +323,7 @@ class _Watcher:
     def _ended(self, row: Row) -> bool:
         # A failure from before this launch isn't its end: the run was queued again.
         old = self.failed_before.get(row.run.id)
-        stale = old is not None and _failed_at(row.run) == old and self.again is not None
+        stale = old is not None and failure.moment(row.run.path) == old and self.again is not None
         return row.state == "done" or (row.state == "failed" and not stale)
 
     def _is_lost(self, row: Row, seen: Survey) -> bool:
@@ -411,11 +408,5 @@ def _last_words(sweep: Path, job_id: str | None) -> str:
 
 
 def _failures(plan: Plan) -> dict[str, float]:
-    found = {run.id: _failed_at(run) for run in plan.runs}
+    found = {run.id: failure.moment(run.path) for run in plan.runs}
     return {run_id: when for run_id, when in found.items() if when is not None}
-
-
-def _failed_at(run: PlannedRun) -> float | None:
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        return float(read_json(run.path / "failure.json")["time"])
-    return None

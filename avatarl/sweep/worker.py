@@ -11,7 +11,6 @@ import contextlib
 import importlib
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -20,7 +19,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from avatarl.files import read_json, write_json
+from avatarl import failure
+from avatarl.files import read_json
 from avatarl.sweep import faults, ledger
 
 #: ``module:function`` that executes one run: ``f(raw, *, stop, on_progress, prepared_corpus)``.
@@ -212,26 +212,9 @@ def record_failure(
     run: Mapping[str, Any], directory: Path, error: str, text: str, since: float
 ) -> None:
     """Write ``failure.json`` unless the training itself already told this attempt's failure."""
-    path = directory / "failure.json"
-    with contextlib.suppress(OSError, ValueError):
-        if float(read_json(path)["time"]) >= since:
-            return
-    step = None
-    with contextlib.suppress(OSError, ValueError):
-        step = read_json(directory / "progress.json").get("step")
-    write_json(
-        path,
-        {
-            "run_id": run["id"],
-            "name": run["name"],
-            "error": error,
-            "traceback": text,
-            "step": step,
-            "host": socket.gethostname(),
-            "time": time.time(),
-            "attempt": len(ledger.history(directory)),
-        },
-    )
+    told = failure.moment(directory)
+    if told is None or told < since:
+        failure.write(directory, run["id"], run["name"], error, text)
 
 
 def stored(directory: Path) -> dict[str, Any] | None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import datetime
 import logging
-import socket
 import traceback
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from avatarl import failure
 from avatarl.config import RunConfig
 from avatarl.data import Corpus
-from avatarl.files import write_atomic, write_json
+from avatarl.files import write_atomic
 from avatarl.training.evaluation import Scorer
 from avatarl.training.sampling import generate
 
@@ -84,17 +84,9 @@ def write_failure(config: RunConfig, identity: str, directory: Path, error: Base
     """Log what broke a run, and write it down in ``failure.json``."""
     trace = "".join(traceback.format_exception(error))
     log.error("%s", trace)
-    content = {
-        "run_id": identity,
-        "name": config.name,
-        "error": f"{type(error).__name__}: {error}",
-        "traceback": trace,
-        "host": socket.gethostname(),
-        "time": now(),
-    }
     # Whatever broke the run (a full disk, say) may break this too; the first error matters more.
     with contextlib.suppress(OSError):
-        write_json(directory / "failure.json", content)
+        failure.write(directory, identity, config.name, f"{type(error).__name__}: {error}", trace)
 
 
 def now() -> str:

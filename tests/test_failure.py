@@ -1,0 +1,62 @@
+"""What a failed run leaves behind, whoever notices it."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from avatarl import composition, failure
+from avatarl.sweep import state, worker
+from avatarl.training import ending
+from tests.tiny import TINY
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Path:
+    """The directory of a run whose training failed by itself, outside any sweep."""
+    try:
+        raise ValueError("no good\nmore")
+    except ValueError as error:
+        ending.write_failure(composition.compose(TINY), "abc", tmp_path, error)
+    return tmp_path
+
+
+def test_training_tells_when_and_why(told: Path) -> None:
+    moment = failure.moment(told)
+    assert moment is not None
+    assert abs(moment - time.time()) < 60
+    assert failure.reason(told) == "ValueError: no good"
+    content = json.loads((told / "failure.json").read_text())
+    assert content["run_id"] == "abc"
+    assert "Traceback" in content["traceback"]
+
+
+def test_a_run_that_training_gave_up_runs_again_once_started_again(told: Path) -> None:
+    assert state.of(told) == "failed"
+    later = {"state": "running", "updated": time.time() + 5}
+    (told / "progress.json").write_text(json.dumps(later))
+    assert state.of(told) == "running"
+
+
+def test_what_training_told_of_this_attempt_stays_and_of_an_earlier_one_does_not(
+    told: Path,
+) -> None:
+    before = (told / "failure.json").read_text()
+    run = {"id": "abc", "name": "alone"}
+    worker.record_failure(run, told, "JobLost: later", "", since=time.time() - 60)
+    assert (told / "failure.json").read_text() == before
+    worker.record_failure(run, told, "JobLost: later", "", since=time.time() + 60)
+    assert failure.reason(told) == "JobLost: later"
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"time": null, "error": ""}'])
+def test_what_cannot_be_read_is_neither_a_moment_nor_a_reason(
+    tmp_path: Path, content: str | None
+) -> None:
+    if content is not None:
+        (tmp_path / "failure.json").write_text(content)
+    assert failure.moment(tmp_path) is None
+    assert failure.reason(tmp_path) == ""
