@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from collections.abc import Mapping
@@ -23,13 +22,14 @@ _OUTSIDE = {
 
 def canonical(raw: Mapping[str, Any], corpus_sha256: str) -> str:
     """Write the settings that matter, with the text's hash, as one canonical JSON line."""
-    settings = copy.deepcopy(dict(raw))
-    for group, keys in _OUTSIDE.items():
-        if keys is None:
-            settings.pop(group, None)
+    settings: dict[str, Any] = {}
+    for group, value in raw.items():
+        outside = _OUTSIDE.get(group, [])
+        if outside is None:
             continue
-        for key in keys:
-            settings.get(group, {}).pop(key, None)
+        if outside and isinstance(value, Mapping):
+            value = {key: own for key, own in value.items() if key not in outside}
+        settings[group] = value
     settings["corpus_sha256"] = corpus_sha256
     return json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,9 @@ class PlannedRun:
 
     def to_json(self) -> dict[str, Any]:
         """The run as plan.json and packs hold it."""
-        return {**asdict(self), "overrides": list(self.overrides)}
+        # Not asdict, which copies the whole configuration: for plan.json, and for each worker.
+        raw = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {**raw, "overrides": list(self.overrides)}
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> PlannedRun:
