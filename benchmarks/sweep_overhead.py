@@ -5,7 +5,8 @@ ownership, worker processes and results; milliseconds a run, from the call of th
 return, worker start-up included.
 
 ``NAME/floor_ratio``: 24 short real runs on all cores, wall time of the whole command over the
-floor: the sum of the runs' own step times in warm processes, one on every core, over the cores.
+floor: the sum of the runs' pure step times (evaluation, samples and files apart) in warm processes,
+one on every core, over the cores.
 (``--lone`` adds the floor of a single process that has the whole machine, its caches and its memory
 to itself, which no sweep that uses all cores can quite reach.)
 
@@ -149,7 +150,7 @@ def floor(shared: list[str], swept: list[list[str]], place: Path, processes: int
     """
     program = (
         "import json, sys, torch; torch.set_num_threads(1); import avatarl;"
-        "print(json.dumps([avatarl.run(o)['seconds'] for o in json.loads(sys.argv[1])]))"
+        "[avatarl.run(overrides) for overrides in json.loads(sys.argv[1])]"
     )
     runs = [[*shared, *own, f"output_dir={place}"] for own in swept]
     started = [
@@ -157,16 +158,15 @@ def floor(shared: list[str], swept: list[list[str]], place: Path, processes: int
             [sys.executable, "-c", program, json.dumps(runs[first::processes])],
             env=environment(),
             cwd=ROOT,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            text=True,
         )
         for first in range(processes)
     ]
-    told = [process.communicate()[0] for process in started]
-    if any(process.returncode for process in started):
+    codes = [process.wait() for process in started]
+    if any(codes):
         raise SystemExit("a run of the floor failed")
-    return sum(sum(json.loads(text.splitlines()[-1])) for text in told) / cores()
+    return stepping(place) / cores()
 
 
 def sweep_command(python: str, shared: list[str], swept: list[list[str]], place: Path) -> list[str]:
@@ -210,12 +210,21 @@ def contestants(shared: list[str], swept: list[list[str]]) -> dict[str, Contesta
     return found
 
 
-def results(place: Path, figure: str = "val/nats") -> dict[str, float]:
-    """One figure of each finished run, by run directory."""
+def results(place: Path) -> dict[str, float]:
+    """Held-out nats of each finished run, by run directory."""
     found = {}
     for path in (place / "runs").glob("*/result.json"):
-        found[path.parent.name] = json.loads(path.read_text())[figure]
+        found[path.parent.name] = json.loads(path.read_text())["val/nats"]
     return found
+
+
+def stepping(place: Path) -> float:
+    """Seconds that all runs spent stepping: each until the last record of its training."""
+    seconds = 0.0
+    for path in (place / "runs").glob("*/metrics.jsonl"):
+        records = [json.loads(line) for line in path.read_text().splitlines()]
+        seconds += max(one["time/elapsed_s"] for one in records if "train/loss" in one)
+    return seconds
 
 
 def make_peers() -> None:
@@ -261,7 +270,7 @@ def one_round(
                 found.floors[name] = floor(shared, swept, place, processes[name])
             else:
                 found.walls[name] = chosen[name](place)
-                found.steps[name] = sum(results(place, "seconds").values()) / cores()
+                found.steps[name] = stepping(place) / cores()
         expected = results(Path(scratch) / "floor")
         assert len(expected) == len(swept)
         for name in chosen:
