@@ -122,8 +122,8 @@ class Learner:
         self._starts = torch.zeros(config.trainer.batch_size, dtype=torch.int64, device=device)
         shape = self.program.explorer.uniforms(config.trainer.batch_size, len(self.history))
         self._drawn = torch.zeros(shape, device=device) if shape else None
-        self._precision = torch.bfloat16 if config.trainer.precision == "bf16" else None
-        self.scoring = Scoring(self.last and self.ahead == 1, device.type, self._precision)
+        precision = torch.bfloat16 if config.trainer.precision == "bf16" else None
+        self.scoring = Scoring(self.last and self.ahead == 1, device.type, precision)
         self.loss: Loss | None = None
         if why_not(config) is None:
             self.loss = shared_loss(
@@ -333,9 +333,7 @@ class Learner:
         def score(new: Tensor) -> Tensor:
             nonlocal memory
             prior = None if reference is None else reference(written, 1)
-            with torch.autocast(
-                self.device.type, dtype=self._precision, enabled=self._precision is not None
-            ):
+            with self.scoring.autocast():
                 logits, memory = model.extend(new, memory, prior)
             return logits.float().log_softmax(dim=-1)
 
@@ -377,11 +375,8 @@ class Learner:
         prior = None
         if self.config.model.prior:
             prior = self.score_reference(context, positions) if self.program.reference else None
-        with torch.autocast(
-            self.device.type, dtype=self._precision, enabled=self._precision is not None
-        ):
-            last = positions == 1
-            logits = self.model(context, last=last, prior_logprobs=prior)
+        with self.scoring.autocast():
+            logits = self.model(context, last=positions == 1, prior_logprobs=prior)
         logprobs: Tensor = logits[:, -positions:].float().log_softmax(dim=-1)
         return logprobs
 

@@ -113,13 +113,17 @@ class Scoring:
     device_type: str
     precision: torch.dtype | None
 
+    def autocast(self) -> torch.autocast:
+        """In which precision a network multiplies."""
+        return torch.autocast(
+            self.device_type, dtype=self.precision, enabled=self.precision is not None
+        )
+
     def __call__(
         self, model: Callable[..., Tensor], context: Tensor, prior: Tensor | None
     ) -> Tensor:
         """Score contexts (B,L): log-probabilities (B,T,V) fp32."""
-        with torch.autocast(
-            self.device_type, dtype=self.precision, enabled=self.precision is not None
-        ):
+        with self.autocast():
             logits = model(context, last=self.last, prior_logprobs=prior)
         logprobs: Tensor = logits.float().log_softmax(dim=-1)
         return logprobs

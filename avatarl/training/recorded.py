@@ -90,7 +90,11 @@ class Recorder:
 
 @contextlib.contextmanager
 def _without_garbage() -> Iterator[None]:
-    """Let no forgotten tensor or graph be destroyed meanwhile: that breaks a recording."""
+    """Let no forgotten graph or kernel be destroyed meanwhile: that breaks a recording.
+
+    Since PyTorch 2.9 :class:`torch.cuda.graph` no longer collects garbage first (PyTorch pull
+    request 161037 describes the error).
+    """
     gc.collect()
     on = gc.isenabled()
     gc.disable()

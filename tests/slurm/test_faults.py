@@ -11,9 +11,11 @@ import time
 
 import psutil
 import pytest
-from conftest import ROOT, Sweep, slurm
+from conftest import ROOT, TINY, Sweep, slurm
 
+from avatarl import composition
 from avatarl.sweep import ledger
+from avatarl.training import attempt, execute
 
 
 def job_of(sweep, seed):
@@ -315,6 +317,22 @@ def test_runs_that_fail_are_named_and_runs_that_stumble_get_up(sweep, check):
     check(failed=reasons)
     starts = [sweep.starts(seed) for seed in range(10)]
     assert starts == [1, 3, 2, 1, 2, 2, 2, 2, 1, 1]
+
+
+def test_a_run_that_failed_before_it_was_queued_is_not_told_as_failed(sweep, check, monkeypatch):
+    def broken(*arguments, **keywords):
+        raise RuntimeError("the cat sat on the disk")
+
+    words = [*TINY, f"trainer.steps={sweep.steps}", "seed=0", f"output_dir={sweep.directory}"]
+    with monkeypatch.context() as patch:
+        patch.setattr(attempt, "evaluate", broken)
+        with pytest.raises(RuntimeError):
+            execute(composition.compose(words))
+    assert list(sweep.directory.glob("runs/*/failure.json"))
+    code, out = sweep.finish(sweep.start())
+    assert code == 0, out
+    assert "FAILED" not in out
+    check()
 
 
 def test_a_truncated_checkpoint_is_passed_over(sweep, check):
