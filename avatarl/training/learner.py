@@ -24,6 +24,7 @@ from avatarl.model.gpt import Memory
 from avatarl.training.compiled import compile_mode, evaluate_of, forward_of
 from avatarl.training.guidance import Guidance, split_training_text
 from avatarl.training.loss import Loss, Scoring, shared_loss, why_not
+from avatarl.training.memory import keep_freed_memory
 from avatarl.training.recorded import Recorder
 from avatarl.training.step import Batch, Network, Program, reward_facts
 
@@ -74,6 +75,8 @@ class Learner:
 
     def __init__(self, config: RunConfig, corpus: Corpus, device: torch.device) -> None:
         self.config, self.device = config, device
+        if device.type == "cpu":
+            keep_freed_memory()
         self.step = 0
         # What the monitors have done about alarms.
         self.lr_factor, self.ent_boost = 1.0, 0.0
