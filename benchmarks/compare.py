@@ -5,27 +5,25 @@ a tenth of it with ``--quick``), then times fresh processes, imports included, w
 memory. The reading is from files alone; nothing is cached between the processes but by the
 operating system.
 
-    python benchmarks/compare.py [--quick] [--json] [--repeats N]
+    python benchmarks/compare.py [--quick] [--json]
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import math
 import os
-import platform
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from harness import ROOT, Entry, Options, entry, main
 
-ROOT = Path(__file__).resolve().parents[1]
 METRICS = (
     "train/loss", "train/policy", "train/kl", "train/entropy", "train/lr", "train/kl_coef",
     "reward/expected", "reward/spread_within", "reward/spread_across",
@@ -110,69 +108,43 @@ def timed(arguments: list[str]) -> tuple[float, float]:
     return seconds, usage.ru_maxrss / 2**20
 
 
-def opening(page: Path, repeats: int) -> float | None:
-    """Return the seconds a headless browser takes until the page is ready, None without one."""
+def opening(page: Path, repeats: int) -> list[float]:
+    """Seconds a headless browser takes until the page is ready, each time; none without one."""
     sys.path.insert(0, str(ROOT))
     try:
         from tests.report.browser import Browser, find_chromium
     except ImportError:
-        return None
+        return []
     if find_chromium() is None:
-        return None
+        return []
     with Browser() as browser:
         took = [browser.open(page.as_uri()) for _ in range(repeats)]
         if browser.errors:
             raise RuntimeError(f"the page complains: {browser.errors}")
-    return min(took)
+    return took
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
-    parser.add_argument("--quick", action="store_true", help="100 runs, one repeat")
-    parser.add_argument("--json", action="store_true", help="one JSON line an entry")
-    parser.add_argument("--repeats", type=int, default=3)
-    asked = parser.parse_args()
-    runs, points = (100, 2000) if asked.quick else (1000, 2000)
-    repeats = 1 if asked.quick else asked.repeats
-    machine = f"{platform.node()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+def measure(options: Options) -> Iterator[Entry]:
+    runs, points = (100, 2000) if options.quick else (1000, 2000)
+    repeats = 1 if options.quick else 3
     folder = Path(tempfile.mkdtemp(prefix="avatarl-compare-"))
-    entries: list[tuple[str, float, str, float]] = []
     try:
         write_runs(folder, runs, points)
         size = sum(file.stat().st_size for file in folder.rglob("metrics.jsonl")) / 2**30
         page = folder / "page.html"
-        what = f"{runs} runs × {points} points ({size:.2f} GiB)"
-        for name, extra, target in (
-            ("to table", [], 2.0),
-            ("to page", ["--html", str(page)], 10.0),
-        ):
+        note = f"{runs} runs × {points} points, {size:.2f} GiB"
+        for name, extra, target in (("table", [], 2.0), ("page", ["--html", str(page)], 10.0)):
             measured = [timed([str(folder), "--format", "csv", *extra]) for _ in range(repeats)]
-            # The quickest: anything else on the machine only ever adds.
-            seconds = min(s for s, _ in measured)
-            entries.append((f"compare {name}, {what}", seconds, "s", target))
-            memory = max(m for _, m in measured)
-            entries.append((f"compare {name}, peak memory", memory, "GiB", MOST_MEMORY_GIB))
-        entries.append(("page size", page.stat().st_size / 1e6, "MB", 15.0))
+            yield entry(f"compare/{name}", [s for s, _ in measured], "s", target, note=note)
+            memory = [m for _, m in measured]
+            yield entry(f"compare/{name}/peak_memory", memory, "GiB", MOST_MEMORY_GIB)
+        yield entry("compare/page/size", [page.stat().st_size / 1e6], "MB", 15.0)
         took = opening(page, repeats)
-        if took is not None:
-            entries.append(("page opens in headless chromium", took, "s", 3.0))
+        if took:
+            yield entry("compare/page/opens", took, "s", 3.0, note="headless chromium")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    good = True
-    for name, value, unit, target in entries:
-        ok = math.isfinite(value) and value <= target
-        good = good and ok
-        told = {
-            "name": name, "value": round(value, 3), "unit": unit, "target": target, "ok": ok,
-            "machine": machine,
-        }  # fmt: skip
-        if asked.json:
-            print(json.dumps(told, ensure_ascii=False), flush=True)
-        else:
-            mark = "ok" if ok else "MISSED"
-            print(f"{name:60} {value:8.2f} {unit:4} (target ≤ {target:g}) {mark}", flush=True)
-    return 0 if good else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, measure, uses_torch=False))

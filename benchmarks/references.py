@@ -11,11 +11,9 @@ Kneser–Ney of it, so that they hold about as many different strings as real te
 
 from __future__ import annotations
 
-import argparse
 import functools
 import json
 import os
-import platform
 import re
 import statistics
 import subprocess
@@ -28,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from harness import Entry, Options, entry, main
 
 from avatarl.data import folio
 from avatarl.reference.counted import tabulate
@@ -40,62 +39,33 @@ BATCH = 32_768
 CHAINS = 10_000
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="leave the 10 and 100 MB texts out")
-    parser.add_argument("--json", action="store_true", help="one JSON line per figure")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--scale-child", type=Path, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    if args.scale_child:
-        print(json.dumps(measure_scale(args.scale_child)))
-        return 0
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, {args.threads} thread(s)"
-    failed = False
-    for name, value, unit, target in figures(args.quick):
-        ok = None if target is None else within(value, target)
-        failed |= ok is False
-        if args.json:
-            entry = {"name": name, "value": value, "unit": unit, "target": target, "ok": ok}
-            print(json.dumps({**entry, "machine": machine}), flush=True)
-        else:
-            verdict = {None: "", True: "ok", False: "MISSED"}[ok]
-            print(f"{name:<44} {value:>10.4g} {unit:<14} {target or '':<8} {verdict}", flush=True)
-    return int(failed)
-
-
-def within(value: float, target: str) -> bool:
-    """Compare with a target such as ``<= 0.35``."""
-    sign, number = target.split()
-    return value <= float(number) if sign == "<=" else value >= float(number)
-
-
-def figures(quick: bool) -> Iterator[tuple[str, float, str, str | None]]:
+def measure(options: Options) -> Iterator[Entry]:
     train, heldout, vocab_size = text()
-    repeats = 5 if quick else 15
-    for order, target in ((4, "<= 0.1"), (7, "<= 0.35")):
-        seconds = median(functools.partial(build, train, vocab_size, order), repeats)
-        yield f"build/order{order}", seconds, "s", target
+    repeats = 5 if options.quick else 15
+    for order, target in ((4, 0.1), (7, 0.35)):
+        took = timed(functools.partial(build, train, vocab_size, order), repeats)
+        yield entry(f"references/build/order{order}", took, "s", target)
     counts = build(train, vocab_size, 7)
-    seconds = median(lambda: tabulate(counts, KneserNey(), None), max(3, repeats // 3))
-    yield "rows/order7", seconds, "s", "<= 0.5"
+    took = timed(lambda: tabulate(counts, KneserNey(), None), max(3, repeats // 3))
+    yield entry("references/rows/order7", took, "s", 0.5)
     began = time.perf_counter()
     reference = RowTable(tabulate(counts, KneserNey(), 10))
-    yield "rows/order7 with 10 cross-fitting folds", time.perf_counter() - began, "s", None
-    yield "size/order7 with 10 cross-fitting folds", reference.nbytes() / 2**20, "MiB", None
+    took = [time.perf_counter() - began]
+    yield entry("references/rows/order7, 10 cross-fitting folds", took, "s")
+    size = reference.nbytes() / 2**20
+    yield entry("references/size/order7, 10 cross-fitting folds", [size], "MiB")
 
     draw = torch.Generator().manual_seed(0)
     positions = torch.randint(0, len(train), (64, BATCH), generator=draw)
     contexts = torch.from_numpy(heldout.astype(np.int64)).unfold(0, 8, 1)
     picked = [contexts[p % len(contexts)].contiguous() for p in positions]
-    yield rate("look-up/training positions", lambda i: reference.train_logprobs(positions[i]), 8)
-    yield rate("look-up/arbitrary contexts", lambda i: reference.logprobs(picked[i]), 2)
+    yield rate("training positions", lambda i: reference.train_logprobs(positions[i]), 8)
+    yield rate("arbitrary contexts", lambda i: reference.logprobs(picked[i]), 2)
     random = torch.randint(0, vocab_size, (64, BATCH, 8), generator=draw)
-    yield rate("look-up/random contexts", lambda i: reference.logprobs(random[i]), 2)
+    yield rate("random contexts", lambda i: reference.logprobs(random[i]), 2)
     if torch.cuda.is_available():
         yield gpu(reference, contexts)
-    yield from scale(train, vocab_size, (1,) if quick else (1, 10, 100), reference)
+    yield from scale(train, vocab_size, (1,) if options.quick else (1, 10, 100), reference)
 
 
 def text() -> tuple[np.ndarray, np.ndarray, int]:
@@ -117,27 +87,26 @@ def build(ids: np.ndarray, vocab_size: int, order: int) -> Counts:
     return counts
 
 
-def median(work: Callable[[], Any], repeats: int) -> float:
-    """Time ``work`` → seconds."""
+def timed(work: Callable[[], Any], repeats: int) -> list[float]:
+    """Time ``work`` → wall seconds of each call."""
     work()
     seconds = []
     for _ in range(repeats):
         began = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds)
+    return seconds
 
 
-def rate(
-    name: str, look_up: Callable[[int], Any], target: float
-) -> tuple[str, float, str, str | None]:
+def rate(name: str, look_up: Callable[[int], Any], target: float) -> Entry:
     """Time look-ups of a batch, a different one each time."""
     turn = iter(range(10**9))
-    seconds = median(lambda: look_up(next(turn) % 64), 192)
-    return name, BATCH / seconds / 1e6, "M contexts/s", f">= {target}"
+    took = timed(lambda: look_up(next(turn) % 64), 192)
+    rates = [BATCH / seconds / 1e6 for seconds in took]
+    return entry(f"references/look-up/{name}", rates, "M contexts/s", target, at_least=True)
 
 
-def gpu(reference: RowTable, contexts: torch.Tensor) -> tuple[str, float, str, str | None]:
+def gpu(reference: RowTable, contexts: torch.Tensor) -> Entry:
     """Compare a look-up with a forward and backward pass of the large model, on the GPU."""
     from avatarl.model.gpt import GPT, Config
 
@@ -146,24 +115,24 @@ def gpu(reference: RowTable, contexts: torch.Tensor) -> tuple[str, float, str, s
     placed = RowTable(reference.arrays.to(torch.device("cuda")))
     batch = contexts[:4096].cuda()
 
-    def timed(work: Callable[[], Any]) -> float:
+    def typical(work: Callable[[], Any]) -> float:
         def whole() -> None:
             work()
             torch.cuda.synchronize()
 
-        return median(whole, 30)
+        return statistics.median(timed(whole, 30))
 
     def step() -> None:
         with torch.autocast("cuda", torch.bfloat16):
             model(batch).float().logsumexp(-1).sum().backward()
 
-    share = timed(lambda: placed.logprobs(batch)) / timed(step)
-    return "look-up/share of a gpt2_20m step on GPU", share, "", "<= 0.05"
+    share = typical(lambda: placed.logprobs(batch)) / typical(step)
+    return entry("references/look-up/share of a gpt2_20m step on GPU", [share], "", 0.05)
 
 
 def scale(
     train: np.ndarray, vocab_size: int, sizes: tuple[int, ...], reference: RowTable
-) -> Iterator[tuple[str, float, str, str | None]]:
+) -> Iterator[Entry]:
     """Build order 6 on growing texts, each in a process of its own to see its peak memory."""
     with tempfile.TemporaryDirectory() as folder:
         for megabytes in sizes:
@@ -179,10 +148,10 @@ def scale(
             path.unlink()
             found = json.loads(done.stdout)
             last = megabytes == 100
-            name = f"build/order6 {megabytes} MB"
-            yield name, found["seconds"], "s", "<= 180" if last else None
-            yield f"{name} peak", found["peak_gib"], "GiB", "<= 8" if last else None
-            yield f"{name} different 6-grams", found["grams"] / 1e6, "M", None
+            name = f"references/build/order6, {megabytes} MB"
+            yield entry(name, [found["seconds"]], "s", 180 if last else None)
+            yield entry(f"{name}, peak", [found["peak_gib"]], "GiB", 8 if last else None)
+            yield entry(f"{name}, different 6-grams", [found["grams"] / 1e6], "M")
 
 
 def sample(reference: RowTable, train: np.ndarray, size: int) -> np.ndarray:
@@ -215,4 +184,8 @@ def measure_scale(path: Path) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if sys.argv[1:2] == ["--scale-child"]:
+        torch.set_num_threads(1)
+        print(json.dumps(measure_scale(Path(sys.argv[2]))))
+    else:
+        sys.exit(main(__doc__, measure))
