@@ -112,11 +112,12 @@ class ClippedObjective(regularised.Regularised):
             exhaustive = exploration.actions is None
             mass = exploration.old_logprobs.exp() if exhaustive else weights
             total = mass.sum().clamp_min(1e-12)
-            positive = (advantages > 0).to(weights.dtype)
+            clipped = mass * active
+            gains = torch.where(advantages > 0, clipped, 0.0)
             facts |= {
-                "health/clip_fraction": (mass * active).sum() / total,
-                "health/clip_fraction_positive": (mass * active * positive).sum() / total,
-                "health/clip_fraction_negative": (mass * active * (1 - positive)).sum() / total,
+                "health/clip_fraction": clipped.sum() / total,
+                "health/clip_fraction_positive": gains.sum() / total,
+                "health/clip_fraction_negative": (clipped - gains).sum() / total,
                 "reward/spread_scaled": terms.group_std(advantages, exploration.group).mean(),
             }
         return -(weights * surrogate).sum(dim=-1)

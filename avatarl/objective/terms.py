@@ -47,11 +47,12 @@ def clipped_surrogate(
         The surrogate (B,T,K), to be maximised, and 1.0 where a clip is active (B,T,K).
     """
     plain = ratio * advantages
-    clipped = ratio.clamp(1 - low, 1 + high) * advantages
-    surrogate = torch.minimum(plain, clipped)
     with torch.no_grad():
-        # Clipping acts only where it makes the surrogate smaller.
+        # Clipping acts only where it makes the surrogate smaller; there the ratio is out of bounds
+        # and nothing has a gradient.
+        clipped = ratio.clamp(1 - low, 1 + high) * advantages
         active = clipped < plain
+    surrogate = torch.where(active, clipped, plain)  # the smaller one
     if dual is not None:
         floor = dual * advantages
         negative = advantages < 0
