@@ -31,9 +31,8 @@ def build(config: base.Config, parameters: dict[str, torch.Tensor]) -> list[torc
         return torch.tensor(config.lr, device=device) if on_gpu else config.lr
 
     groups = [
-        {"params": decayed, "weight_decay": config.weight_decay, "lr": rate()},
-        {"params": plain, "weight_decay": 0.0, "lr": rate()},
+        {"params": weights, "weight_decay": decay, "lr": rate(), "base_lr": config.lr}
+        for weights, decay in ((decayed, config.weight_decay), (plain, 0.0))
     ]
-    groups = [{**group, "base_lr": config.lr} for group in groups]
     betas = (config.beta1, config.beta2)
     return [_AdamW(groups, lr=rate(), betas=betas, fused=True, capturable=on_gpu)]

@@ -358,20 +358,7 @@ class Learner:
 
     def opponents(self) -> list[Network]:
         """Past selves as networks, the newest first."""
-
-        def player(weights: dict[str, Tensor]) -> Network:
-            def network(context: Tensor, prior: Tensor | None) -> Tensor:
-                def call(context: Tensor, **options: Any) -> Tensor:
-                    logits: Tensor = torch.func.functional_call(
-                        self.model, weights, (context,), options
-                    )
-                    return logits
-
-                return self.network(call, context, prior)
-
-            return network
-
-        return [player(weights) for weights in self.league.players()]
+        return [self.scoring.network(self.model, one) for one in self.league.players()]
 
     def score(self, context: Tensor, positions: int) -> Tensor:
         """Score held-out or prompted contexts: (B,L) to (B,positions,V)."""

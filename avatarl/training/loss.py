@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from avatarl.config import RunConfig
 from avatarl.model import GPT
@@ -128,6 +128,18 @@ class Scoring:
         logprobs: Tensor = logits.float().log_softmax(dim=-1)
         return logprobs
 
+    def network(self, model: nn.Module, weights: Mapping[str, Tensor]) -> Network:
+        """Return the network of a model's shape that has these weights."""
+
+        def call(context: Tensor, **options: Any) -> Tensor:
+            logits: Tensor = torch.func.functional_call(model, dict(weights), (context,), options)
+            return logits
+
+        def network(context: Tensor, prior: Tensor | None) -> Tensor:
+            return self(call, context, prior)
+
+        return network
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -184,16 +196,7 @@ class Loss:
         return terms.loss, facts, control
 
     def _network(self, weights: Mapping[str, Tensor]) -> Network:
-        def call(context: Tensor, **options: Any) -> Tensor:
-            logits: Tensor = torch.func.functional_call(
-                self.model, dict(weights), (context,), options
-            )
-            return logits
-
-        def network(context: Tensor, prior: Tensor | None) -> Tensor:
-            return self.scoring(call, context, prior)
-
-        return network
+        return self.scoring.network(self.model, weights)
 
 
 _shared: dict[Hashable, Loss] = {}
