@@ -119,7 +119,8 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B,T,C) to (B,T,C)."""
-        return self.out(F.gelu(self.up(x), approximate="tanh"))  # type: ignore[no-any-return]
+        # The exact GELU: on a CPU its tanh approximation takes twice to four times as long.
+        return self.out(F.gelu(self.up(x)))  # type: ignore[no-any-return]
 
 
 class Block(nn.Module):
