@@ -53,8 +53,9 @@ class Exhaustive:
     def explore(self, scene: base.Scene, knobs: Knobs, uniforms: Tensor | None) -> Exploration:
         """Weigh all V actions; see :class:`avatarl.explorer.base.Explorer`."""
         old_logprobs = scene.old_policy(scene.context)  # (B,T,V)
+        old_probs = old_logprobs.exp()
         if self.config.action_weighting == "policy":
-            weights = group = old_logprobs.exp()
+            weights = group = old_probs
         else:
             weights = torch.ones_like(old_logprobs)
             group = weights / old_logprobs.shape[-1]
@@ -66,6 +67,7 @@ class Exhaustive:
             hits=scene.ask(None, 0),
             contexts=scene.context,
             old_logprobs=old_logprobs,
+            old_probs=old_probs,
             position_weights=position_weights(self.config, old_logprobs, knobs, noise),
         )
 

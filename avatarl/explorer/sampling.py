@@ -84,15 +84,16 @@ class Sampling(ABC):
         proposals = self.proposals(old_logprobs.unsqueeze(-2), guide, knobs)  # (B,T,1|K,V)
         actions = sample(proposals, uniforms[..., :k])  # (B,T,K)
         mixture = proposals.mean(-2).gather(-1, actions)  # (B,T,K)
-        old_probs = old_logprobs.gather(-1, actions).exp()  # (B,T,K)
+        old_probs = old_logprobs.exp()  # (B,T,V)
         noise = uniforms[..., k] if uniforms.shape[-1] > k else None
         return Exploration(
             actions=actions,
-            weights=self._cap(old_probs / mixture, knobs) / k,
-            group=torch.full_like(old_probs, 1 / k),
+            weights=self._cap(old_probs.gather(-1, actions) / mixture, knobs) / k,
+            group=torch.full_like(mixture, 1 / k),
             hits=scene.ask(actions, 0),
             contexts=scene.context,
             old_logprobs=old_logprobs,
+            old_probs=old_probs,
             position_weights=position_weights(self.config, old_logprobs, knobs, noise),
         )
 
@@ -129,6 +130,7 @@ class Sampling(ABC):
             if step + 1 < horizon:
                 written = torch.cat([written, char], dim=1)
         importance = torch.cat(importances, dim=1)  # (B,H,K)
+        old_logprobs = torch.cat(olds, dim=1)  # (B·K,H,V)
         # A step counts by how likely the policy was to get there and act so (per decision).
         return Exploration(
             actions=torch.cat(actions, dim=1),  # (B,H,K)
@@ -136,7 +138,8 @@ class Sampling(ABC):
             group=torch.full_like(importance, 1 / k),
             hits=torch.cat(hits, dim=1),
             contexts=written,  # (B·K,L)
-            old_logprobs=torch.cat(olds, dim=1),  # (B·K,H,V)
+            old_logprobs=old_logprobs,
+            old_probs=old_logprobs.exp(),
             carry=knobs["discount"] * importance,
         )
 

@@ -5,7 +5,17 @@ position, V vocabulary. Probabilities and rewards are float32, characters int64.
 """
 
 from avatarl.game.exploration import Anchors, Exploration, Outcome, mean_over_positions
-from avatarl.game.numbers import Knobs, Policy, Schedule, check_at_least, current, is_on, scoped
+from avatarl.game.numbers import (
+    Knobs,
+    Policy,
+    Schedule,
+    check_at_least,
+    current,
+    is_on,
+    knobs_of,
+    moving_numbers,
+    scoped,
+)
 
 __all__ = [
     "Anchors",
@@ -17,6 +27,8 @@ __all__ = [
     "check_at_least",
     "current",
     "is_on",
+    "knobs_of",
     "mean_over_positions",
+    "moving_numbers",
     "scoped",
 ]

@@ -23,6 +23,7 @@ class Exploration:
             explorer learns about the text.
         contexts: (B,L) int64 what the policy had read; (B·K,L) in rollouts.
         old_logprobs: (B,T,V) the acting policy on ``contexts``; (B·K,T,V) in rollouts.
+        old_probs: Likewise, its probabilities.
         carry: (B,T,K) what a return counts one step earlier in a rollout: the discount times the
             action's importance; None outside rollouts.
         position_weights: (B,T) how much each position counts in the loss, or None for 1.
@@ -34,8 +35,14 @@ class Exploration:
     hits: Tensor
     contexts: Tensor
     old_logprobs: Tensor
+    old_probs: Tensor
     carry: Tensor | None = None
     position_weights: Tensor | None = None
+
+    @property
+    def policy_weights(self) -> Tensor:
+        """(B,T,K) weights of a mean under the acting policy: exact, or its unbiased estimate."""
+        return self.old_probs if self.actions is None else self.weights
 
     def select(self, values: Tensor) -> Tensor:
         """Pick the actions' entries of values shaped as ``old_logprobs``: to (B,T,K)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -19,8 +19,10 @@ Policy = Callable[[Tensor], Tensor]
 # are joined by dots: ``knobs["confidence_weight.start"]``.
 Knobs = Mapping[str, Tensor]
 
-# Known to every group, whatever its settings are.
-SHARED = ("characters_seen", "progress", "reference_factor", "ent_boost")
+# Known to every group, whatever its settings are: characters seen, share of the run's steps taken,
+# what a schedule of the reference multiplies its coefficient with, what the monitors add to the
+# entropy bonus.
+MOVING = {"characters_seen": 0.0, "progress": 0.0, "reference_factor": 1.0, "ent_boost": 0.0}
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def scoped(knobs: Knobs, prefix: str) -> dict[str, Tensor]:
         for name, value in knobs.items()
         if name.startswith(f"{prefix}.")
     }
-    return inner | {name: knobs[name] for name in SHARED}
+    return inner | {name: knobs[name] for name in MOVING}
 
 
 def check_at_least(key: str, value: float | Schedule, least: float) -> None:
@@ -101,3 +103,31 @@ def check_at_least(key: str, value: float | Schedule, least: float) -> None:
         if number < least:
             name = f"{key}.{end}" if end else key
             raise ConfigError(name, number, f"greater than or equal to {least:g}")
+
+
+def moving_numbers(device: torch.device) -> dict[str, Tensor]:
+    """Return what every group reads and a run changes as it goes on, as at its start; 0-d each."""
+    return {name: torch.tensor(value, device=device) for name, value in MOVING.items()}
+
+
+def knobs_of(
+    settings: Mapping[str, Any], device: torch.device, moving: Knobs | None = None
+) -> dict[str, Tensor]:
+    """Lift a group's numbers to 0-d float32 tensors, so that they don't shape the program.
+
+    Args:
+        settings: The group's; names of nested ones are joined by dots.
+        device: Where.
+        moving: See :func:`moving_numbers`, to be shared with other groups.
+    """
+    return dict(_numbers("", settings, device)) | dict(moving or moving_numbers(device))
+
+
+def _numbers(
+    prefix: str, settings: Mapping[str, Any], device: torch.device
+) -> Iterator[tuple[str, Tensor]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _numbers(f"{prefix}{name}.", value, device)
+        elif isinstance(value, float | int) and not isinstance(value, bool):
+            yield f"{prefix}{name}", torch.tensor(float(value), device=device)

@@ -47,7 +47,7 @@ class Arcsin(regularised.Regularised):
         if exploration.actions is None:
             return -(rewards * angles).sum(dim=-1)
         # w = π_old/(K·μ); the sum is over actions, not over choices of the policy.
-        old_probs = exploration.select(exploration.old_logprobs).exp()
+        old_probs = exploration.select(exploration.old_probs)
         counts = exploration.weights / old_probs.clamp_min(torch.finfo(old_probs.dtype).tiny)
         return -(counts * rewards * angles).sum(dim=-1)
 

@@ -50,10 +50,13 @@ class CrossEntropy:
         loss = -mean_over_positions(picked, exploration.position_weights)
         if not with_facts:
             return base.Terms(loss, {}, control)
-        spread = terms.entropy(logprobs.detach()).mean()
+        logprobs = logprobs.detach()
+        probs = logprobs.exp()
+        spread = terms.entropy(probs, logprobs).mean()
         facts = {"train/loss": loss, "train/policy": loss, "train/entropy": spread}
         if anchors.reference is not None:
-            facts["train/kl"] = terms.kl_divergence(logprobs.detach(), anchors.reference).mean()
+            divergence = terms.kl_divergence(probs, logprobs, anchors.reference)
+            facts["train/kl"] = divergence.mean()
         return base.Terms(loss, {name: fact.detach() for name, fact in facts.items()}, control)
 
 

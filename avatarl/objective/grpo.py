@@ -70,12 +70,12 @@ class ClippedObjective(regularised.Regularised):
 
     def advantages(self, returns: Tensor, group: Tensor, knobs: Knobs) -> Tensor:
         """Centre and, in GRPO, scale within each position's group: (B,T,K) to (B,T,K)."""
-        centred = returns
-        if self.config.uses_baseline:
-            centred = returns - terms.group_mean(returns, group)
+        centred = returns - terms.group_mean(returns, group)
+        advantages = centred if self.config.uses_baseline else returns
         if self.normalize_std:
-            centred = centred / terms.group_std(returns, group).clamp_min(knobs["std_floor"])
-        return centred
+            spread = terms.root_mean_square(centred, group)
+            advantages = advantages / spread.clamp_min(knobs["std_floor"])
+        return advantages
 
     def policy_loss(
         self,
@@ -109,11 +109,10 @@ class ClippedObjective(regularised.Regularised):
                 surrogate = surrogate - knobs["covariance_kl_coef"] * costly * apart
         if facts is not None:
             # The share of the acting policy's mass, whatever the actions' weights are.
-            exhaustive = exploration.actions is None
-            mass = exploration.old_logprobs.exp() if exhaustive else weights
+            mass = exploration.policy_weights
             total = mass.sum().clamp_min(1e-12)
             clipped = mass * active
-            gains = torch.where(advantages > 0, clipped, 0.0)
+            gains = clipped * terms.positive(advantages)
             facts |= {
                 "health/clip_fraction": clipped.sum() / total,
                 "health/clip_fraction_positive": gains.sum() / total,

@@ -131,8 +131,9 @@ class Regularised(ABC):
             logprobs, exploration, rewards, knobs, facts if with_facts else None
         )
         loss = policy = mean_over_positions(value, weights)
+        probs = logprobs.exp()
         if config.weighs_entropy:
-            spread = terms.entropy(logprobs)  # (B,T), or (B·K,T)
+            spread = terms.entropy(probs, logprobs)  # (B,T), or (B·K,T)
             coefficient = current(config.ent_coef, knobs, "ent_coef") + knobs["ent_boost"]
             if config.controls_entropy:
                 coefficient = coefficient + control["ent_extra"]
@@ -147,9 +148,11 @@ class Regularised(ABC):
             facts |= {"train/entropy": spread.mean(), "train/ent_coef": coefficient}
         if is_on(config.kl_coef):
             assert anchors.reference is not None
-            forward = config.kl_direction == "forward"
-            pair = (anchors.reference, logprobs) if forward else (logprobs, anchors.reference)
-            divergence = terms.kl_divergence(*pair)
+            if config.kl_direction == "forward":
+                reference = anchors.reference
+                divergence = terms.kl_divergence(reference.exp(), reference, logprobs)
+            else:
+                divergence = terms.kl_divergence(probs, logprobs, anchors.reference)
             coefficient = current(config.kl_coef, knobs, "kl_coef") * knobs["reference_factor"]
             coefficient = coefficient * terms.warmed_up(
                 knobs["characters_seen"], knobs["kl_warmup_characters"]
@@ -162,7 +165,7 @@ class Regularised(ABC):
             facts |= {"train/kl": divergence.mean(), "train/kl_coef": coefficient}
         if is_on(config.past_kl_coef):
             assert anchors.past is not None
-            drift = terms.kl_divergence(logprobs, anchors.past)
+            drift = terms.kl_divergence(probs, logprobs, anchors.past)
             coefficient = current(config.past_kl_coef, knobs, "past_kl_coef")
             loss = loss + coefficient * mean_over_positions(drift, weights)
             facts["train/kl_past"] = drift.mean()
@@ -171,9 +174,10 @@ class Regularised(ABC):
         facts |= {"train/loss": loss, "train/policy": policy}
         with torch.no_grad():
             if "train/entropy" not in facts:
-                facts["train/entropy"] = terms.entropy(logprobs).mean()
+                facts["train/entropy"] = terms.entropy(probs, logprobs).mean()
             if anchors.reference is not None and "train/kl" not in facts:
-                facts["train/kl"] = terms.kl_divergence(logprobs, anchors.reference).mean()
-            old = exploration.old_logprobs
-            facts["health/kl_old"] = terms.kl_divergence(old, logprobs).mean()
+                divergence = terms.kl_divergence(probs, logprobs, anchors.reference)
+                facts["train/kl"] = divergence.mean()
+            old = exploration.old_probs, exploration.old_logprobs
+            facts["health/kl_old"] = terms.kl_divergence(*old, logprobs).mean()
         return base.Terms(loss, {key: fact.detach() for key, fact in facts.items()}, remembered)

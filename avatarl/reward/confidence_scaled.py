@@ -48,8 +48,9 @@ class Config(mixed.Config):
 def scale(config: Config, outcome: Outcome, knobs: Knobs) -> Tensor:
     """Return the factor of each action, (B,T,K): 1 unless it hit."""
     weight = current(config.confidence_weight, knobs, "confidence_weight")
-    confident = (1 + weight * outcome.old_probs).clamp(knobs["scale_min"], knobs["scale_max"])
-    return torch.lerp(torch.ones_like(confident), confident, outcome.hits)
+    confident = 1 + weight * outcome.old_probs
+    confident = confident.maximum(knobs["scale_min"]).minimum(knobs["scale_max"])
+    return torch.lerp(torch.ones_like(weight), confident, outcome.hits)
 
 
 def overconfidence(outcome: Outcome, threshold: Tensor) -> Tensor:

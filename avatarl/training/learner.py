@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ import avatarl.reward
 from avatarl.config import RunConfig
 from avatarl.data import Corpus, Windows
 from avatarl.explorer import Writer
+from avatarl.game import Knobs, knobs_of, moving_numbers
 from avatarl.model.gpt import Memory
 from avatarl.training.compiled import compile_mode, evaluate_of, forward_of
 from avatarl.training.guidance import Guidance, split_training_text
@@ -115,7 +116,11 @@ class Learner:
             name: torch.tensor(value, device=device)
             for name, value in self.program.objective.initial_control().items()
         }
-        self.knobs = {group: knobs_of(config.raw[group], device) for group in _KNOB_GROUPS}
+        # What all groups read and every step writes, once in memory.
+        self.moving = moving_numbers(device)
+        self.knobs: dict[str, Knobs] = {
+            group: knobs_of(config.raw[group], device, self.moving) for group in _KNOB_GROUPS
+        }
         self.ids = torch.from_numpy(text.astype(np.int64)).to(device)
         span = torch.arange(context_length + self.ahead, device=device)
         self._span = span
@@ -286,11 +291,10 @@ class Learner:
                     self.old_model.parameters(), self.model.parameters(), strict=True
                 ):
                     old.copy_(new)
-        for knobs in self.knobs.values():
-            knobs["characters_seen"].fill_(float(self.characters_seen))
-            knobs["progress"].fill_(step / self.steps)
-            knobs["reference_factor"].fill_(self.guidance.factor(self.characters_seen))
-            knobs["ent_boost"].fill_(self.ent_boost)
+        self.moving["characters_seen"].fill_(float(self.characters_seen))
+        self.moving["progress"].fill_(step / self.steps)
+        self.moving["reference_factor"].fill_(self.guidance.factor(self.characters_seen))
+        self.moving["ent_boost"].fill_(self.ent_boost)
         self.league.refresh(step, self.parameters)
         factor = avatarl.optimizer.learning_rate_factor(config.optimizer, step, self.steps)
         avatarl.optimizer.set_learning_rate(self.optimizers, factor * self.lr_factor)
@@ -422,27 +426,3 @@ class Learner:
         """Take note that weights or optimisers' memory are at other addresses now."""
         if self.recorder is not None:
             self.recorder.forget()
-
-
-def knobs_of(settings: Mapping[str, Any], device: torch.device) -> dict[str, Tensor]:
-    """Lift a group's numbers to 0-d float32 tensors, so that they don't shape the program.
-
-    Names of nested settings are joined by dots. ``characters_seen``, ``progress`` and
-    ``reference_factor`` (what a schedule of the reference multiplies its coefficient with) and
-    ``ent_boost`` (what the monitors add to the entropy bonus) are known to every group.
-    """
-    knobs = dict(_numbers("", settings, device))
-    for name in ("characters_seen", "progress", "ent_boost"):
-        knobs[name] = torch.zeros((), device=device)
-    knobs["reference_factor"] = torch.ones((), device=device)
-    return knobs
-
-
-def _numbers(
-    prefix: str, settings: Mapping[str, Any], device: torch.device
-) -> Iterator[tuple[str, Tensor]]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _numbers(f"{prefix}{name}.", value, device)
-        elif isinstance(value, float | int) and not isinstance(value, bool):
-            yield f"{prefix}{name}", torch.tensor(float(value), device=device)

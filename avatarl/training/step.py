@@ -77,7 +77,8 @@ class Answers:
             self._asked.add(ahead)
         target = self._target[:, ahead : ahead + self._positions].unsqueeze(-1)  # (B,T,1)
         if actions is None:
-            actions = torch.arange(self._vocab_size, device=target.device)
+            nowhere = torch.zeros(*target.shape[:-1], self._vocab_size, device=target.device)
+            return nowhere.scatter(-1, target, 1.0)
         return (actions == target).to(torch.float32)
 
 
@@ -220,7 +221,7 @@ class Program:
             past = past[:, -steps:] if steps > 1 else past
         outcome = Outcome(
             exploration=exploration,
-            old_probs=select(exploration.old_logprobs).exp(),
+            old_probs=select(exploration.old_probs),
             ref_logprobs=None if ref is None else select(ref),
             past_logprobs=None if past is None else select(past),
         )
@@ -347,12 +348,14 @@ def reward_facts(exploration: Exploration, rewards: Tensor) -> dict[str, Tensor]
     table would be a constant, whatever the policy does. ``reward/hit_probability`` is what the
     policy gives the text's character (under sampling, its unbiased estimate).
     """
-    exhaustive = exploration.actions is None
-    shares = exploration.old_logprobs.exp() if exhaustive else exploration.weights
+    shares = exploration.policy_weights
     expected = (shares * rewards).sum(dim=-1)  # (B,T)
-    spread_of = shares if exhaustive else exploration.group
-    centre = (spread_of * rewards).sum(dim=-1, keepdim=True)
-    within = (spread_of * (rewards - centre).square()).sum(dim=-1).clamp_min(0).sqrt()  # (B,T)
+    if exploration.actions is None:
+        group, centre = shares, expected.unsqueeze(-1)
+    else:
+        group = exploration.group
+        centre = (group * rewards).sum(dim=-1, keepdim=True)
+    within = (group * (rewards - centre).square()).sum(dim=-1).clamp_min(0).sqrt()  # (B,T)
     return {
         "reward/expected": mean_over_positions(expected, None),
         "reward/hit_probability": (shares * exploration.hits).sum(dim=-1).mean(),

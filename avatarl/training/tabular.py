@@ -16,10 +16,9 @@ import avatarl.explorer
 import avatarl.objective
 import avatarl.reward
 from avatarl.config import RunConfig
-from avatarl.game import Exploration
+from avatarl.game import Exploration, knobs_of, moving_numbers
 from avatarl.objective import Terms
 from avatarl.reference import Reliability
-from avatarl.training.learner import knobs_of
 from avatarl.training.step import Batch, Program
 
 
@@ -100,12 +99,13 @@ class Tabular:
             vocab_size=self.vocab_size,
             prior=False,
         )
+        cpu = torch.device("cpu")
+        self.moving = moving_numbers(cpu)
+        self.moving["characters_seen"].fill_(1e12)  # warm-ups are over
         self.knobs = {
-            group: knobs_of(config.raw[group], torch.device("cpu"))
+            group: knobs_of(config.raw[group], cpu, self.moving)
             for group in ("explorer", "reward", "objective")
         }
-        for knobs in self.knobs.values():
-            knobs["characters_seen"].fill_(1e12)  # warm-ups are over
         self.control: Mapping[str, Tensor] = {
             name: torch.tensor(value)
             for name, value in self.program.objective.initial_control().items()
@@ -141,8 +141,7 @@ class Tabular:
         table = logits.clone().requires_grad_()
         optimizer = torch.optim.Adam([table], lr=lr)
         for step in range(steps):
-            for knobs in self.knobs.values():
-                knobs["progress"].fill_(step / steps)
+            self.moving["progress"].fill_(step / steps)
             terms, _, _ = self.play(table, seed=step)
             self.control = terms.control
             optimizer.zero_grad()

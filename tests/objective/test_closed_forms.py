@@ -380,6 +380,29 @@ def test_clip_higher_widens_the_upper_side_alone() -> None:
     assert wider.tolist() == [[[0, 0, 0, 1]]]
 
 
+@pytest.mark.parametrize("dual", [None, 1.5])
+def test_the_surrogate_is_the_pessimistic_one_action_by_action(dual: float | None) -> None:
+    """As PPO writes it, min(ρA, clip(ρ)A), one number at a time; a clipped one has no gradient."""
+    from avatarl.objective import terms
+
+    generator = torch.Generator().manual_seed(0)
+    ratio = torch.randn(4, 5, 65, generator=generator).exp().requires_grad_()
+    advantage = torch.randn(4, 5, 65, generator=generator)
+    low, high = torch.tensor(0.3), torch.tensor(0.6)
+    bound = None if dual is None else torch.tensor(dual)
+    value, active = terms.clipped_surrogate(ratio, advantage, low, high, bound)
+    (gradient,) = torch.autograd.grad(value.sum(), ratio)
+    seen = [t.flatten().tolist() for t in (ratio, advantage, value, active, gradient)]
+    for rho, a, surrogate, clip, slope in zip(*seen, strict=True):
+        worst = min(rho * a, min(max(rho, 0.7), 1.6) * a)
+        if dual is not None and a < 0:
+            worst = max(worst, dual * a)
+        assert surrogate == pytest.approx(worst, rel=1e-5, abs=1e-6)
+        assert clip == float(abs(worst - rho * a) > 1e-7)
+        assert slope == (0 if clip else a)
+    assert 0.1 < active.mean() < 0.9
+
+
 def test_dual_clip_bounds_what_a_bad_action_can_cost() -> None:
     from avatarl.objective import terms
 

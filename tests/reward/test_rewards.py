@@ -10,8 +10,7 @@ import torch
 
 import avatarl.reward
 from avatarl import composition
-from avatarl.game import Exploration, Outcome
-from avatarl.training.learner import knobs_of
+from avatarl.game import Exploration, Outcome, knobs_of
 
 CPU = torch.device("cpu")
 V = 4
@@ -25,7 +24,7 @@ TEXT = avatarl.reward.Text(tuple("abcd"), np.array([0, 1, 2, 3] * 10), CPU)
 def outcome(old: torch.Tensor = OLD) -> Outcome:
     exploration = Exploration(
         actions=None, weights=old, group=old, hits=HITS,
-        contexts=torch.zeros(1, 1, dtype=torch.int64), old_logprobs=old.log(),
+        contexts=torch.zeros(1, 1, dtype=torch.int64), old_logprobs=old.log(), old_probs=old,
     )  # fmt: skip
     return Outcome(exploration, old, REF.log(), PAST.log())
 
@@ -157,7 +156,7 @@ def curriculum() -> Callable[..., Judge]:
             size = len(characters)
             read = torch.tensor([[characters.index(c) for c in context]])
             flat = torch.full((1, 1, size), 1 / size)
-            shown = Exploration(None, flat, flat, torch.zeros_like(flat), read, flat.log())
+            shown = Exploration(None, flat, flat, torch.zeros_like(flat), read, flat.log(), flat)
             rewards = reward(Outcome(shown, flat, None, None), knobs)
             return float(rewards[0, 0, characters.index(char)])
 
@@ -217,7 +216,7 @@ def test_curriculum_judges_every_position_and_rollout_alike() -> None:
 
     def rewards(context: torch.Tensor, positions: int) -> torch.Tensor:
         flat = torch.full((1, positions, size), 1 / size)
-        shown = Exploration(None, flat, flat, torch.zeros_like(flat), context, flat.log())
+        shown = Exploration(None, flat, flat, torch.zeros_like(flat), context, flat.log(), flat)
         return reward(Outcome(shown, flat, None, None), knobs)
 
     together = rewards(window, length)
