@@ -23,7 +23,7 @@ from avatarl.reference.counts import check_order
 from avatarl.reference.memory import require_memory
 from avatarl.reference.smoothing import ContextFacts, Floats
 from avatarl.reference.store import fingerprint
-from avatarl.reference.table import RowTable
+from avatarl.reference.table import RowTable, gather, select_rows
 
 MAX_DENSE_BYTES = 2**28
 """A table of every possible context may take 256 MiB; beyond, only contexts that occur get rows."""
@@ -103,27 +103,26 @@ def build_dense(
     name = fingerprint(train_ids, vocab_size, {"order": order, "alpha": alpha})
     found = _kept.pop(name, None) or _fill_dense(order, alpha, train_ids, vocab_size)
     _kept[name] = found
-    while len(_kept) > 1 and sum(table.nbytes for table, _ in _kept.values()) > MAX_DENSE_BYTES:
+    while len(_kept) > 1 and sum(table.nbytes for table, *_ in _kept.values()) > MAX_DENSE_BYTES:
         _kept.popitem(last=False)
-    table, totals = found
-    train = torch.from_numpy(train_ids.astype(np.int64))
-    return DenseTable(table.to(device), totals.to(device), train.to(device), order)
+    return DenseTable(*(tensor.to(device) for tensor in found))
 
 
-_kept: OrderedDict[str, tuple[Tensor, Tensor]] = OrderedDict()
+_kept: OrderedDict[str, tuple[Tensor, Tensor, Tensor]] = OrderedDict()
 
 
 def _fill_dense(
     order: int, alpha: float, train_ids: np.ndarray, vocab_size: int
-) -> tuple[Tensor, Tensor]:
-    counts = dense_counts(train_ids, vocab_size, order)  # (rows, V)
+) -> tuple[Tensor, Tensor, Tensor]:
+    train_rows = number_rows(train_ids, vocab_size, order)  # (order, N)
+    counts = dense_counts(train_ids, train_rows, vocab_size)  # (rows, V)
     totals = counts.sum(axis=1)
     # A context never seen has α for each character: the uniform distribution.
     table = torch.full(counts.shape, -math.log(vocab_size))
     seen = np.flatnonzero(totals)
     smoothed = (counts[seen] + alpha) / (totals[seen, None] + alpha * vocab_size)
     table[torch.from_numpy(seen)] = torch.from_numpy(np.log(smoothed)).float()
-    return table, torch.from_numpy(totals)
+    return table, torch.from_numpy(totals), torch.from_numpy(train_rows)
 
 
 def dense_rows(vocab_size: int, order: int) -> int:
@@ -131,8 +130,11 @@ def dense_rows(vocab_size: int, order: int) -> int:
     return sum(vocab_size**length for length in range(order))
 
 
-def dense_counts(train_ids: np.ndarray, vocab_size: int, order: int) -> np.ndarray:
-    """Count each next character after each context of each length below ``order``.
+def number_rows(train_ids: np.ndarray, vocab_size: int, order: int) -> np.ndarray:
+    """Number the row of each training position for each length of history.
+
+    Rows are numbered as a V-ary heap: row 0 has no context, and the row whose context reaches one
+    character c further back than row r is ``r * V + 1 + c``.
 
     Args:
         train_ids: (N,) integers.
@@ -140,22 +142,43 @@ def dense_counts(train_ids: np.ndarray, vocab_size: int, order: int) -> np.ndarr
         order: Longest context plus one.
 
     Returns:
-        (rows, V) int64, rows numbered as a V-ary heap: row 0 has no context, and the row whose
-        context reaches one character c further back than row r is ``r * V + 1 + c``.
+        (order, N) int32; where the text has just begun, the row of as much history as there is.
     """
+    rows = np.zeros((order, len(train_ids)), dtype=np.int32)
+    # Part by part, so that what is made on the way stays in the processor's cache.
+    for begin in range(0, len(train_ids), _PART):
+        end = min(begin + _PART, len(train_ids))
+        for back in range(1, order):
+            first = max(begin, back)
+            longer = rows[back, first:end]
+            rows[back, begin:end] = rows[back - 1, begin:end]
+            longer *= vocab_size
+            longer += train_ids[first - back : end - back]
+            longer += 1
+    return rows
+
+
+def dense_counts(train_ids: np.ndarray, train_rows: np.ndarray, vocab_size: int) -> np.ndarray:
+    """Count each next character after each context of each length.
+
+    Args:
+        train_ids: (N,) integers.
+        train_rows: (order, N), see :func:`number_rows`.
+        vocab_size: V.
+
+    Returns:
+        (rows, V) int64.
+    """
+    order = len(train_rows)
     longest = order - 1
     counts = np.zeros((dense_rows(vocab_size, order), vocab_size), dtype=np.int64)
     begins = [dense_rows(vocab_size, length) for length in range(order + 1)]
     levels = [counts[begin:end] for begin, end in itertools.pairwise(begins)]
-    cells = levels[longest].reshape(-1)
-    # Part by part, so that what is made on the way stays in the processor's cache.
+    cells = counts.reshape(-1)
     for begin in range(longest, len(train_ids), _PART):
-        end = min(begin + _PART, len(train_ids))
-        cell = np.zeros(end - begin, dtype=np.int64)
-        for back in range(1, order):
-            cell += train_ids[begin - back : end - back]
-            cell *= vocab_size
-        np.add.at(cells, cell + train_ids[begin:end], 1)
+        part = slice(begin, begin + _PART)
+        cell = train_rows[longest, part].astype(np.int64) * vocab_size
+        np.add.at(cells, cell + train_ids[part], 1)
     # A shorter context occurs wherever a longer one that ends in it does, and once more at the
     # start of the text, where there is no longer one.
     for length in range(longest - 1, -1, -1):
@@ -172,15 +195,14 @@ class DenseTable:
     """One row of log-probabilities for every possible context: a look-up is one gather.
 
     Args:
-        table: (rows, V) fp32 log-probabilities in the heap order of ``dense_counts``.
+        table: (rows, V) fp32 log-probabilities in the order of :func:`number_rows`.
         totals: (rows,) int64, how often each context occurs.
-        train: (N,) int64, the training text.
-        order: Longest context plus one.
+        train_rows: (order, N) int32, see :func:`number_rows`.
     """
 
-    def __init__(self, table: Tensor, totals: Tensor, train: Tensor, order: int) -> None:
-        self.table, self.totals, self.train, self.order = table, totals, train, order
-        self.vocab_size = table.shape[1]
+    def __init__(self, table: Tensor, totals: Tensor, train_rows: Tensor) -> None:
+        self.table, self.totals, self.train_rows = table, totals, train_rows
+        self.order, self.vocab_size = len(train_rows), table.shape[1]
 
     def rows(self, contexts: Tensor) -> Tensor:
         """Number the rows of contexts (..., L) int64 → (...,) int64; pure tensor arithmetic."""
@@ -193,41 +215,31 @@ class DenseTable:
 
     def logprobs(self, contexts: Tensor) -> Tensor:
         """Look contexts (..., L) up → (..., V) fp32; see ``Reference.logprobs``."""
-        rows = self.rows(contexts)
-        # index_select reads whole rows; plain indexing is four times slower on a CPU.
-        picked = self.table.index_select(0, rows.reshape(-1))
-        return picked.reshape(*rows.shape, self.vocab_size)
+        return gather(self.table, self.rows(contexts))
 
     def reliability(self, contexts: Tensor) -> Reliability:
         """Give order and count of each context; (1, 0) where it was never seen."""
-        row = self.rows(contexts)
+        return self.evidence(self.rows(contexts))
+
+    def evidence(self, row: Tensor) -> Reliability:
+        """Give order and count of rows (...,)."""
         count = self.totals.index_select(0, row.reshape(-1)).reshape(row.shape)
-        order = torch.ones_like(row)
+        order = torch.ones_like(row, dtype=torch.int64)
         starts = [dense_rows(self.vocab_size, length) for length in range(1, self.order)]
         for start in starts:
             order += (row >= start).long()
         return Reliability(torch.where(count > 0, order, 1), count)
 
-    def train_contexts(self, positions: Tensor, history: Tensor | int | None) -> Tensor:
-        """Cut the contexts before training positions (...,) out of the text → (..., order-1)."""
-        back = torch.arange(self.order - 1, 0, -1, device=positions.device)
-        index = positions.unsqueeze(-1) - back  # (..., order - 1)
-        visible = index >= 0
-        if history is not None:
-            limit = torch.as_tensor(history, device=positions.device).unsqueeze(-1)
-            visible &= back <= limit
-        return torch.where(visible, self.train[index.clamp(min=0)], -1)
-
     def train_logprobs(self, positions: Tensor, history: Tensor | int | None = None) -> Tensor:
         """Look training positions (...,) up → (..., V) fp32; see ``Reference``."""
-        return self.logprobs(self.train_contexts(positions, history))
+        return gather(self.table, select_rows(self.train_rows, positions, history))
 
     def train_reliability(
         self, positions: Tensor, history: Tensor | int | None = None
     ) -> Reliability:
         """Give the evidence at training positions (...,); see ``Reference``."""
-        return self.reliability(self.train_contexts(positions, history))
+        return self.evidence(select_rows(self.train_rows, positions, history))
 
     def nbytes(self) -> int:
-        """Count the bytes of the table, its totals and the text."""
-        return self.table.nbytes + self.totals.nbytes + self.train.nbytes
+        """Count the bytes of the table, its totals and the text's rows."""
+        return self.table.nbytes + self.totals.nbytes + self.train_rows.nbytes

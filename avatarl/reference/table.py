@@ -75,22 +75,6 @@ class RowTable:
             state = torch.where(state >= 0, links.index_select(0, place), state)
         return (-state - 1).reshape(shape)
 
-    def train_row_numbers(self, positions: Tensor, history: Tensor | int | None) -> Tensor:
-        """Find the rows of training positions (...,) int64 → (...,) int32."""
-        rows = self.arrays.train_rows
-        if history is None or isinstance(history, int):
-            depth = self.order - 1 if history is None else min(history, self.order - 1)
-            return rows[depth].index_select(0, positions.reshape(-1)).reshape(positions.shape)
-        depths = history.to(positions.device).clamp(max=self.order - 1)
-        place = depths * rows.shape[1] + positions
-        return rows.reshape(-1).index_select(0, place.reshape(-1)).reshape(place.shape)
-
-    def gather(self, rows: Tensor) -> Tensor:
-        """Gather rows (...,) → (..., V) fp32."""
-        table = self.arrays.table
-        # index_select reads whole rows; plain indexing is four times slower on a CPU.
-        return table.index_select(0, rows.reshape(-1)).reshape(*rows.shape, self.vocab_size)
-
     def evidence(self, rows: Tensor) -> Reliability:
         """Give order and count of rows (...,)."""
         flat = rows.reshape(-1)
@@ -100,7 +84,7 @@ class RowTable:
 
     def logprobs(self, contexts: Tensor) -> Tensor:
         """Score arbitrary contexts (..., L) → (..., V) fp32; see ``Reference``."""
-        return self.gather(self.rows(contexts))
+        return gather(self.arrays.table, self.rows(contexts))
 
     def reliability(self, contexts: Tensor) -> Reliability:
         """Give the evidence behind arbitrary contexts (..., L); see ``Reference``."""
@@ -108,14 +92,40 @@ class RowTable:
 
     def train_logprobs(self, positions: Tensor, history: Tensor | int | None = None) -> Tensor:
         """Score training positions (...,) → (..., V) fp32; see ``Reference``."""
-        return self.gather(self.train_row_numbers(positions, history))
+        return gather(self.arrays.table, self._train_rows(positions, history))
 
     def train_reliability(
         self, positions: Tensor, history: Tensor | int | None = None
     ) -> Reliability:
         """Give the evidence at training positions (...,); see ``Reference``."""
-        return self.evidence(self.train_row_numbers(positions, history))
+        return self.evidence(self._train_rows(positions, history))
+
+    def _train_rows(self, positions: Tensor, history: Tensor | int | None) -> Tensor:
+        return select_rows(self.arrays.train_rows, positions, history)
 
     def nbytes(self) -> int:
         """Count the bytes of all arrays."""
         return self.arrays.nbytes()
+
+
+def select_rows(rows: Tensor, positions: Tensor, history: Tensor | int | None) -> Tensor:
+    """Find the rows of training positions (...,) int64 → (...,) int32.
+
+    Args:
+        rows: (order, N) int32, the row of each position for each length of history.
+        positions: As in ``Reference.train_logprobs``.
+        history: Likewise.
+    """
+    longest = len(rows) - 1
+    if history is None or isinstance(history, int):
+        depth = longest if history is None else min(history, longest)
+        return rows[depth].index_select(0, positions.reshape(-1)).reshape(positions.shape)
+    depths = history.to(positions.device).clamp(max=longest)
+    place = depths * rows.shape[1] + positions
+    return rows.reshape(-1).index_select(0, place.reshape(-1)).reshape(place.shape)
+
+
+def gather(table: Tensor, rows: Tensor) -> Tensor:
+    """Gather rows (...,) of a table (n, V) → (..., V)."""
+    # index_select reads whole rows; plain indexing is four times slower on a CPU.
+    return table.index_select(0, rows.reshape(-1)).reshape(*rows.shape, table.shape[1])

@@ -247,7 +247,8 @@ class Learner:
         return {"grad_norm": self.update(gradients, control), **facts}
 
     def _advance_as_written(self, with_facts: bool) -> dict[str, Tensor]:
-        old_forward = self.old_forward
+        # Just refreshed, the acting policy is the trained one, and one forward pass serves both.
+        old_forward = None if self._refreshes_old_policy() else self.old_forward
 
         def network(context: Tensor, prior: Tensor | None) -> Tensor:
             return self.network(self.forward, context, prior)
@@ -285,7 +286,7 @@ class Learner:
     def prepare_step(self) -> None:
         """Bring everything up to date that follows from how many steps were taken."""
         config, step = self.config, self.step
-        if self.old_model is not None and step % config.objective.old_policy_age == 0:
+        if self.old_model is not None and self._refreshes_old_policy():
             with torch.no_grad():
                 for old, new in zip(
                     self.old_model.parameters(), self.model.parameters(), strict=True
@@ -300,6 +301,9 @@ class Learner:
         avatarl.optimizer.set_learning_rate(self.optimizers, factor * self.lr_factor)
         self.place_windows(step)
         self.place_draws(step)
+
+    def _refreshes_old_policy(self) -> bool:
+        return self.step % self.config.objective.old_policy_age == 0
 
     def update(self, gradients: Sequence[Tensor], control: Mapping[str, Tensor]) -> Tensor:
         """Move the weights along their gradients, and remember what controllers want to.

@@ -40,6 +40,16 @@ def learner_of(corpus: Corpus, *overrides: str) -> Learner:
     return Learner(composition.compose([*TINY, *overrides]), corpus, CPU)
 
 
+def test_an_old_policy_costs_a_forward_pass_only_once_it_is_old(words: Corpus) -> None:
+    learner = learner_of(words, "objective=grpo", "objective.sync_every=3")
+    assert learner.old_model is not None
+    asked: list[int] = []
+    learner.old_model.register_forward_hook(lambda *_: asked.append(learner.step))
+    apart = [learner.train_step(with_facts=True)["health/kl_old"].item() for _ in range(6)]
+    assert asked == [1, 2, 4, 5]
+    assert [abs(kl) > 1e-7 for kl in apart] == [False, True, True, False, True, True]
+
+
 class Sealed(torch.Tensor):
     """Characters of the text that can be compared with a few tried ones, and nothing else."""
 
