@@ -39,6 +39,7 @@ from avatarl.training.run_log import RunLog
 from avatarl.training.sparsity import update_facts
 
 log = logging.getLogger("avatarl")
+ALARMS = logging.getLogger("avatarl.alarms")
 
 _PROGRESS_EVERY_S = 2.0
 
@@ -330,7 +331,7 @@ class Attempt:
         for alarm in alarms:
             action = limits.action(alarm.name)
             if action != "log":
-                log.warning("step %d: %s", self.learner.step, alarm)
+                ALARMS.warning("step %d: %s", self.learner.step, alarm)
             event = {
                 "event": "alarm",
                 "alarm": alarm.name,

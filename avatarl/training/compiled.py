@@ -24,6 +24,7 @@ log = logging.getLogger("avatarl")
 
 Forward = Callable[..., Tensor]
 Evaluate = Callable[[Loss, Inputs, bool], Outputs]
+Remark = Callable[[int, str], None]  # logging level, what a run does otherwise than it was asked to
 
 
 @dataclass(frozen=True)
@@ -35,22 +36,22 @@ class Mode:
     recorded: bool = False
 
 
-def compile_mode(config: RunConfig, device: torch.device) -> Mode:
+def compile_mode(config: RunConfig, device: torch.device, remark: Remark) -> Mode:
     """Decide how a run's steps are compiled, by ``trainer.compile``.
 
     ``auto`` compiles on GPUs, where it fuses what would be hundreds of kernels, and records steps
     as CUDA graphs; on CPUs, where matrix products dominate, it was measured not to pay. What can't
-    be had is told in one line.
+    be had is told in one ``remark``.
     """
     setting = config.trainer.compile
     if setting == "auto":
         setting = "graphs" if device.type == "cuda" else "off"
     if setting == "off":
         return Mode()
-    tell = log.info if config.trainer.compile == "auto" else log.warning
+    level = logging.INFO if config.trainer.compile == "auto" else logging.WARNING
     apart = why_not(config)
     if apart:
-        tell("trainer.compile=%s: the network alone is compiled: %s", setting, apart)
+        remark(level, f"trainer.compile={setting}: the network alone is compiled: {apart}")
         return Mode(network=True)
     reason = None
     if device.type != "cuda":
@@ -60,7 +61,7 @@ def compile_mode(config: RunConfig, device: torch.device) -> Mode:
     elif (config.raw["reference"].get("schedule") or {}).get("kind") == "gated":
         reason = "reference/schedule=gated decides as it goes"
     if setting == "graphs" and reason:
-        tell("trainer.compile=graphs: compiled without CUDA graphs: %s", reason)
+        remark(level, f"trainer.compile=graphs: compiled without CUDA graphs: {reason}")
     return Mode(loss=True, recorded=setting == "graphs" and not reason)
 
 

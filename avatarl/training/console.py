@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 
 import rich.console
@@ -16,6 +18,7 @@ from rich.text import Text
 from avatarl.config import RunConfig
 from avatarl.data import Corpus
 from avatarl.reference.levels import Level, ngram_levels
+from avatarl.training.attempt import ALARMS
 from avatarl.training.loop import execute
 from avatarl.training.progress import Progress as Moment
 from avatarl.training.result import Result
@@ -107,7 +110,8 @@ def watched(
             _tell_changes(alarms, moment, lambda line: live.console.print(line, markup=False))
             live.update(screen(moment, rewards, levels), refresh=True)
 
-        return execute(config, stop=stop, on_progress=show, corpus=corpus)
+        with _warnings_told(lambda line: live.console.print(line, style="yellow", markup=False)):
+            return execute(config, stop=stop, on_progress=show, corpus=corpus)
 
 
 def screen(moment: Moment, rewards: Iterable[float], levels: Mapping[str, Level]) -> Group:
@@ -153,7 +157,32 @@ def _plainly(
             told = tenth
             console.say(f"step {moment.step}/{moment.steps}  {facts_of(moment)}")
 
-    return execute(config, stop=stop, on_progress=show, corpus=corpus)
+    with _warnings_told(console.say):
+        return execute(config, stop=stop, on_progress=show, corpus=corpus)
+
+
+@contextlib.contextmanager
+def _warnings_told(say: Callable[[str], None]) -> Iterator[None]:
+    """Say what is logged as a warning, too; alarms have lines of their own."""
+    handler = _Aloud(say)
+    log = logging.getLogger("avatarl")
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
+class _Aloud(logging.Handler):
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self.addFilter(
+            lambda record: record.levelno == logging.WARNING and record.name != ALARMS.name
+        )
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._say(f"note: {self.format(record)}")
 
 
 def facts_of(moment: Moment) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from avatarl.training.learner import Learner
 from avatarl.training.progress import Progress
 from avatarl.training.result import Result
 from avatarl.training.run_log import RunLog, informed
+
+log = logging.getLogger("avatarl")
 
 
 def run_directory(config: RunConfig, identity: str) -> Path:
@@ -115,6 +118,8 @@ def begin(
         with run_log.attended():
             if isinstance(learner, Exception):
                 raise learner
+            for level, remark in learner.remarks:
+                log.log(level, "%s", remark)
             return Attempt(config, corpus, identity, directory, learner, run_log, on_progress)
     except BaseException as error:
         with run_log.attended():

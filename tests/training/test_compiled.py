@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import shutil
 from collections.abc import Callable
 
@@ -54,6 +55,7 @@ def test_on_a_cpu_auto_leaves_the_network_as_it_is(tiny: Tiny) -> None:
     assert subject.forward is subject.model
 
 
-def test_graphs_fall_back_with_a_line(tiny: Tiny, caplog: pytest.LogCaptureFixture) -> None:
-    learner(tiny("trainer.compile=graphs"))
-    assert "trainer.compile=graphs: compiled without CUDA graphs: it needs a GPU" in caplog.text
+def test_graphs_fall_back_with_a_line(tiny: Tiny) -> None:
+    subject = learner(tiny("trainer.compile=graphs"))
+    line = "trainer.compile=graphs: compiled without CUDA graphs: it needs a GPU"
+    assert subject.remarks == [(logging.WARNING, line)]

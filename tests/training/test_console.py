@@ -3,11 +3,13 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 
+import pytest
 import rich.console
 
 from avatarl.config import RunConfig
 from avatarl.data import load
 from avatarl.reference.levels import Level
+from avatarl.training import precision
 from avatarl.training.console import Console, screen, sparkline, standing, watched
 from avatarl.training.progress import Progress
 
@@ -73,3 +75,21 @@ def test_on_a_terminal_the_run_shows_its_reward_and_standing(
     assert "steps/s" in screen.getvalue()
     assert "to unigram" in screen.getvalue()
     assert result["state"] == "done"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_a_run_does_otherwise_than_asked_is_said_and_alarms_are_said_once(
+    tiny: Callable[..., RunConfig], terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "slowdown", lambda device: 9.0)
+    config = tiny("trainer.precision=bf16", "health.calibration_error=1e-6")
+    told = io.StringIO()
+    console = rich.console.Console(
+        file=told, force_terminal=terminal, width=200, highlight=False, color_system=None
+    )
+    result = watched(config, load(config.data), "id", lambda: False, Console(console))
+    assert told.getvalue().count("note: trainer.precision=bf16: products take 9.0 times") == 1
+    assert "calibration" in result["alarms"]
+    raised = [line for line in told.getvalue().splitlines() if "warning: calibration" in line]
+    assert len(raised) == 1
+    assert "note: step" not in told.getvalue()
