@@ -305,7 +305,7 @@ def figures(rounds: Sequence[Round], *, quick: bool) -> Iterator[Entry]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer, shorter runs; promises nothing")
+    parser.add_argument("--quick", action="store_true", help="fewer, shorter runs: no promises")
     parser.add_argument("--json", action="store_true", help="one JSON object a figure")
     parser.add_argument("--peers", action="store_true", help="make the peers' environment first")
     parser.add_argument("--repeats", type=int, default=1, help="rounds (default 1)")
