@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from avatarl.files import read_json
-from avatarl.sweep.outcome import Event
+from avatarl.sweep.outcome import Event, Outcome
 from avatarl.sweep.plan import PlannedRun
 
 #: Most running or waiting runs shown at once; the rest is counted.
@@ -86,22 +86,18 @@ class Display:
         elif event.what == "waiting":
             self._say(f"wait   {run.label}: {event.reason}", "yellow")
         elif outcome is not None:
-            self._finished(run, outcome.state, outcome.cached, outcome.result, outcome.reason)
+            self._finished(run, outcome)
 
-    def _finished(
-        self,
-        run: PlannedRun,
-        state: str,
-        cached: bool,
-        result: Mapping[str, Any] | None,
-        reason: str | None,
-    ) -> None:
+    def _finished(self, run: PlannedRun, outcome: Outcome) -> None:
+        state, reason, result = outcome.state, outcome.reason, outcome.result or {}
         if state == "done":
             self._done += 1
-            self._cached += cached
-            nats = number((result or {}).get("val/nats"))
-            accuracy = number((result or {}).get("val/accuracy"), 3)
-            took = "already done" if cached else duration((result or {}).get("seconds"))
+            self._cached += outcome.cached
+            nats = number(result.get("val/nats"))
+            accuracy = number(result.get("val/accuracy"), 3)
+            # From start to end where that is known; the run itself counts its steps alone.
+            seconds = outcome.seconds or result.get("seconds")
+            took = "already done" if outcome.cached else duration(seconds)
             place = f"[{self._done + self._failed}/{self.total}]"
             self._say(f"{place} done   {run.label}  {nats} nats  accuracy {accuracy}  {took}")
         elif state == "failed":
