@@ -103,12 +103,16 @@ def build_dense(
     name = fingerprint(train_ids, vocab_size, {"order": order, "alpha": alpha})
     found = _kept.pop(name, None) or _fill_dense(order, alpha, train_ids, vocab_size)
     _kept[name] = found
-    while len(_kept) > 1 and sum(table.nbytes for table, *_ in _kept.values()) > MAX_DENSE_BYTES:
+    while len(_kept) > 1 and _bytes_kept() > MAX_DENSE_BYTES:
         _kept.popitem(last=False)
     return DenseTable(*(tensor.to(device) for tensor in found))
 
 
 _kept: OrderedDict[str, tuple[Tensor, Tensor, Tensor]] = OrderedDict()
+
+
+def _bytes_kept() -> int:
+    return sum(tensor.nbytes for found in _kept.values() for tensor in found)
 
 
 def _fill_dense(
