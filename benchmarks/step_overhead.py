@@ -73,15 +73,13 @@ def refreshed(model: str, batch: int, rounds: int) -> Entry:
     chosen = settings(model, batch)
     bare = bare_step(learner(*chosen))
     old = learner(*chosen, f"objective.sync_every={SYNC_EVERY}")
-
-    def repeat(call: object, **options: bool) -> object:
-        def turn() -> None:
-            for _ in range(SYNC_EVERY):
-                call(**options)  # type: ignore[operator]
-
-        return turn
-
-    taken = in_turns({"bare": repeat(bare), "old": repeat(old.train_step, with_facts=True)}, rounds)
+    taken = in_turns(
+        {
+            "bare": lambda: [bare() for _ in range(SYNC_EVERY)],
+            "old": lambda: [old.train_step(with_facts=True) for _ in range(SYNC_EVERY)],
+        },
+        rounds,
+    )
     name = f"step_overhead/old_policy_of_{SYNC_EVERY}_steps/{model}/cpu"
     return entry(name, ratios(taken, "old", "bare"), "x", note=NOTE)
 

@@ -59,11 +59,12 @@ def clipped_surrogate(
         The surrogate (B,T,K), to be maximised, and 1.0 where a clip is active (B,T,K).
     """
     with torch.no_grad():
+        plain = ratio * advantages
         clipped = ratio.maximum(1 - low).minimum(1 + high) * advantages
-        active = positive(ratio * advantages - clipped)  # where clipping makes it smaller
+        active = positive(plain - clipped)  # where clipping makes it smaller
         if dual is not None:
             floor = dual * advantages
-            below = positive(-advantages) * positive(floor - ratio * advantages)
+            below = positive(-advantages) * positive(floor - plain)
             clipped, active = torch.lerp(clipped, floor, below), torch.maximum(active, below)
         slope, constant = advantages * (1 - active), clipped * active
     # ρA where no clip is active; what it was clipped to, without a gradient, where one is.

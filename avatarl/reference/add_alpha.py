@@ -23,7 +23,7 @@ from avatarl.reference.counts import check_order
 from avatarl.reference.memory import require_memory
 from avatarl.reference.smoothing import ContextFacts, Floats
 from avatarl.reference.store import fingerprint
-from avatarl.reference.table import RowTable, gather, select_rows
+from avatarl.reference.table import RowTable, Tabulated
 
 MAX_DENSE_BYTES = 2**28
 """A table of every possible context may take 256 MiB; beyond, only contexts that occur get rows."""
@@ -195,7 +195,7 @@ def dense_counts(train_ids: np.ndarray, train_rows: np.ndarray, vocab_size: int)
     return counts
 
 
-class DenseTable:
+class DenseTable(Tabulated):
     """One row of log-probabilities for every possible context: a look-up is one gather.
 
     Args:
@@ -205,8 +205,8 @@ class DenseTable:
     """
 
     def __init__(self, table: Tensor, totals: Tensor, train_rows: Tensor) -> None:
-        self.table, self.totals, self.train_rows = table, totals, train_rows
-        self.order, self.vocab_size = len(train_rows), table.shape[1]
+        super().__init__(table, train_rows)
+        self.totals = totals
 
     def rows(self, contexts: Tensor) -> Tensor:
         """Number the rows of contexts (..., L) int64 → (...,) int64; pure tensor arithmetic."""
@@ -217,32 +217,14 @@ class DenseTable:
             row = torch.where(character >= 0, row * self.vocab_size + 1 + character, row)
         return row
 
-    def logprobs(self, contexts: Tensor) -> Tensor:
-        """Look contexts (..., L) up → (..., V) fp32; see ``Reference.logprobs``."""
-        return gather(self.table, self.rows(contexts))
-
-    def reliability(self, contexts: Tensor) -> Reliability:
-        """Give order and count of each context; (1, 0) where it was never seen."""
-        return self.evidence(self.rows(contexts))
-
-    def evidence(self, row: Tensor) -> Reliability:
+    def evidence(self, rows: Tensor) -> Reliability:
         """Give order and count of rows (...,)."""
-        count = self.totals.index_select(0, row.reshape(-1)).reshape(row.shape)
-        order = torch.ones_like(row, dtype=torch.int64)
+        count = self.totals.index_select(0, rows.reshape(-1)).reshape(rows.shape)
+        order = torch.ones_like(rows, dtype=torch.int64)
         starts = [dense_rows(self.vocab_size, length) for length in range(1, self.order)]
         for start in starts:
-            order += (row >= start).long()
+            order += (rows >= start).long()
         return Reliability(torch.where(count > 0, order, 1), count)
-
-    def train_logprobs(self, positions: Tensor, history: Tensor | int | None = None) -> Tensor:
-        """Look training positions (...,) up → (..., V) fp32; see ``Reference``."""
-        return gather(self.table, select_rows(self.train_rows, positions, history))
-
-    def train_reliability(
-        self, positions: Tensor, history: Tensor | int | None = None
-    ) -> Reliability:
-        """Give the evidence at training positions (...,); see ``Reference``."""
-        return self.evidence(select_rows(self.train_rows, positions, history))
 
     def nbytes(self) -> int:
         """Count the bytes of the table, its totals and the text's rows."""

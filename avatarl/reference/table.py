@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 
 import torch
@@ -41,7 +42,46 @@ class Arrays:
         return sum(tensor.nbytes for tensor in self.tensors().values())
 
 
-class RowTable:
+class Tabulated(ABC):
+    """A reference whose contexts have rows; see ``Reference``.
+
+    Args:
+        table: (rows, V) fp32 log-probabilities.
+        train_rows: (order, N) int32, row of each training position for each length of history.
+    """
+
+    def __init__(self, table: Tensor, train_rows: Tensor) -> None:
+        self.table, self.train_rows = table, train_rows
+        self.order, self.vocab_size = len(train_rows), table.shape[1]
+
+    @abstractmethod
+    def rows(self, contexts: Tensor) -> Tensor:
+        """Find the rows of contexts (..., L) int64 → (...,); pure tensor arithmetic."""
+
+    @abstractmethod
+    def evidence(self, rows: Tensor) -> Reliability:
+        """Give order and count of rows (...,)."""
+
+    def logprobs(self, contexts: Tensor) -> Tensor:
+        """Score arbitrary contexts (..., L) → (..., V) fp32; see ``Reference``."""
+        return gather(self.table, self.rows(contexts))
+
+    def reliability(self, contexts: Tensor) -> Reliability:
+        """Give the evidence behind arbitrary contexts (..., L); see ``Reference``."""
+        return self.evidence(self.rows(contexts))
+
+    def train_logprobs(self, positions: Tensor, history: Tensor | int | None = None) -> Tensor:
+        """Score training positions (...,) → (..., V) fp32; see ``Reference``."""
+        return gather(self.table, select_rows(self.train_rows, positions, history))
+
+    def train_reliability(
+        self, positions: Tensor, history: Tensor | int | None = None
+    ) -> Reliability:
+        """Give the evidence at training positions (...,); see ``Reference``."""
+        return self.evidence(select_rows(self.train_rows, positions, history))
+
+
+class RowTable(Tabulated):
     """A reference with one stored row per distinct context; see ``Reference``.
 
     Args:
@@ -49,9 +89,8 @@ class RowTable:
     """
 
     def __init__(self, arrays: Arrays) -> None:
+        super().__init__(arrays.table, arrays.train_rows)
         self.arrays = arrays
-        self.order = arrays.train_rows.shape[0]
-        self.vocab_size = arrays.table.shape[1]
 
     def rows(self, contexts: Tensor) -> Tensor:
         """Find the rows of contexts (..., L) int64 → (...,) int32; pure tensor arithmetic."""
@@ -81,27 +120,6 @@ class RowTable:
         order = self.arrays.row_order.index_select(0, flat).reshape(rows.shape)
         count = self.arrays.row_count.index_select(0, flat).reshape(rows.shape)
         return Reliability(order.long(), count.long())
-
-    def logprobs(self, contexts: Tensor) -> Tensor:
-        """Score arbitrary contexts (..., L) → (..., V) fp32; see ``Reference``."""
-        return gather(self.arrays.table, self.rows(contexts))
-
-    def reliability(self, contexts: Tensor) -> Reliability:
-        """Give the evidence behind arbitrary contexts (..., L); see ``Reference``."""
-        return self.evidence(self.rows(contexts))
-
-    def train_logprobs(self, positions: Tensor, history: Tensor | int | None = None) -> Tensor:
-        """Score training positions (...,) → (..., V) fp32; see ``Reference``."""
-        return gather(self.arrays.table, self._train_rows(positions, history))
-
-    def train_reliability(
-        self, positions: Tensor, history: Tensor | int | None = None
-    ) -> Reliability:
-        """Give the evidence at training positions (...,); see ``Reference``."""
-        return self.evidence(self._train_rows(positions, history))
-
-    def _train_rows(self, positions: Tensor, history: Tensor | int | None) -> Tensor:
-        return select_rows(self.arrays.train_rows, positions, history)
 
     def nbytes(self) -> int:
         """Count the bytes of all arrays."""

@@ -24,7 +24,7 @@ log = logging.getLogger("avatarl")
 
 Forward = Callable[..., Tensor]
 Evaluate = Callable[[Loss, Inputs, bool], Outputs]
-Remark = Callable[[int, str], None]  # logging level, what a run does otherwise than it was asked to
+Remarks = list[tuple[int, str]]  # logging level, what a run does otherwise than it was asked to
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Mode:
     recorded: bool = False
 
 
-def compile_mode(config: RunConfig, device: torch.device, remark: Remark) -> Mode:
+def compile_mode(config: RunConfig, device: torch.device, remarks: Remarks) -> Mode:
     """Decide how a run's steps are compiled, by ``trainer.compile``.
 
     ``auto`` compiles on GPUs, where it fuses what would be hundreds of kernels, and records steps
     as CUDA graphs; on CPUs, where matrix products dominate, it was measured not to pay. What can't
-    be had is told in one ``remark``.
+    be had is added to ``remarks``.
     """
     setting = config.trainer.compile
     if setting == "auto":
@@ -51,7 +51,9 @@ def compile_mode(config: RunConfig, device: torch.device, remark: Remark) -> Mod
     level = logging.INFO if config.trainer.compile == "auto" else logging.WARNING
     apart = why_not(config)
     if apart:
-        remark(level, f"trainer.compile={setting}: the network alone is compiled: {apart}")
+        remarks.append(
+            (level, f"trainer.compile={setting}: the network alone is compiled: {apart}")
+        )
         return Mode(network=True)
     reason = None
     if device.type != "cuda":
@@ -61,7 +63,7 @@ def compile_mode(config: RunConfig, device: torch.device, remark: Remark) -> Mod
     elif (config.raw["reference"].get("schedule") or {}).get("kind") == "gated":
         reason = "reference/schedule=gated decides as it goes"
     if setting == "graphs" and reason:
-        remark(level, f"trainer.compile=graphs: compiled without CUDA graphs: {reason}")
+        remarks.append((level, f"trainer.compile=graphs: compiled without CUDA graphs: {reason}"))
     return Mode(loss=True, recorded=setting == "graphs" and not reason)
 
 

@@ -94,8 +94,12 @@ def watched(
     console: Console,
 ) -> Result:
     """Execute a run with its progress shown."""
-    if not console.rich.is_terminal:
-        return _plainly(config, corpus, stop, console)
+    show = _live if console.rich.is_terminal else _plainly
+    with _warnings_told(console):
+        return show(config, corpus, stop, console)
+
+
+def _live(config: RunConfig, corpus: Corpus, stop: Callable[[], bool], console: Console) -> Result:
     levels = ngram_levels(corpus.train, corpus.heldout, corpus.vocab_size)
     rewards: deque[float] = deque(maxlen=_SPARK_WIDTH)
     alarms: set[str] = set()
@@ -110,8 +114,7 @@ def watched(
             _tell_changes(alarms, moment, lambda line: live.console.print(line, markup=False))
             live.update(screen(moment, rewards, levels), refresh=True)
 
-        with _warnings_told(lambda line: live.console.print(line, style="yellow", markup=False)):
-            return execute(config, stop=stop, on_progress=show, corpus=corpus)
+        return execute(config, stop=stop, on_progress=show, corpus=corpus)
 
 
 def screen(moment: Moment, rewards: Iterable[float], levels: Mapping[str, Level]) -> Group:
@@ -157,14 +160,13 @@ def _plainly(
             told = tenth
             console.say(f"step {moment.step}/{moment.steps}  {facts_of(moment)}")
 
-    with _warnings_told(console.say):
-        return execute(config, stop=stop, on_progress=show, corpus=corpus)
+    return execute(config, stop=stop, on_progress=show, corpus=corpus)
 
 
 @contextlib.contextmanager
-def _warnings_told(say: Callable[[str], None]) -> Iterator[None]:
+def _warnings_told(console: Console) -> Iterator[None]:
     """Say what is logged as a warning, too; alarms have lines of their own."""
-    handler = _Aloud(say)
+    handler = _Aloud(console)
     log = logging.getLogger("avatarl")
     log.addHandler(handler)
     try:
@@ -174,15 +176,15 @@ def _warnings_told(say: Callable[[str], None]) -> Iterator[None]:
 
 
 class _Aloud(logging.Handler):
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, console: Console) -> None:
         super().__init__()
         self.addFilter(
             lambda record: record.levelno == logging.WARNING and record.name != ALARMS.name
         )
-        self._say = say
+        self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._say(f"note: {self.format(record)}")
+        self._console.say(f"note: {self.format(record)}", "yellow")
 
 
 def facts_of(moment: Moment) -> str:

@@ -22,7 +22,7 @@ from avatarl.data import Corpus, Windows
 from avatarl.explorer import Writer
 from avatarl.game import Knobs, knobs_of, moving_numbers
 from avatarl.model.gpt import Memory
-from avatarl.training.compiled import compile_mode, evaluate_of, forward_of
+from avatarl.training.compiled import Remarks, compile_mode, evaluate_of, forward_of
 from avatarl.training.guidance import Guidance, split_training_text
 from avatarl.training.loss import Loss, Scoring, shared_loss, why_not
 from avatarl.training.memory import keep_freed_memory
@@ -79,12 +79,7 @@ class Learner:
         self.config, self.device = config, device
         if device.type == "cpu":
             keep_freed_memory()
-        # What it does otherwise than it was asked to: logging level, line.
-        self.remarks: list[tuple[int, str]] = []
-
-        def remark(level: int, line: str) -> None:
-            self.remarks.append((level, line))
-
+        self.remarks: Remarks = []
         self.step = 0
         # What the monitors have done about alarms.
         self.lr_factor, self.ent_boost = 1.0, 0.0
@@ -115,7 +110,7 @@ class Learner:
         if config.objective.old_policy_age > 1:
             self.old_model = avatarl.model.build(config.model, corpus.vocab_size, config.seed)
             self.old_model.to(device).requires_grad_(False)
-        self.mode = mode = compile_mode(config, device, remark)
+        self.mode = mode = compile_mode(config, device, self.remarks)
         self.forward = forward_of(self.model, mode)
         self.old_forward = self.old_model and forward_of(self.old_model, mode)
         self.league = avatarl.opponent.League(config.opponent, self.parameters)
@@ -137,7 +132,7 @@ class Learner:
         self._starts = torch.zeros(config.trainer.batch_size, dtype=torch.int64, device=device)
         shape = self.program.explorer.uniforms(config.trainer.batch_size, len(self.history))
         self._drawn = torch.zeros(shape, device=device) if shape else None
-        precision = precision_of(config.trainer.precision, device, remark)
+        precision = precision_of(config.trainer.precision, device, self.remarks)
         self.scoring = Scoring(self.last and self.ahead == 1, device.type, precision)
         self.loss: Loss | None = None
         if why_not(config) is None:

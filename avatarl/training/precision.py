@@ -12,24 +12,21 @@ import time
 
 import torch
 
-from avatarl.training.compiled import Remark
+from avatarl.training.compiled import Remarks
 
 _TIMES = 5
 _NOTICEABLE = 1.2
 
 
-def precision_of(setting: str, device: torch.device, remark: Remark) -> torch.dtype | None:
-    """Return what ``trainer.precision`` stands for, or None; ``remark`` if it costs time."""
+def precision_of(setting: str, device: torch.device, remarks: Remarks) -> torch.dtype | None:
+    """Return what ``trainer.precision`` stands for, or None; tell ``remarks`` if it costs time."""
     if setting == "fp32":
         return None
     factor = slowdown(device)
     if factor > _NOTICEABLE:
         where = "GPU" if device.type == "cuda" else "processor"
-        remark(
-            logging.WARNING,
-            f"trainer.precision=bf16: products take {factor:.1f} times as long as in fp32 "
-            f"on this {where}",
-        )
+        line = f"products take {factor:.1f} times as long as in fp32 on this {where}"
+        remarks.append((logging.WARNING, f"trainer.precision=bf16: {line}"))
     return torch.bfloat16
 
 
