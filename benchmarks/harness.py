@@ -267,7 +267,7 @@ def bare_step(subject: Any) -> Callable[[], None]:
     import torch
     from torch.nn import functional as F
 
-    from avatarl.training.recorded import Recorder
+    from avatarl.training.cuda_graph import Recorder
 
     ids, length, last = subject.ids, subject.config.model.context_length, subject.last
     weights = list(subject.parameters.values())

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from harness import ROOT, Entry, Options, entry, main, text_overrides
 
-from avatarl.sweep.plan import Candidate, make_plan
+from avatarl.sweep.plan.planned import Candidate, make_plan
 
 FIRST_STEP_S, COMMAND_S, MANY_S = 4.0, 0.3, 0.5
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from avatarl.errors import ConfigError
 from avatarl.explorer import sampling
-from avatarl.game import Knobs
+from avatarl.interfaces import Knobs
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Protocol
 from annotated_types import Ge, Lt
 from torch import Tensor
 
-from avatarl.game import Exploration, Knobs, Policy
+from avatarl.interfaces import Exploration, Knobs, Policy
 
 # (actions (B,T,K) or None for all V, steps ahead) → hits (B,T,K); the text answers, unseen itself.
 Ask = Callable[[Tensor | None, int], Tensor]

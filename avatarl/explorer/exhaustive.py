@@ -15,7 +15,7 @@ from torch import Tensor
 from avatarl.errors import ConfigError
 from avatarl.explorer import base
 from avatarl.explorer.selection import position_weights
-from avatarl.game import Exploration, Knobs
+from avatarl.interfaces import Exploration, Knobs
 
 
 @dataclass(frozen=True)

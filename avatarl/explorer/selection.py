@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from avatarl.explorer.base import Config
-from avatarl.game import Knobs
+from avatarl.interfaces import Knobs
 
 
 def position_weights(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from avatarl.game import Exploration, Knobs
+from avatarl.interfaces import Exploration, Knobs
 from avatarl.objective import regularised, terms
 
 

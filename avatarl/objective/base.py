@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from avatarl.game import Anchors, Exploration, Knobs
+from avatarl.interfaces import Anchors, Exploration, Knobs
 
 # What controllers remember from step to step, 0-d float32 tensors; part of a run's state.
 Control = Mapping[str, Tensor]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from avatarl.game import Exploration, Knobs
+from avatarl.interfaces import Exploration, Knobs
 from avatarl.objective import regularised, terms
 
 

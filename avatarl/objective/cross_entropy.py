@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from avatarl.game import Anchors, Exploration, Knobs, mean_over_positions
+from avatarl.interfaces import Anchors, Exploration, Knobs, mean_over_positions
 from avatarl.objective import base, terms
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from avatarl.game import Exploration, Knobs
+from avatarl.interfaces import Exploration, Knobs
 from avatarl.objective import regularised, terms
 
 

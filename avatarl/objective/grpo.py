@@ -20,7 +20,7 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
 from avatarl.errors import ConfigError
-from avatarl.game import Exploration, Knobs
+from avatarl.interfaces import Exploration, Knobs
 from avatarl.objective import regularised, terms
 
 

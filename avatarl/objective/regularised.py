@@ -17,7 +17,7 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 
 from avatarl.errors import ConfigError
-from avatarl.game import (
+from avatarl.interfaces import (
     Anchors,
     Exploration,
     Knobs,

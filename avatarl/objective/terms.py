@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from avatarl.game import Exploration, Knobs
+from avatarl.interfaces import Exploration, Knobs
 from avatarl.objective.base import Control
 
 

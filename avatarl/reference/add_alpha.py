@@ -20,7 +20,7 @@ from avatarl.reference import cross_fit
 from avatarl.reference.base import CountedConfig, Reliability
 from avatarl.reference.counted import build_counted
 from avatarl.reference.counts import check_order
-from avatarl.reference.memory import require_memory
+from avatarl.reference.free_memory import require_memory
 from avatarl.reference.smoothing import ContextFacts, Floats
 from avatarl.reference.store import fingerprint
 from avatarl.reference.table import RowTable, Tabulated

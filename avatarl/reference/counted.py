@@ -11,7 +11,7 @@ import torch
 from avatarl.reference import cross_fit
 from avatarl.reference.base import CountedConfig
 from avatarl.reference.counts import Counts, Longs, check_order, count_grams
-from avatarl.reference.memory import require_memory
+from avatarl.reference.free_memory import require_memory
 from avatarl.reference.rows import fill_rows, lay_out, link_contexts
 from avatarl.reference.smoothing import Smoothing
 from avatarl.reference.store import cached, fingerprint

@@ -22,8 +22,8 @@ from avatarl.reference.base import CountedConfig, Reliability
 from avatarl.reference.counted import build_counted, tabulate
 from avatarl.reference.counts import check_order, count_grams, longest_key
 from avatarl.reference.cross_fit import CrossFit, fold_bounds, resolve
+from avatarl.reference.free_memory import require_memory
 from avatarl.reference.kneser_ney import KneserNey
-from avatarl.reference.memory import require_memory
 from avatarl.reference.store import cached, fingerprint
 from avatarl.reference.suffixes import SuffixIndex, pack_histories, sort_histories
 from avatarl.reference.table import RowTable

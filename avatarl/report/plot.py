@@ -17,13 +17,7 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from avatarl.files import write_atomic
-from avatarl.report.aggregate import (
-    LEVEL_NAMES,
-    Comparison,
-    Configuration,
-    Section,
-    show,
-)
+from avatarl.report.aggregate import LEVEL_NAMES, Comparison, Configuration, Section, show
 from avatarl.report.curves import Journals, band
 from avatarl.report.metrics import describe, format_number
 from avatarl.report.style import Look, looks

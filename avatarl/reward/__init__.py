@@ -6,7 +6,7 @@ import importlib
 
 from torch import Tensor
 
-from avatarl.game import Knobs, Outcome, current
+from avatarl.interfaces import Knobs, Outcome, current
 from avatarl.reward.base import Config, Reward, Text
 
 __all__ = ["Config", "Reward", "Text", "build"]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from avatarl.game import Knobs, Outcome, Schedule
+from avatarl.interfaces import Knobs, Outcome, Schedule
 
 
 @dataclass(frozen=True)

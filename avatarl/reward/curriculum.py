@@ -28,7 +28,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from avatarl.errors import ConfigError
-from avatarl.game import Knobs, Outcome, Schedule, check_at_least, current, is_on
+from avatarl.interfaces import Knobs, Outcome, Schedule, check_at_least, current, is_on
 from avatarl.reward import base
 
 TERMS = ("match", "frequency", "transitions", "words", "punctuation", "lines")

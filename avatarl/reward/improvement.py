@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from avatarl.errors import ConfigError
-from avatarl.game import Knobs, Outcome, Schedule, check_at_least, current
+from avatarl.interfaces import Knobs, Outcome, Schedule, check_at_least, current
 from avatarl.reward import base
 from avatarl.reward.reference import log_confidence
 

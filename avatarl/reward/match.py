@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from avatarl.game import Knobs, Outcome
+from avatarl.interfaces import Knobs, Outcome
 from avatarl.reward import base
 
 

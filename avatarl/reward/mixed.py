@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from avatarl.game import Knobs, Outcome, Schedule, check_at_least, current, is_on
+from avatarl.interfaces import Knobs, Outcome, Schedule, check_at_least, current, is_on
 from avatarl.reward import base
 from avatarl.reward.reference import Signal, soft
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from avatarl.game import Knobs, Outcome, Schedule, check_at_least, current
+from avatarl.interfaces import Knobs, Outcome, Schedule, check_at_least, current
 from avatarl.reward import base
 
 

@@ -18,7 +18,7 @@ from typing import Annotated
 from annotated_types import Ge, Le
 from torch import Tensor
 
-from avatarl.game import Knobs, Outcome
+from avatarl.interfaces import Knobs, Outcome
 from avatarl.reward import base
 from avatarl.reward.confidence_scaled import overconfidence
 from avatarl.reward.reference import log_confidence

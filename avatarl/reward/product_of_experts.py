@@ -13,7 +13,7 @@ from typing import Annotated
 from annotated_types import Gt, Lt
 from torch import Tensor
 
-from avatarl.game import Knobs, Outcome, Schedule, check_at_least, current
+from avatarl.interfaces import Knobs, Outcome, Schedule, check_at_least, current
 from avatarl.reward import base
 
 

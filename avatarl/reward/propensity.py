@@ -15,7 +15,7 @@ from annotated_types import Gt
 from torch import Tensor
 
 from avatarl.errors import ConfigError
-from avatarl.game import Knobs, Outcome, Schedule, check_at_least, current
+from avatarl.interfaces import Knobs, Outcome, Schedule, check_at_least, current
 from avatarl.reward import base
 
 

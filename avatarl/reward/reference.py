@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from avatarl.game import Knobs, Outcome
+from avatarl.interfaces import Knobs, Outcome
 from avatarl.reward import base
 
 Signal = Literal["probability", "logprob", "log_ratio"]

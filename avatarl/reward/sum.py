@@ -16,7 +16,7 @@ from torch import Tensor
 
 from avatarl import reward
 from avatarl.errors import ConfigError
-from avatarl.game import Knobs, Outcome, scoped
+from avatarl.interfaces import Knobs, Outcome, scoped
 from avatarl.reward import base
 
 

@@ -17,7 +17,8 @@ from rich.console import Console
 
 from avatarl.errors import UserError
 from avatarl.files import read_json, write_json
-from avatarl.sweep import ledger, snapshot
+from avatarl.sweep import ledger
+from avatarl.sweep.plan import snapshot
 
 #: Keys of results and records that say when and where, not what.
 _VOLATILE = ("time/", "seconds", "started", "finished", "git_", "code_sha256", "device", "host")

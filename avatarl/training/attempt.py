@@ -20,7 +20,7 @@ from avatarl.model import parameter_count
 from avatarl.reference.levels import ngram_levels
 from avatarl.tracking import provenance
 from avatarl.tracking.journal import Journal, read
-from avatarl.tracking.recorder import Recorder
+from avatarl.tracking.tracker import Recorder
 from avatarl.training import checkpoint
 from avatarl.training.ending import (
     Diverged,

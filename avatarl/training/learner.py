@@ -20,14 +20,14 @@ import avatarl.reward
 from avatarl.config import RunConfig
 from avatarl.data import Corpus, Windows
 from avatarl.explorer import Writer
-from avatarl.game import Knobs, knobs_of, moving_numbers
+from avatarl.interfaces import Knobs, knobs_of, moving_numbers
 from avatarl.model.gpt import Memory
+from avatarl.training.allocator import keep_freed_memory
 from avatarl.training.compiled import Remarks, compile_mode, evaluate_of, forward_of
-from avatarl.training.guidance import Guidance, split_training_text
+from avatarl.training.cuda_graph import Recorder
 from avatarl.training.loss import Loss, Scoring, shared_loss, why_not
-from avatarl.training.memory import keep_freed_memory
 from avatarl.training.precision import precision_of
-from avatarl.training.recorded import Recorder
+from avatarl.training.reference_schedule import Guidance, split_training_text
 from avatarl.training.step import Batch, Network, Program, reward_facts
 
 _KNOB_GROUPS = ("explorer", "reward", "objective")

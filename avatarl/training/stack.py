@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from avatarl.training.compiled import evaluate_of
+from avatarl.training.cuda_graph import Recorder
 from avatarl.training.learner import Learner
-from avatarl.training.recorded import Recorder
 
 Weights = dict[str, Tensor]
 

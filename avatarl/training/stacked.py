@@ -19,7 +19,7 @@ from avatarl.config import RunConfig, parse
 from avatarl.data import Corpus
 from avatarl.data import load as load_corpus
 from avatarl.errors import ConfigError
-from avatarl.reference.memory import free_memory
+from avatarl.reference.free_memory import free_memory
 from avatarl.training.attempt import Attempt
 from avatarl.training.learner import Learner
 from avatarl.training.loop import begin, drive, pick_device

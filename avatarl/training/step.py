@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from avatarl.explorer import Explorer, Scene, Writer
-from avatarl.game import Anchors, Exploration, Knobs, Outcome, mean_over_positions
+from avatarl.interfaces import Anchors, Exploration, Knobs, Outcome, mean_over_positions
 from avatarl.objective import Control, Objective, Terms
 from avatarl.reference import Reference, history_windows
 from avatarl.reward import Reward

@@ -16,7 +16,7 @@ import avatarl.explorer
 import avatarl.objective
 import avatarl.reward
 from avatarl.config import RunConfig
-from avatarl.game import Exploration, knobs_of, moving_numbers
+from avatarl.interfaces import Exploration, knobs_of, moving_numbers
 from avatarl.objective import Terms
 from avatarl.reference import Reliability
 from avatarl.training.step import Batch, Program

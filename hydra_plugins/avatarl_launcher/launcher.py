@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from avatarl.data import Corpus
-    from avatarl.sweep.launch import Asked, Launched
-    from avatarl.sweep.plan import Candidate, Plan, PlannedRun
+    from avatarl.sweep.plan.planned import Candidate, Plan, PlannedRun
+    from avatarl.sweep.plan.request import Asked, Launched
 
 #: Sweepers that only list combinations, and would stop at the first failed run.
 _GRID_SWEEPERS = (
@@ -71,7 +71,7 @@ class AvatarlLauncher(Launcher):
         """
         from rich.console import Console
 
-        from avatarl.sweep import launch
+        from avatarl.sweep.plan import request as launch
 
         composer = Composer(self.hydra_context, self.config)
         asked = self._compose(composer, job_overrides, later_batch=initial_job_idx > 0)
@@ -106,8 +106,8 @@ class AvatarlLauncher(Launcher):
     ) -> Asked:
         from avatarl import composition
         from avatarl.errors import UserError
-        from avatarl.sweep.launch import Asked
-        from avatarl.sweep.plan import Candidate, data_key, shared_words
+        from avatarl.sweep.plan.planned import Candidate, data_key, shared_words
+        from avatarl.sweep.plan.request import Asked
 
         candidates: list[Candidate] = []
         wrong: list[str] = []
@@ -236,14 +236,14 @@ class LocalLauncher(AvatarlLauncher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Let workers start while this process composes, then do as all launchers do."""
-        from avatarl.sweep import local
+        from avatarl.sweep.workers import local
 
         with local.warm_up(self.settings, len(job_overrides) + self.control) as self._warm:
             return super().launch(job_overrides, initial_job_idx)
 
     def start(self, plan: Plan, asked: Asked, console: Console) -> Launched | None:
         """Run the plan here and now."""
-        from avatarl.sweep import local
+        from avatarl.sweep.workers import local
 
         return local.start(plan, asked, self.settings, console, self._warm)
 
@@ -253,7 +253,7 @@ class SlurmLauncher(AvatarlLauncher):
 
     def start(self, plan: Plan, asked: Asked, console: Console) -> Launched | None:
         """Queue the plan, and stay with it if wanted."""
-        from avatarl.sweep import slurm
+        from avatarl.sweep.slurm import launch as slurm
 
         plain = {
             key: OmegaConf.to_container(value, resolve=True)

@@ -111,7 +111,7 @@ def test_samples_follow_their_proposal() -> None:
 
 def test_a_swarm_spans_its_temperatures() -> None:
     import avatarl.explorer
-    from avatarl.game import knobs_of
+    from avatarl.interfaces import knobs_of
 
     config = composition.compose(["data=folio", "tracking=files", "explorer=swarm",
         "explorer.samples=3", "explorer.temperature_min=0.5",

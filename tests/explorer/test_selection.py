@@ -8,7 +8,7 @@ import torch
 from avatarl import composition
 from avatarl.config import RunConfig
 from avatarl.explorer.selection import position_weights
-from avatarl.game import mean_over_positions
+from avatarl.interfaces import mean_over_positions
 
 LOGPROBS = torch.randn(4, 5, 7, generator=torch.Generator().manual_seed(1)).log_softmax(-1)
 

@@ -16,13 +16,13 @@ from avatarl.reference import MISSING
 from avatarl.reference.add_alpha import AddAlpha
 from avatarl.reference.counted import tabulate
 from avatarl.reference.counts import count_grams
+from avatarl.reference.free_memory import require_memory
 from avatarl.reference.kneser_ney import (
     FALLBACK_DISCOUNTS,
     Discounts,
     KneserNey,
     modified_discounts,
 )
-from avatarl.reference.memory import require_memory
 from avatarl.reference.table import RowTable
 from avatarl.reference.witten_bell import WittenBell
 
@@ -301,7 +301,7 @@ def test_look_up_exports_to_one_graph_and_maps():
 
 
 def test_more_memory_than_is_free_is_refused_before_work(monkeypatch):
-    monkeypatch.setattr("avatarl.reference.memory.free_memory", lambda: 1000)
+    monkeypatch.setattr("avatarl.reference.free_memory.free_memory", lambda: 1000)
     counts = count_grams(np.arange(500) % 7, 7, 3)
     with pytest.raises(ConfigError, match=r"reference\.order=3 .* GiB are free"):
         tabulate(counts, KneserNey(), None)

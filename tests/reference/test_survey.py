@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from avatarl.cli import references as command
 from avatarl.errors import ConfigError
-from avatarl.reference import command
 from avatarl.reference.survey import calibration_error, plan, survey
 
 IDS = np.cumsum(np.random.default_rng(0).integers(0, 3, 5000) ** 2) % 9

@@ -10,7 +10,7 @@ import torch
 
 import avatarl.reward
 from avatarl import composition
-from avatarl.game import Exploration, Outcome, knobs_of
+from avatarl.interfaces import Exploration, Outcome, knobs_of
 
 CPU = torch.device("cpu")
 V = 4

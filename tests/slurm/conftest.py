@@ -16,7 +16,7 @@ sys.path.insert(0, str(HERE))
 
 import cluster as two_nodes  # noqa: E402
 
-from avatarl.sweep.plan import Plan  # noqa: E402
+from avatarl.sweep.plan.planned import Plan  # noqa: E402
 
 TINY = [
     "model=gpt2_tiny",

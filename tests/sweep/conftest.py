@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from avatarl.sweep.plan import Candidate, make_plan
+from avatarl.sweep.plan.planned import Candidate, make_plan
 
 HERE = str(Path(__file__).parent)
 if HERE not in sys.path:  # worker processes inherit it

@@ -19,7 +19,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf
 
 from avatarl import composition
-from avatarl.sweep.plan import Plan
+from avatarl.sweep.plan.planned import Plan
 from hydra_plugins.avatarl_launcher.launcher import Composer, refusal
 
 ROOT = Path(__file__).parents[2]

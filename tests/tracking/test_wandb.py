@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from avatarl.config import RunConfig
-from avatarl.tracking.recorder import Recorder
+from avatarl.tracking.tracker import Recorder
 from avatarl.tracking.wandb import resolve_mode
 from avatarl.training import Interrupted, execute
 

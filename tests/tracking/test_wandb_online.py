@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from avatarl.config import RunConfig
-from avatarl.tracking import delivery, recorder
+from avatarl.tracking import delivery
+from avatarl.tracking import tracker as recorder
 from avatarl.training import Interrupted, Result, execute
 from avatarl.training.stacked import execute_stacked
 from tests.tracking.wandb_standin import Standin, StoredRun

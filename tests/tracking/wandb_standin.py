@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 import wandb
 
-from avatarl.tracking import recorder
+from avatarl.tracking import tracker as recorder
 
 ENTITY = "someone"
 

@@ -11,8 +11,8 @@ import torch
 
 from avatarl.config import RunConfig
 from avatarl.data import load
+from avatarl.training.cuda_graph import Recorder
 from avatarl.training.learner import Learner
-from avatarl.training.recorded import Recorder
 from avatarl.training.stack import Stack
 
 pytestmark = [

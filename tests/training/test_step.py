@@ -11,7 +11,7 @@ import torch
 from avatarl import composition
 from avatarl.data import Corpus
 from avatarl.data.base import RawText
-from avatarl.game import knobs_of
+from avatarl.interfaces import knobs_of
 from avatarl.training.learner import Learner
 from avatarl.training.step import Batch, Program, against, part_sizes
 

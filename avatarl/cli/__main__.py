@@ -1,0 +1,7 @@
+"""``python -m avatarl.cli``: the same as ``avatarl``."""
+
+import sys
+
+from avatarl.cli import main
+
+sys.exit(main())

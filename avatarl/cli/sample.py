@@ -1,0 +1,172 @@
+"""``avatarl sample``: let a trained policy write, streamed to the terminal."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.color import Color
+from rich.console import Console
+from rich.live import Live
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from avatarl.cli.selection import add_outputs, one_run
+from avatarl.errors import ConfigError, DataError, UserError
+from avatarl.files import read_json
+
+if TYPE_CHECKING:
+    from avatarl.data import Corpus
+    from avatarl.training.learner import Learner
+
+# From unsure to sure; distinguishable without red and green.
+_UNSURE, _SURE = (230, 159, 0), (0, 114, 178)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's options."""
+    parser.add_argument("run", help="folder, name or id of a run")
+    parser.add_argument("--prompt", default="\n", help="text to begin with (default: a new line)")
+    parser.add_argument(
+        "--temperature", type=float, default=0.8, help="0 always takes the likeliest"
+    )
+    parser.add_argument("--n", type=int, default=1, help="how many texts")
+    parser.add_argument("--characters", type=int, default=500, help="length of each")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--color", action="store_true", help="colour characters by confidence")
+    parser.add_argument(
+        "--against", choices=["reference"], help="show the n-gram's text beside the policy's"
+    )
+    add_outputs(parser)
+
+
+def main(asked: argparse.Namespace) -> int:
+    """Write the samples."""
+    for key, lowest in (("temperature", 0), ("n", 1), ("characters", 1)):
+        value = getattr(asked, key)
+        if not value >= lowest:
+            raise ConfigError(f"--{key}", value, f"at least {lowest}")
+    if not asked.prompt:
+        raise ConfigError("--prompt", "", "at least one character")
+    directory = one_run(asked.run, asked.outputs)
+    learner, corpus = load_policy(directory)
+    prompt = corpus.encode(asked.prompt).tolist()
+    scorers: dict[str, Any] = {"policy": learner.score}
+    if asked.against:
+        if learner.score_reference is None:
+            raise UserError(f"--against reference: {directory.name} has no reference")
+        scorers["reference"] = learner.score_reference
+    console = Console(highlight=False)
+    for number in range(asked.n):
+        if asked.n > 1:
+            console.rule(f"{number + 1} of {asked.n}")
+        streams = {
+            name: _written(learner, corpus, score, prompt, asked, asked.seed + number)
+            for name, score in scorers.items()
+        }
+        if len(streams) == 1:
+            console.print(_shown(asked.prompt, 1.0, False), end="")
+            for character, confidence in streams["policy"]:
+                console.print(_shown(character, confidence, asked.color), end="", soft_wrap=True)
+            console.print()
+        else:
+            _side_by_side(console, asked, streams)
+    if asked.color and console.color_system:
+        console.print(_scale())
+    return 0
+
+
+def load_policy(directory: Path) -> tuple[Learner, Corpus]:
+    """Load a run's policy from its newest checkpoint.
+
+    Raises:
+        UserError: No checkpoint, or the text it learned from isn't the one at hand.
+    """
+    import torch
+
+    from avatarl.config import parse
+    from avatarl.data import load
+    from avatarl.training.checkpoint import read_latest
+    from avatarl.training.learner import Learner
+
+    try:
+        config = parse(read_json(directory / "config.json"))
+        known = read_json(directory / "provenance.json")["corpus_sha256"]
+    except FileNotFoundError as error:
+        raise UserError(f"{directory} is no run: it has no {Path(error.filename).name}") from None
+    corpus = _corpus(directory, config, known, load)
+    found = read_latest(directory)
+    if found is None:
+        raise UserError(f"{directory.name} has no whole checkpoint yet; it gets one as it trains")
+    learner = Learner(config, corpus, torch.device("cpu"))
+    learner.load_state(found[0], found[1])
+    return learner, corpus
+
+
+def _corpus(directory: Path, config: Any, known: str, load: Any) -> Corpus:
+    stored = sorted((directory.parents[1] / "corpora").glob(f"{known}-*.json"))
+    corpus: Corpus = load(config.data, stored[0] if stored else None)
+    if corpus.text_sha256 != known:
+        raise DataError(
+            "data",
+            corpus.name,
+            f"the text with sha256 {known}",
+            "the run learned from another text",
+        )
+    return corpus
+
+
+def _written(
+    learner: Learner,
+    corpus: Corpus,
+    score: Any,
+    prompt: list[int],
+    asked: argparse.Namespace,
+    seed: int,
+) -> Iterator[tuple[str, float]]:
+    from avatarl.training.sampling import generate
+
+    for chosen, confidence in generate(
+        score,
+        prompt,
+        context_length=learner.config.model.context_length,
+        temperatures=[asked.temperature],
+        characters=asked.characters,
+        seed=seed,
+        device=learner.device,
+    ):
+        yield corpus.characters[int(chosen[0])], float(confidence[0])
+
+
+def _side_by_side(
+    console: Console, asked: argparse.Namespace, streams: dict[str, Iterator[tuple[str, float]]]
+) -> None:
+    """Write the streams in columns, a character of each at a time."""
+    texts = [_shown(asked.prompt, 1.0, False) for _ in streams]
+    table = Table(*streams, box=None, padding=(0, 3, 0, 0), expand=True)
+    for column in table.columns:
+        column.ratio = 1
+    table.add_row(*texts)
+    with Live(table, console=console, vertical_overflow="visible"):
+        for drawn in zip(*streams.values(), strict=True):
+            for text, (character, confidence) in zip(texts, drawn, strict=True):
+                text.append_text(_shown(character, confidence, asked.color))
+
+
+def _scale() -> Text:
+    """Return what the colours mean."""
+    shares = range(0, 101, 10)
+    blocks = [_shown("█", share / 100, True) for share in shares]
+    return Text.assemble("confidence 0 ", *blocks, " 1")
+
+
+def _shown(text: str, confidence: float, colored: bool) -> Text:
+    if not colored:
+        return Text(text)
+    red, green, blue = (
+        round(low + (high - low) * confidence) for low, high in zip(_UNSURE, _SURE, strict=True)
+    )
+    return Text(text, Style(color=Color.from_rgb(red, green, blue)))

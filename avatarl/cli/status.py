@@ -1,0 +1,55 @@
+"""``avatarl status [SWEEP]``: how the runs of a sweep are doing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+
+from avatarl.sweep import find
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "sweep", nargs="?", help="name, beginning of it, or path; default: the last"
+    )
+    parser.add_argument("--all", action="store_true", help="list done runs as well")
+    parser.add_argument("--json", action="store_true", help="one JSON object a run")
+    find.add_output_dir(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print the state of every run; exit code 1 when something failed."""
+    from avatarl.sweep.plan.planned import Plan
+    from avatarl.sweep.slurm import watch
+    from avatarl.sweep.workers.display import progress_of
+
+    directory = find.sweep_directory(args.sweep, args.output_dir)
+    plan = Plan.read(directory)
+    seen = watch.survey(plan, directory)
+    rows = [row for row in seen.rows if args.all or args.json or row.state != "done"]
+    rows = [replace(row, progress=row.progress or progress_of(row.run.path)) for row in rows]
+    if args.json:
+        for row in rows:
+            record = {
+                "id": row.run.id,
+                "run": row.run.directory,
+                "label": row.run.label,
+                "state": row.state,
+                "job": row.job_id,
+                "node": row.node,
+                "gpu": row.gpu,
+                "reason": row.reason,
+                "progress": dict(row.progress or {}),
+            }
+            sys.stdout.write(json.dumps(record) + "\n")
+    else:
+        from rich.console import Console
+
+        console = Console()
+        console.print(watch.headline(plan.name, seen), soft_wrap=True)
+        if rows:
+            console.print(watch.table(rows, most=None if args.all else 40))
+    return 1 if seen.counts()["failed"] else 0

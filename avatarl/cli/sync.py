@@ -1,0 +1,98 @@
+"""``avatarl sync``: upload what wandb's server lacks, several runs at a time; say what is left."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+
+from avatarl.cli.selection import add_outputs, run_directories
+from avatarl.report.runs import read_run
+from avatarl.report.select import Source
+from avatarl.tracking import delivery
+
+#: A server that is down is told after a minute or so, not after wandb's quarter of an hour.
+_FEWER_RETRIES = {
+    "WANDB_X_GRAPHQL_RETRY_MAX": "5",
+    "WANDB_X_GRAPHQL_RETRY_WAIT_MAX_SECONDS": "15",
+    "WANDB_X_FILE_STREAM_RETRY_MAX": "5",
+    "WANDB_X_FILE_STREAM_RETRY_WAIT_MAX_SECONDS": "15",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's options."""
+    parser.add_argument("runs", nargs="*", help="sweeps, runs, ids or globs (default: all)")
+    parser.add_argument("--jobs", type=int, default=4, help="uploads at a time")
+    parser.add_argument("--timeout", type=float, default=600, help="seconds for one upload")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be uploaded")
+    add_outputs(parser)
+
+
+def upload(directory: Path, timeout: float) -> str | None:
+    """Upload what is missing of one run; returns what went wrong, or None."""
+    folders = delivery.waiting(directory)
+    if len(folders) == 1 and delivery.state(directory) == "never":
+        delivery.note(directory, "owed")
+        problem = _wait_for(["wandb", "sync", str(folders[0])], timeout)
+        if not delivery.waiting(directory):
+            delivery.note(directory, "complete")
+            return None
+    else:
+        # The server may have a part. wandb sync would append to it what it has already, so the
+        # run is continued there instead, from the run's own files.
+        words = ["avatarl.cli", "backfill", str(directory.resolve()), "--mode", "online"]
+        problem = _wait_for(words, timeout)
+        if not delivery.is_left(directory):
+            return None
+    return problem.removeprefix(f"{directory.name}: ") or "wandb left something out"
+
+
+def _wait_for(words: list[str], timeout: float) -> str:
+    """Run a module to its end; returns the last of what it said."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env={**_FEWER_RETRIES, **os.environ},
+    )
+    try:
+        said = process.communicate(timeout=timeout)[0].strip().splitlines()
+    except subprocess.TimeoutExpired:
+        # wandb's own process would go on trying, long after the one that started it.
+        for child in [*psutil.Process(process.pid).children(recursive=True), process]:
+            child.kill()
+        process.communicate()
+        return f"no answer within {timeout:g} s"
+    return said[-1] if said else f"{' '.join(words[:2])} ended with exit code {process.returncode}"
+
+
+def main(asked: argparse.Namespace) -> int:
+    """Upload; exit code 1 if something is left."""
+    left = [each for each in run_directories(asked.runs, asked.outputs) if delivery.is_left(each)]
+    running = [each for each in left if read_run(Source(each)).state == "running"]
+    waiting = [each for each in left if each not in running]
+    if running:
+        print(f"{len(running)} still running: not uploaded before the end")
+    if not waiting:
+        print("nothing to upload")
+        return 0
+    if asked.dry_run:
+        for directory in waiting:
+            print(directory)
+        return 0
+    with ThreadPoolExecutor(max_workers=max(1, asked.jobs)) as pool:
+        problems = list(pool.map(lambda directory: upload(directory, asked.timeout), waiting))
+    for directory, problem in zip(waiting, problems, strict=True):
+        print(f"{directory.name}: {problem or 'uploaded'}")
+    failed = sum(problem is not None for problem in problems)
+    print(f"{len(waiting) - failed} uploaded, {failed} left")
+    return 1 if failed else 0

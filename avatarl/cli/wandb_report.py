@@ -1,0 +1,47 @@
+"""``avatarl wandb-report``: write a comparison as a W&B report."""
+
+from __future__ import annotations
+
+import argparse
+
+from avatarl.cli.selection import add_outputs
+from avatarl.errors import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's options."""
+    parser.add_argument("runs", nargs="*", help="sweeps, runs, ids or globs (default: all)")
+    parser.add_argument("--project", default="avatarl", help="wandb project")
+    parser.add_argument("--entity", default=None, help="wandb entity (default: yours)")
+    parser.add_argument("--title", default=None, help="title (default: what was selected)")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="only print the table that would be sent"
+    )
+    add_outputs(parser)
+
+
+def main(asked: argparse.Namespace) -> int:
+    """Compose the report and save it as a draft."""
+    from avatarl.report.aggregate import compare
+    from avatarl.report.load import load_runs
+    from avatarl.report.table import as_markdown
+    from avatarl.tracking import wandb_report
+
+    runs = load_runs(asked.runs, outputs=asked.outputs)
+    title = asked.title or runs.title
+    table = as_markdown(compare(runs.runs, swept=runs.swept_keys, title=title))
+    groups = sorted({str(run.sweep) for run in runs if run.sweep})
+    report = wandb_report.build(
+        title, table, project=asked.project, entity=asked.entity, groups=groups
+    )
+    if asked.dry_run:
+        print(table)
+        return 0
+    try:
+        # Without an entity, the address of the saved report would lead nowhere.
+        report.entity = asked.entity or wandb_report.default_entity() or ""
+        report.save(draft=True)
+    except Exception as error:
+        raise UserError(f"W&B didn't take the report: {type(error).__name__}: {error}") from error
+    print(report.url)
+    return 0

@@ -1,0 +1,41 @@
+"""``avatarl watch [SWEEP]``: the state of a sweep, live, until it has ended."""
+
+from __future__ import annotations
+
+import argparse
+
+from avatarl.sweep import find
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "sweep", nargs="?", help="name, beginning of it, or path; default: the last"
+    )
+    parser.add_argument(
+        "--every", type=float, default=2.0, metavar="S", help="seconds between looks"
+    )
+    find.add_output_dir(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Show the sweep until nothing of it runs or waits; Ctrl-C only stops looking."""
+    import time
+
+    from rich.console import Console
+    from rich.live import Live
+
+    from avatarl.sweep.plan.planned import Plan
+    from avatarl.sweep.slurm import watch
+
+    directory = find.sweep_directory(args.sweep, args.output_dir)
+    plan = Plan.read(directory)
+    console = Console()
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            seen = watch.survey(plan, directory, fresh=True)
+            live.update(watch.render(plan.name, seen), refresh=True)
+            counts = seen.counts()
+            if seen.reachable and not (counts["running"] or counts["queued"]):
+                return 1 if counts["failed"] else 0
+            time.sleep(max(0.2, args.every))

@@ -1,1 +1,0 @@
-"""Commands of ``avatarl`` that need both results and training or tracking."""

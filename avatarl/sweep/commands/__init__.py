@@ -1,1 +1,0 @@
-"""What ``avatarl status | watch | logs | cancel | retry | reproduce`` do; none imports torch."""

@@ -1,0 +1,1 @@
+"""Planning a sweep: its runs, what they cost, the frozen source."""

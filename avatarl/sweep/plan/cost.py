@@ -1,0 +1,82 @@
+"""How long runs will take, judged by similar runs that are done."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from avatarl.files import read_json
+from avatarl.sweep.plan.planned import PlannedRun, structure_key
+
+#: Finished runs looked at, newest first: enough for an estimate, bounded for a large archive.
+_MOST_LOOKED_AT = 500
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Hours of work ahead.
+
+    Attributes:
+        hours: Summed over the runs that have a similar run in the history.
+        known: How many runs that is.
+        unknown: Runs with no similar run in the history.
+    """
+
+    hours: float
+    known: int
+    unknown: int
+
+    def sentence(self, workers: int) -> str:
+        """The estimate for people, given how many runs go on at once."""
+        if not self.known and not self.unknown:
+            return "Nothing left to compute."
+        if not self.known:
+            return "No estimate: no similar run has finished here yet."
+        wall = self.hours / max(1, min(workers, self.known))
+        rest = f"; {self.unknown} runs have no similar run to judge by" if self.unknown else ""
+        return (
+            f"Estimate: {_time(self.hours)} of computing for {self.known} runs, "
+            f"about {_time(wall)} with {workers} at once{rest}."
+        )
+
+
+def _time(hours: float) -> str:
+    return f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.1f} min"
+
+
+def estimate(runs: Sequence[PlannedRun], output_dir: Path) -> Estimate:
+    """Seconds a step of finished runs with the same structure key, times the steps ahead."""
+    paces: dict[str, list[float]] = {}
+    directories = sorted((output_dir / "runs").glob("*/result.json"), key=_changed, reverse=True)
+    for path in directories[:_MOST_LOOKED_AT]:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            result = read_json(path)
+            config = read_json(path.parent / "config.json")
+            pace = float(result["seconds"]) / float(result["steps"])
+            paces.setdefault(structure_key(config), []).append(pace)
+    typical_steps = _typical_steps(output_dir, directories)
+    seconds, known = 0.0, 0
+    for run in runs:
+        steps = run.config.get("trainer", {}).get("steps") or typical_steps
+        if run.structure_key in paces and steps:
+            seconds += statistics.median(paces[run.structure_key]) * float(steps)
+            known += 1
+    return Estimate(seconds / 3600, known, len(runs) - known)
+
+
+def _typical_steps(output_dir: Path, results: Sequence[Path]) -> float | None:
+    # Runs whose length is set in epochs don't say their steps; past runs do.
+    steps: list[float] = []
+    for path in results[:20]:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            steps.append(float(read_json(path)["steps"]))
+    return statistics.median(steps) if steps else None
+
+
+def _changed(path: Path) -> float:
+    with contextlib.suppress(OSError):
+        return path.stat().st_mtime
+    return 0.0

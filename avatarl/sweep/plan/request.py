@@ -1,0 +1,194 @@
+"""From combinations asked for to a finished sweep; what the Hydra plugin delegates to."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.table import Table
+
+from avatarl.errors import ConfigError, did_you_mean
+from avatarl.files import write_json
+from avatarl.sweep import ledger, state
+from avatarl.sweep.plan import cost as history
+from avatarl.sweep.plan.planned import Candidate, Plan, make_plan
+from avatarl.sweep.plan.rollback import Undo
+from avatarl.sweep.workers.outcome import Outcome
+
+S = TypeVar("S")
+ControlOf = Callable[[Mapping[str, Any]], tuple[Mapping[str, Any], str]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a sweep was asked to do.
+
+    Attributes:
+        directory: The sweep's directory, ``<output_dir>/sweeps/<name>``.
+        candidates: Composed and validated combinations.
+        corpus: ``name``, ``sha256`` and ``fallback_reason`` of the (first) text.
+        corpora: Each distinct text, by :func:`avatarl.sweep.plan.planned.data_key`.
+        control: Matched control of a configuration; ``None``: add no controls.
+        later_batch: The sweeper has launched earlier batches of this sweep.
+    """
+
+    directory: Path
+    candidates: Sequence[Candidate]
+    corpus: Mapping[str, Any]
+    corpora: Mapping[str, Any]
+    control: ControlOf | None
+    later_batch: bool = False
+
+
+@dataclass(frozen=True)
+class Launched:
+    """What became of a launch.
+
+    Attributes:
+        outcomes: By run id.
+        exit_code: 0 all done, 1 something failed, 130 (or 143) interrupted.
+        complete: Every run is at its end, so the sweep can be summarised.
+    """
+
+    outcomes: Mapping[str, Outcome]
+    exit_code: int
+    complete: bool
+
+
+def plan_sweep(asked: Asked) -> Plan:
+    """Make the plan of what was asked for; nothing is written."""
+    before = None
+    if asked.later_batch:
+        with contextlib.suppress(OSError, ValueError):
+            before = Plan.read(asked.directory)
+    return make_plan(
+        asked.directory.name,
+        asked.candidates,
+        corpus=asked.corpus,
+        command=command_line(),
+        control=asked.control,
+        before=before,
+    )
+
+
+def write_down(plan: Plan, asked: Asked, undo: Undo | None = None) -> Plan:
+    """Store the texts, then the plan that names them, before anything starts.
+
+    Args:
+        plan: The plan.
+        asked: What it was made of.
+        undo: Told of all that is written.
+
+    Raises:
+        ConfigError: The output directory can't be written.
+    """
+    from avatarl.data import prepare
+
+    store = asked.directory.parent.parent / "corpora"
+    try:
+        before = set(store.glob("*"))
+        files = {key: prepare(text, store).absolute() for key, text in asked.corpora.items()}
+        if undo is not None:
+            for path in set(store.glob("*")) - before:
+                undo.shared(path)
+            undo.file(asked.directory / "plan.json")
+            undo.file(asked.directory / "launch.json")
+        plan = plan.with_corpora(files)
+        plan.write(asked.directory)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        place = str(asked.directory.parent.parent)
+        raise ConfigError("output_dir", place, "a directory to write to", why) from error
+    return plan
+
+
+def record(directory: Path, launcher: str, settings: Mapping[str, Any]) -> None:
+    """Note in ``launch.json`` how the sweep was started last, and by which process."""
+    owner = dataclasses.asdict(ledger.this_process())
+    write_json(
+        directory / "launch.json",
+        {"schema": 1, "launcher": launcher, "settings": dict(settings), "owner": owner},
+    )
+
+
+def command_line() -> tuple[str, ...]:
+    """The command that started this process, as one could type it again."""
+    script = Path(sys.argv[0])
+    first = ("python", os.path.relpath(script)) if script.suffix == ".py" else (script.name,)
+    return (*first, *sys.argv[1:])
+
+
+def summarise(directory: Path, console: Console) -> None:
+    """Show and store the comparison of a finished sweep; its failure is told, not raised."""
+    try:
+        from avatarl.report import summarise_sweep
+    except ImportError:
+        return
+    try:
+        summarise_sweep(directory, console)
+    except Exception as error:
+        console.print(f"The comparison couldn't be made: {type(error).__name__}: {error}")
+
+
+def settings(option: type[S], raw: Mapping[str, Any]) -> S:
+    """Check a launcher's settings against their dataclass.
+
+    Raises:
+        ConfigError: A key is unknown or missing, or a value has the wrong type.
+    """
+    # Not at the top: commands that only look do without, and start a tenth of a second sooner.
+    from pydantic import TypeAdapter, ValidationError
+
+    known = [field.name for field in dataclasses.fields(option)]  # type: ignore[arg-type]
+    for key in raw:
+        if key not in known:
+            valid = f"one of {', '.join(known)}" + did_you_mean(str(key), known)
+            raise ConfigError(f"hydra.launcher.{key}", raw[key], valid, "no such key")
+        if isinstance(raw[key], float) and not math.isfinite(raw[key]):
+            raise ConfigError(f"hydra.launcher.{key}", raw[key], "a finite number")
+    for key in known:
+        if key not in raw:
+            raise ConfigError(f"hydra.launcher.{key}", None, "a value; it is missing")
+    try:
+        return TypeAdapter(option).validate_json(json.dumps(dict(raw)), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        valid = first["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+        raise ConfigError(f"hydra.launcher.{key}", raw[key], valid) from None
+
+
+def check_stack(stack: int | str) -> None:
+    """Refuse a ``stack`` that is neither ``auto`` nor a number above 0.
+
+    Raises:
+        ConfigError: It isn't.
+    """
+    if stack != "auto" and (isinstance(stack, str) or stack < 1):
+        raise ConfigError("hydra.launcher.stack", stack, "auto, or a number >= 1")
+
+
+def show_plan(plan: Plan, console: Console, workers: int) -> None:
+    """Print what a launch would do: each run and its state, and an estimate of hours."""
+    runs = [(run, state.of(run.path)) for run in plan.runs]
+    table = Table(title=f"{plan.name}: {len(runs)} runs", title_justify="left", box=None)
+    for name in ("run", "state", "overrides"):
+        table.add_column(name, no_wrap=name != "overrides", overflow="fold")
+    for run, now in runs:
+        table.add_row(run.directory, now, run.label)
+    console.print(table)
+    counts = Counter(now for _, now in runs)
+    console.print(", ".join(f"{count} {now}" for now, count in counts.items()), highlight=False)
+    output_dir = Path(plan.runs[0].config["output_dir"])
+    estimate = history.estimate([run for run, now in runs if now != "done"], output_dir)
+    console.print(estimate.sentence(workers), highlight=False)

@@ -1,0 +1,1 @@
+"""Sweeps on SLURM: packs, submissions, the process in a job, looking on."""

@@ -1,0 +1,188 @@
+"""What a SLURM job runs: a small process without torch that looks after the workers of its pack.
+
+SLURM's signals reach this process, whose handlers only set flags. Training happens in child
+processes, which are told to checkpoint at their next step boundary; only when they have, the job
+is handed back to SLURM:
+
+- SIGUSR2 (walltime nearly up, preemption with a warning): submitit's own handler is called, from
+  ordinary code, and requeues the job.
+- SIGTERM (preemption without a warning, ``scontrol requeue``, ``scancel``): the job ends; whether
+  it runs again is SLURM's decision.
+"""
+
+from __future__ import annotations
+
+import multiprocessing.resource_tracker
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from loky.backend import resource_tracker
+
+from avatarl.files import read_json, write_json
+from avatarl.sweep.faults import Policy
+from avatarl.sweep.plan.planned import PlannedRun
+from avatarl.sweep.slurm.submission import note_job
+from avatarl.sweep.workers import machine
+from avatarl.sweep.workers.outcome import Event, Outcome
+from avatarl.sweep.workers.pool import Pool
+
+_SIGNALS = (signal.SIGUSR2, signal.SIGTERM, signal.SIGCONT)
+
+
+class JobInterrupted(RuntimeError):
+    """The job was told to end before its pack was finished; every run has its checkpoint."""
+
+
+@dataclass(frozen=True)
+class Supervise:
+    """The callable that submitit stores and SLURM runs.
+
+    Attributes:
+        submission: Directory of the submission; packs are ``pack-<number>.json`` in it.
+    """
+
+    submission: str
+
+    def __call__(self, number: int) -> dict[str, int]:
+        """Work through pack ``number``.
+
+        Returns:
+            How many runs ended in each state.
+
+        Raises:
+            JobInterrupted: SIGTERM came; SLURM decides what happens to the job.
+        """
+        signals = _Signals()
+        directory = Path(self.submission)
+        pack = read_json(directory / f"pack-{number}.json")
+        runs = [PlannedRun.from_json(run) for run in pack["runs"]]
+        note_job(directory, number, "working")
+        signals.on_first = lambda name: note_job(directory, number, "stopping", name)
+        outcomes = work_through(directory, pack, runs, signals.asked)
+        counts: dict[str, int] = {}
+        for outcome in outcomes.values():
+            counts[outcome.state] = counts.get(outcome.state, 0) + 1
+        if counts.get("interrupted") and signals.asked():
+            signals.hand_over()
+        return counts
+
+    def checkpoint(self, number: int) -> Any:
+        """Tell submitit what the requeued job should do: the same, from the checkpoints."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, number)
+
+
+class _Signals:
+    """Flags, set by handlers that do nothing else."""
+
+    def __init__(self) -> None:
+        self.received: list[int] = []
+        self.on_first: Callable[[str], None] | None = None
+        # Helper processes inherit a blocked signal; otherwise SIGUSR2, which SLURM sends to every
+        # process of the job, would end them.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        resource_tracker.ensure_running()
+        multiprocessing.resource_tracker.ensure_running()
+        self._requeue = signal.getsignal(signal.SIGUSR2)
+        for number in _SIGNALS:
+            signal.signal(number, self._note)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+    def _note(self, number: int, frame: object) -> None:
+        if number != signal.SIGCONT:
+            self.received.append(number)
+            # A file descriptor write is safe here; a log line is worth having in any case.
+            os.write(2, f"avatarl: {signal.Signals(number).name}: checkpointing\n".encode())
+
+    def asked(self) -> bool:
+        """Whether a signal has come; the first that does is told, from ordinary code."""
+        if self.received and self.on_first is not None:
+            tell, self.on_first = self.on_first, None
+            tell(signal.Signals(self.received[0]).name)
+        return bool(self.received)
+
+    def hand_over(self) -> None:
+        """End the job as the signal asks; doesn't return."""
+        if signal.SIGUSR2 in self.received and callable(self._requeue):
+            self._requeue(signal.SIGUSR2, None)
+        raise JobInterrupted(
+            "stopped by " + ", ".join(signal.Signals(s).name for s in self.received)
+        )
+
+
+def work_through(
+    directory: Path,
+    pack: Mapping[str, Any],
+    runs: Sequence[PlannedRun],
+    stop: Callable[[], bool],
+) -> dict[str, Outcome]:
+    """Bring every run of a pack to an end, skipping those that failed before a requeue.
+
+    Args:
+        directory: The submission's directory.
+        pack: ``policy``, ``execute``, ``code``, ``slots_per_gpu``, ``submission``.
+        runs: The pack's runs, in order.
+        stop: Whether a signal asked to stop.
+    """
+    failed = FailedRuns(directory)
+    given_up = failed.known()
+    left = [run for run in runs if run.id not in given_up]
+    gpus = machine.gpus()
+    slots = machine.share(pack["slots_per_gpu"] * max(1, len(gpus)), len(left), gpus)
+    print(f"avatarl: {len(left)} of {len(runs)} runs, {len(slots)} slots, GPUs {gpus}", flush=True)
+
+    def tell(event: Event) -> None:
+        state = event.outcome.state if event.outcome else event.what
+        print(f"avatarl: {state} {event.run.directory} {event.reason or ''}", flush=True)
+        if event.outcome is not None and event.outcome.state == "failed":
+            failed.add(event.run.id, event.reason or "")
+
+    pool = Pool(
+        slots=slots,
+        policy=Policy(**pack["policy"]),
+        execute=pack["execute"],
+        stack=pack.get("stack", 1),
+        code=Path(pack["code"]),
+        submission=pack["submission"],
+        wait_for_owners=False,
+        on_event=tell,
+        failures_elsewhere=failed.elsewhere,
+    )
+    sys.stdout.flush()
+    outcomes = pool.run(left, stop=stop)
+    outcomes |= {id: Outcome("failed", reason=reason) for id, reason in given_up.items()}
+    return {run.id: outcomes[run.id] for run in runs}
+
+
+class FailedRuns:
+    """Runs of a submission that failed for good, shared by its jobs through small files."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory / "failed"
+        self._mine: set[str] = set()
+        self._looked = -1e9
+        self._elsewhere = 0
+
+    def add(self, run_id: str, reason: str) -> None:
+        """Note a failure of this job."""
+        self._mine.add(run_id)
+        write_json(self.directory / f"{run_id}.json", {"reason": reason})
+
+    def known(self) -> dict[str, str]:
+        """Reasons by run id, of all jobs and all their restarts."""
+        return {path.stem: read_json(path)["reason"] for path in self.directory.glob("*.json")}
+
+    def elsewhere(self) -> int:
+        """How many failed in other jobs or earlier restarts; looked up every two seconds."""
+        if time.monotonic() - self._looked > 2.0:
+            self._looked = time.monotonic()
+            names = {path.stem for path in self.directory.glob("*.json")}
+            self._elsewhere = len(names - self._mine)
+        return self._elsewhere

@@ -1,0 +1,414 @@
+"""Looking at a sweep from outside: what each run is doing, by its files and one call to SLURM."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from avatarl import failure
+from avatarl.errors import UserError
+from avatarl.sweep import find, ledger, state
+from avatarl.sweep.faults import Policy
+from avatarl.sweep.ledger import SlurmJob
+from avatarl.sweep.plan.planned import Plan, PlannedRun
+from avatarl.sweep.plan.request import Launched
+from avatarl.sweep.slurm import queue
+from avatarl.sweep.slurm.submission import Submission, submissions
+from avatarl.sweep.workers import worker
+from avatarl.sweep.workers.display import duration, number, progress_of
+from avatarl.sweep.workers.outcome import Outcome
+
+#: Order in which states are listed, most interesting first.
+STATES = ("failed", "running", "interrupted", "queued", "new", "done")
+_STYLES = {"failed": "bold red", "running": "green", "interrupted": "yellow", "done": "dim"}
+_MOST_ROWS = 30
+#: The state of a job that neither squeue nor sacct knows.
+_UNKNOWN = "UNKNOWN"
+#: Columns of the table, and how narrow each may get.
+_COLUMNS = {
+    "run": 12,
+    "state": 7,
+    "step": 9,
+    "steps/s": 7,
+    "left": 5,
+    "loss": 7,
+    "job": 6,
+    "node": 5,
+    "gpu": 3,
+    "notes": 10,
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run as seen from outside.
+
+    Attributes:
+        state: One of ``STATES``; ``interrupted``: begun, and nobody is working on it.
+        job: Its SLURM job, if it was queued there.
+        progress: The last ``progress.json``, for runs that began.
+        node: Where it runs or ran.
+        gpu: The GPU its process was given, as CUDA_VISIBLE_DEVICES names it.
+        reason: Why it failed, waits, or was left.
+    """
+
+    run: PlannedRun
+    state: str
+    job: queue.Job | None = None
+    job_id: str | None = None
+    progress: Mapping[str, Any] | None = None
+    node: str = ""
+    gpu: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A sweep at one moment.
+
+    Attributes:
+        rows: One a run, in plan order.
+        reachable: Whether SLURM answered (true where it wasn't asked).
+    """
+
+    rows: Sequence[Row]
+    reachable: bool
+
+    def counts(self) -> Counter[str]:
+        """Runs by state."""
+        return Counter(row.state for row in self.rows)
+
+
+def survey(plan: Plan, sweep: Path, fresh: bool = False) -> Survey:
+    """Look at every run's files, and ask SLURM once about all jobs that matter.
+
+    Args:
+        plan: The sweep's plan.
+        sweep: Its directory.
+        fresh: Don't reuse SLURM's last answer.
+    """
+    seen = [(run, state.of(run.path)) for run in plan.runs]
+    unfinished = {run.id for run, now in seen if now not in ("done", "failed")}
+    past = submissions(sweep)
+    job_of = {
+        run_id: job
+        for submission in past  # later ones override
+        for job, runs in zip(submission.jobs, submission.packs, strict=True)
+        for run_id in runs
+    }
+    owners = {run.id: ledger.current_owner(run.path) for run, now in seen if run.id in unfinished}
+    wanted = {job_of[run_id] for run_id in unfinished if run_id in job_of}
+    wanted |= {owner.slurm.id for owner in owners.values() if owner and owner.slurm}
+    jobs = queue.jobs(wanted, fresh=fresh) if wanted else {}
+
+    def slurm(job: SlurmJob) -> bool | None:
+        if jobs is None:
+            return None
+        known = jobs.get(job.id)
+        return known is not None and known.active and known.restarts == job.restarts
+
+    rows = [
+        _row(run, now, owners.get(run.id), job_of.get(run.id), jobs, slurm) for run, now in seen
+    ]
+    return Survey(rows, jobs is not None)
+
+
+def _row(
+    run: PlannedRun,
+    now: str,
+    owner: ledger.Owner | None,
+    job_id: str | None,
+    jobs: Mapping[str, queue.Job] | None,
+    slurm: ledger.SlurmLiveness,
+) -> Row:
+    if now == "done":
+        return Row(run, "done", job_id=job_id)
+    if now == "failed":
+        return Row(run, "failed", job_id=job_id, reason=failure.reason(run.path))
+    job = (jobs or {}).get(job_id or "")
+    if owner is not None and ledger.alive(owner, run.path, slurm):
+        where = (job.node if job else "") or owner.host
+        return Row(run, "running", job, job_id, progress_of(run.path), where, owner.gpu or "")
+    if job_id is not None and (jobs is None or (job is not None and not job.over)):
+        began = now in ("running", "resumable")
+        progress = progress_of(run.path) if began else None
+        return Row(run, "queued", job, job_id, progress, reason=_why_queued(job))
+    if now == "new" and job_id is None:
+        return Row(run, "new")
+    how = (
+        "" if job_id is None else f"job {job_id} ended ({job.state if job else 'unknown to SLURM'})"
+    )
+    return Row(run, "interrupted", job, job_id, progress_of(run.path), reason=how)
+
+
+def _why_queued(job: queue.Job | None) -> str:
+    if job is None:
+        return ""
+    if job.state == "RUNNING":
+        return "waits in its job"
+    return job.reason.replace("None", "") if job.state == "PENDING" else job.state.lower()
+
+
+def table(rows: Sequence[Row], most: int | None = _MOST_ROWS) -> Table:
+    """Runs, most interesting first, one row each; columns that would be empty are left out."""
+    order = {name: place for place, name in enumerate(STATES)}
+    listed = sorted(rows, key=lambda row: order.get(row.state, 9))
+    cells = [_cells(row) for row in listed[:most]]
+    kept = [n for n in range(len(_COLUMNS)) if any(row[n] for row in cells)]
+    shown = Table(box=None, padding=(0, 1, 0, 0), show_edge=False)
+    for name, width in [list(_COLUMNS.items())[n] for n in kept]:
+        # Names and notes give way where the terminal is narrow.
+        gives_way = name in ("run", "notes")
+        shown.add_column(name, overflow="fold", no_wrap=not gives_way, min_width=width)
+    for row in cells:
+        shown.add_row(*(row[n] for n in kept))
+    if most is not None and len(listed) > most:
+        shown.add_row(Text(f"… {len(listed) - most} more", no_wrap=True))
+    return shown
+
+
+def _cells(row: Row) -> tuple[str | Text, ...]:
+    progress = row.progress or {}
+    step, steps = progress.get("step") or 0, progress.get("steps") or 0
+    running = row.state == "running"
+    warnings = ", ".join(map(str, progress.get("warnings") or ()))
+    return (
+        Text(row.run.label, no_wrap=True, overflow="ellipsis"),
+        Text(row.state, style=_STYLES.get(row.state, "")),
+        f"{step}/{steps}" if steps else "",
+        number(progress.get("rate"), 1) if running else "",
+        duration(progress.get("eta_s")) if running else "",
+        number(progress.get("loss")) if progress else "",
+        row.job_id or "",
+        row.node,
+        row.gpu,
+        Text(row.reason or warnings, style="yellow" if not row.reason else ""),
+    )
+
+
+def headline(name: str, seen: Survey) -> Text:
+    """One line: how many runs are in each state."""
+    counts = seen.counts()
+    words = ", ".join(f"{counts[s]} {s}" for s in reversed(STATES) if counts[s])
+    lost = "" if seen.reachable else "  (SLURM's controller doesn't answer)"
+    return Text(f"{name}: {len(seen.rows)} runs: {words}{lost}", style="bold")
+
+
+def render(name: str, seen: Survey) -> RenderableType:
+    """Headline and table of what isn't done."""
+    rows = [row for row in seen.rows if row.state != "done"]
+    return Group(headline(name, seen), *([table(rows)] if rows else []))
+
+
+class _Detach:
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, number: int, frame: object) -> None:
+        self.asked = True
+
+
+def stay(
+    plan: Plan,
+    sweep: Path,
+    policy: Policy,
+    poll_s: float,
+    console: Console,
+    again: Callable[[Sequence[PlannedRun]], Submission] | None,
+) -> Launched:
+    """Show a queued sweep until every run has ended.
+
+    Runs whose job ended without them (its node died, it was killed) are queued again, at most
+    ``policy.max_retries`` times each; runs whose job was cancelled are not.
+
+    Args:
+        plan: The sweep's plan.
+        sweep: Its directory.
+        policy: What to do when runs fail.
+        poll_s: Seconds between two looks.
+        console: Where to show it.
+        again: Queues runs again; ``None`` only looks.
+    """
+    watcher = _Watcher(plan, sweep, policy, console, again)
+    detach = _Detach()
+    before = signal.signal(signal.SIGINT, detach)
+    live = Live(console=console, auto_refresh=False, transient=True)
+    with live if console.is_terminal else contextlib.nullcontext():
+        try:
+            while True:
+                seen = survey(plan, sweep, fresh=True)
+                over = watcher.look(seen)
+                if console.is_terminal:
+                    live.update(render(plan.name, seen), refresh=True)
+                if over or detach.asked:
+                    break
+                _pause(poll_s, detach)
+        finally:
+            signal.signal(signal.SIGINT, before)
+    if not over:
+        name = find.spoken(sweep)
+        console.print(
+            f"The jobs go on. avatarl watch {name}, or avatarl cancel {name}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return Launched({}, 130, False)
+    return watcher.launched(seen)
+
+
+def _pause(seconds: float, detach: _Detach) -> None:
+    until = time.monotonic() + seconds
+    while not detach.asked and time.monotonic() < until:
+        time.sleep(min(0.1, seconds))
+
+
+class _Watcher:
+    """Tells each end once, and decides what happens to runs that lost their job."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        sweep: Path,
+        policy: Policy,
+        console: Console,
+        again: Callable[[Sequence[PlannedRun]], Submission] | None,
+    ) -> None:
+        self.plan, self.sweep, self.policy = plan, sweep, policy
+        self.console, self.again = console, again
+        self.told: set[str] = set()
+        self.done_before = {run.id for run in plan.runs if state.of(run.path) == "done"}
+        self.failed_before = _failures(plan)
+        self.lost_since: dict[str, int] = {}
+        self.rounds: Counter[str] = Counter()
+
+    def look(self, seen: Survey) -> bool:
+        """Tell what is new; whether every run has ended."""
+        for row in seen.rows:
+            self._tell(row)
+        ended = {row.run.id for row in seen.rows if self._ended(row)}
+        failed = sum(row.state == "failed" and self._ended(row) for row in seen.rows)
+        lost = [row for row in seen.rows if row.run.id not in ended and self._is_lost(row, seen)]
+        if self.policy.gives_up(failed):
+            # The jobs stop by themselves; what they leave unfinished stays so.
+            working = any(row.state in ("running", "queued") for row in seen.rows)
+            return not working
+        if lost:
+            self._take_care(lost)
+            return False
+        return len(ended) == len(seen.rows)
+
+    def launched(self, seen: Survey) -> Launched:
+        """Outcomes of a sweep whose runs have all ended."""
+        outcomes: dict[str, Outcome] = {}
+        for row in seen.rows:
+            if row.state == "done":
+                result = worker.stored(row.run.path)
+                outcomes[row.run.id] = Outcome("done", row.run.id in self.done_before, result)
+            elif row.state == "failed":
+                outcomes[row.run.id] = Outcome("failed", reason=row.reason)
+            else:
+                outcomes[row.run.id] = Outcome("interrupted", reason=row.reason)
+        bad = any(outcome.state != "done" for outcome in outcomes.values())
+        return Launched(outcomes, int(bad), True)
+
+    def _ended(self, row: Row) -> bool:
+        # A failure from before this launch isn't its end: the run was queued again.
+        old = self.failed_before.get(row.run.id)
+        stale = old is not None and failure.moment(row.run.path) == old and self.again is not None
+        return row.state == "done" or (row.state == "failed" and not stale)
+
+    def _is_lost(self, row: Row, seen: Survey) -> bool:
+        """Whether nobody works on the run and no job will; seen so on two looks in a row."""
+        stale = row.state == "failed"  # and not ended: a failure from before this launch
+        if not seen.reachable or row.state in ("running", "queued"):
+            nobody = False
+        elif stale:
+            known = queue.jobs([row.job_id]) if row.job_id else {}
+            job = (known or {}).get(row.job_id or "")
+            nobody = known is not None and (job is None or job.over)
+        else:
+            nobody = True
+        self.lost_since[row.run.id] = self.lost_since.get(row.run.id, 0) + 1 if nobody else 0
+        return self.lost_since[row.run.id] >= 2
+
+    def _take_care(self, lost: Sequence[Row]) -> None:
+        retry: list[PlannedRun] = []
+        for row in lost:
+            run, job = row.run, row.job
+            ended = job.state if job is not None else self._accounted(row)
+            cancelled = self._cancellation(row, ended)
+            self.lost_since[run.id] = 0
+            if cancelled or self.again is None or self.rounds[run.id] >= self.policy.max_retries:
+                why = cancelled or f"ended as {ended} before the run did"
+                words = "" if cancelled else _last_words(self.sweep, row.job_id)
+                reason = f"JobLost: job {row.job_id} {why}" + (f": {words}" if words else "")
+                began = time.time()
+                worker.record_failure(run.to_json(), run.path, reason, "", since=began)
+                self.failed_before.pop(run.id, None)
+            else:
+                self.rounds[run.id] += 1
+                retry.append(run)
+                self._say(f"again  {run.label}: job {row.job_id} ended as {ended}", "yellow")
+        if retry and self.again is not None:
+            try:
+                self.again(retry)
+            except UserError as error:
+                # The other jobs go on; these runs are found lost again, and tried again.
+                self._say(f"wait   {error}", "yellow")
+
+    def _accounted(self, row: Row) -> str:
+        if row.job_id is None:
+            return _UNKNOWN
+        job = queue.accounted([row.job_id]).get(row.job_id)
+        return job.state if job else _UNKNOWN
+
+    def _cancellation(self, row: Row, ended: str) -> str | None:
+        if ended.startswith("CANCELLED"):
+            return "was cancelled"
+        for submission in submissions(self.sweep):
+            if row.job_id is not None and row.job_id in submission.jobs:
+                return submission.cancellation(row.job_id, forgotten=ended == _UNKNOWN)
+        return None
+
+    def _tell(self, row: Row) -> None:
+        run = row.run
+        if run.id in self.told or not self._ended(row):
+            return
+        self.told.add(run.id)
+        place = f"[{len(self.told)}/{len(self.plan.runs)}]"
+        if row.state == "failed":
+            self._say(f"{place} FAILED {run.label}: {row.reason}  ({run.path})", "bold red")
+        elif run.id not in self.done_before:
+            result = worker.stored(run.path) or {}
+            nats, accuracy = number(result.get("val/nats")), number(result.get("val/accuracy"), 3)
+            took = duration(result.get("seconds"))
+            self._say(f"{place} done   {run.label}  {nats} nats  accuracy {accuracy}  {took}")
+
+    def _say(self, line: str, style: str = "") -> None:
+        self.console.print(Text(line, style=style), soft_wrap=True, highlight=False)
+
+
+def _last_words(sweep: Path, job_id: str | None) -> str:
+    """The last line on a job's standard error, but for srun's, which only tell the exit code."""
+    for path in sweep.glob(f"slurm/*/submitit/{job_id}_*_log.err"):
+        with contextlib.suppress(OSError):
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            spoken = [line for line in lines if line.strip() and not line.startswith("srun: ")]
+            return spoken[-1].strip() if spoken else ""
+    return ""
+
+
+def _failures(plan: Plan) -> dict[str, float]:
+    found = {run.id: failure.moment(run.path) for run in plan.runs}
+    return {run_id: when for run_id, when in found.items() if when is not None}

@@ -1,0 +1,1 @@
+"""Worker processes that compute runs, on this machine or inside a SLURM job."""

@@ -1,0 +1,151 @@
+"""What a sweep shows while it works: a live table on a terminal, one line a run elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from avatarl.files import read_json
+from avatarl.sweep.plan.planned import PlannedRun
+from avatarl.sweep.workers.outcome import Event, Outcome
+
+#: Most running or waiting runs shown at once; the rest is counted.
+_MOST_ROWS = 24
+
+
+def progress_of(directory: Path) -> Mapping[str, Any]:
+    """The last ``progress.json`` of a run, empty when there is none."""
+    with contextlib.suppress(OSError, ValueError):
+        read = read_json(directory / "progress.json")
+        if isinstance(read, dict):
+            return read
+    return {}
+
+
+def duration(seconds: float | None) -> str:
+    """``75`` as ``1:15``, ``None`` as a dash."""
+    if seconds is None or seconds != seconds or seconds < 0:
+        return "–"
+    whole = int(seconds + 0.5)
+    hours, rest = divmod(whole, 3600)
+    minutes, rest = divmod(rest, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def number(value: object, digits: int = 4) -> str:
+    """A metric for a table cell."""
+    return f"{value:.{digits}f}" if isinstance(value, int | float) else "–"
+
+
+class Display:
+    """Shows the events of a pool.
+
+    Args:
+        console: Where to show them.
+        total: Number of runs of the sweep.
+        title: Name of the sweep.
+        live: Redraw a table; by default when the console is a terminal.
+    """
+
+    def __init__(self, console: Console, total: int, title: str, live: bool | None = None) -> None:
+        self.console, self.total, self.title = console, total, title
+        self._running: dict[str, PlannedRun] = {}
+        self._done = self._failed = self._cached = 0
+        self._began = time.monotonic()
+        self._drawn = 0.0
+        shown = console.is_terminal if live is None else live
+        self._live = Live(console=console, auto_refresh=False, transient=True) if shown else None
+
+    def __enter__(self) -> Display:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def event(self, event: Event) -> None:
+        """Tell one event: ends and retries as a line, starts in the table only."""
+        run, outcome = event.run, event.outcome
+        if event.what == "started":
+            self._running[run.id] = run
+            return
+        self._running.pop(run.id, None)
+        if event.what == "retried":
+            self._say(f"again  {run.label}: {event.reason}", "yellow")
+        elif event.what == "waiting":
+            self._say(f"wait   {run.label}: {event.reason}", "yellow")
+        elif outcome is not None:
+            self._finished(run, outcome)
+
+    def _finished(self, run: PlannedRun, outcome: Outcome) -> None:
+        state, reason, result = outcome.state, outcome.reason, outcome.result or {}
+        if state == "done":
+            self._done += 1
+            self._cached += outcome.cached
+            nats = number(result.get("val/nats"))
+            accuracy = number(result.get("val/accuracy"), 3)
+            # From start to end where that is known; the run itself counts its steps alone.
+            seconds = outcome.seconds or result.get("seconds")
+            took = "already done" if outcome.cached else duration(seconds)
+            place = f"[{self._done + self._failed}/{self.total}]"
+            self._say(f"{place} done   {run.label}  {nats} nats  accuracy {accuracy}  {took}")
+        elif state == "failed":
+            self._failed += 1
+            place = f"[{self._done + self._failed}/{self.total}]"
+            self._say(f"{place} FAILED {run.label}: {reason}  ({run.path})", "bold red")
+        elif state == "elsewhere":
+            self._say(f"left   {run.label}: {reason}", "yellow")
+        else:
+            self._say(f"paused {run.label}", "yellow")
+
+    def _say(self, line: str, style: str = "") -> None:
+        self.console.print(Text(line, style=style), soft_wrap=True, highlight=False)
+
+    def tick(self) -> None:
+        """Redraw, at most twice a second."""
+        if self._live is None or time.monotonic() - self._drawn < 0.5:
+            return
+        self._drawn = time.monotonic()
+        self._live.update(self._table(), refresh=True)
+
+    def _table(self) -> RenderableType:
+        finished = self._done + self._failed
+        elapsed = time.monotonic() - self._began
+        head = Text(
+            f"{self.title}: {finished}/{self.total} finished, {self._failed} failed, "
+            f"{len(self._running)} running, {duration(elapsed)}",
+            style="bold",
+        )
+        rows = [(run, progress_of(run.path)) for run in list(self._running.values())[:_MOST_ROWS]]
+        return Group(head, running_table(rows))
+
+
+def running_table(rows: Iterable[tuple[PlannedRun, Mapping[str, Any]]]) -> Table:
+    """One row a running run: bar, step, rate, time left, loss, warnings."""
+    table = Table(box=None, padding=(0, 1), show_edge=False)
+    for name in ("run", "", "step", "steps/s", "left", "loss", "warnings"):
+        table.add_column(name, overflow="ellipsis", no_wrap=True)
+    for run, progress in rows:
+        step, steps = progress.get("step") or 0, progress.get("steps") or 0
+        warnings: Sequence[str] = progress.get("warnings") or ()
+        table.add_row(
+            run.label,
+            ProgressBar(total=max(steps, 1), completed=step, width=16),
+            f"{step}/{steps or '?'}",
+            number(progress.get("rate"), 1),
+            duration(progress.get("eta_s")),
+            number(progress.get("loss")),
+            Text(", ".join(map(str, warnings)), style="yellow"),
+        )
+    return table

@@ -1,0 +1,253 @@
+"""The process that works through runs, one after another, staying warm in between.
+
+It lives inside a process pool (:mod:`avatarl.sweep.workers.pool`): :func:`start` is called once,
+then :func:`work` for each run. Signals only set a flag, which training polls between two steps; a
+worker whose parent is gone stops in the same way, so that no run is ever computed by an orphan.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from avatarl import failure
+from avatarl.files import read_json
+from avatarl.sweep import faults, ledger
+
+#: ``module:function`` that executes one run: ``f(raw, *, stop, on_progress, prepared_corpus)``.
+DEFAULT_EXECUTE = "avatarl.training:execute_raw"
+
+#: The same for runs that are trained as one program, with ``stack`` besides.
+STACKED_EXECUTE = "avatarl.training.stacked:execute_stacked"
+
+#: Seconds between two looks at whether the parent still lives.
+_LOOK_EVERY_S = 0.5
+
+_stop_requested = False
+_parent = 0
+_threads: int | None = None
+_working = threading.Lock()
+
+
+def _request_stop(signum: int, frame: object) -> None:
+    global _stop_requested
+    _stop_requested = True
+
+
+def stopping() -> bool:
+    """Whether this worker was told to stop, or has lost the process it works for."""
+    return _stop_requested or os.getppid() != _parent
+
+
+def prepare(parent: int) -> None:
+    """Install the flag-only signal handlers, before anything slow is imported."""
+    global _parent
+    _parent = parent
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent acts
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, _request_stop)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """End this process once its parent is gone and the run at hand is safely put down."""
+    while os.getppid() == _parent:
+        time.sleep(_LOOK_EVERY_S)
+    with _working:
+        os._exit(1)
+
+
+def start(execute: str, threads: int) -> int:
+    """Warm up: import what executes runs, and return the process id."""
+    global _threads
+    _threads = threads
+    function = _resolve(execute)
+    if "torch" in sys.modules or getattr(function, "__module__", "").startswith("avatarl.training"):
+        import torch
+
+        torch.set_num_threads(threads)
+    return os.getpid()
+
+
+def work(request: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Execute one run, or several as a stack, and say how each ended.
+
+    Args:
+        request: ``runs`` (:meth:`PlannedRun.to_json` each), ``execute``, ``submission``, ``code``
+            and, with several, ``stack``.
+
+    Returns:
+        For each run its ``state``: ``done`` (with ``result``, ``cached``), ``interrupted``,
+        ``owned`` (by another process, with ``reason``) or ``failed`` (with ``reason``, ``kind``,
+        ``traceback``).
+    """
+    with _working:
+        return _work(request)
+
+
+def _work(request: Mapping[str, Any]) -> list[dict[str, Any]]:
+    runs = request["runs"]
+    died = {"state": "failed", "reason": "worker died", "kind": "infrastructure"}
+    answers: list[dict[str, Any]] = [died for _ in runs]
+    claims: dict[int, ledger.Claim] = {}
+    try:
+        for number, run in enumerate(runs):
+            claimed = _claim(run, request)
+            if isinstance(claimed, dict):
+                answers[number] = claimed
+                continue
+            claims[number] = claimed
+            # Finished by the previous owner while we were claiming?
+            done = stored(_directory(run))
+            if done is not None:
+                answers[number] = {"state": "done", "cached": True, "result": done}
+        left = [number for number in claims if answers[number]["state"] != "done"]
+        if len(left) == 1:
+            answers[left[0]] = _execute(runs[left[0]], _directory(runs[left[0]]), request)
+        elif left:
+            together = _execute_stacked([runs[number] for number in left], request)
+            for number, answer in zip(left, together, strict=True):
+                answers[number] = answer
+    finally:
+        for number, claim in claims.items():
+            claim.release(answers[number]["state"], answers[number].get("reason"))
+    return answers
+
+
+def _directory(run: Mapping[str, Any]) -> Path:
+    return Path(str(run["config"]["output_dir"]), str(run["directory"]))
+
+
+def _claim(run: Mapping[str, Any], request: Mapping[str, Any]) -> ledger.Claim | dict[str, Any]:
+    """Make a run ours; or say how it ended already, or why it can't be."""
+    directory = _directory(run)
+    done = stored(directory)
+    if done is not None:
+        return {"state": "done", "cached": True, "result": done}
+    if stopping():
+        return {"state": "interrupted"}
+    try:
+        threads = (run["config"].get("trainer") or {}).get("threads") or _threads
+        me = ledger.this_process(request.get("submission", ""), request.get("code"), threads)
+        return ledger.claim(directory, me)
+    except ledger.Owned as owned:
+        return {"state": "owned", "reason": str(owned)}
+    except OSError as error:
+        return _failed(error, "")
+
+
+def _execute_stacked(
+    runs: list[Mapping[str, Any]], request: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    started = time.time()
+    corpus = runs[0].get("corpus_file")
+    try:
+        # What is printed rather than logged can't be told apart: it goes to the first run's log.
+        with _output_to(_directory(runs[0]) / "run.log"):
+            outcomes: Any = _resolve(STACKED_EXECUTE)(
+                [dict(run["config"]) for run in runs],
+                stop=stopping,
+                prepared_corpus=Path(corpus) if corpus else None,
+                stack=request["stack"],
+            )
+    except BaseException as error:
+        outcomes = [error for _ in runs]
+    answers = []
+    for run, outcome in zip(runs, outcomes, strict=True):
+        if isinstance(outcome, BaseException):
+            answers.append(_ended(run, outcome, started))
+        else:
+            answers.append({"state": "done", "cached": False, "result": dict(outcome)})
+    return answers
+
+
+def _ended(run: Mapping[str, Any], error: BaseException, started: float) -> dict[str, Any]:
+    """Describe and record what ended a run early."""
+    if type(error).__name__ == "Interrupted":
+        return {"state": "interrupted"}
+    text = "".join(traceback.format_exception(error))
+    first_line = f"{type(error).__name__}: {error}"
+    with contextlib.suppress(OSError):
+        record_failure(run, _directory(run), first_line, text, since=started)
+    return _failed(error, text)
+
+
+def _execute(run: Mapping[str, Any], directory: Path, request: Mapping[str, Any]) -> dict[str, Any]:
+    started = time.time()
+    corpus = run.get("corpus_file")
+    try:
+        with _output_to(directory / "run.log"):
+            function = _resolve(request.get("execute", DEFAULT_EXECUTE))
+            result = function(
+                dict(run["config"]),
+                stop=stopping,
+                on_progress=None,
+                prepared_corpus=Path(corpus) if corpus else None,
+            )
+        return {"state": "done", "cached": False, "result": dict(result)}
+    except BaseException as error:
+        return _ended(run, error, started)
+
+
+def _failed(error: BaseException, text: str) -> dict[str, Any]:
+    first_line = (str(error).splitlines() or [""])[0]
+    return {
+        "state": "failed",
+        "reason": f"{type(error).__name__}: {first_line}",
+        "kind": faults.classify(error),
+        "traceback": text or repr(error),
+    }
+
+
+def record_failure(
+    run: Mapping[str, Any], directory: Path, error: str, text: str, since: float
+) -> None:
+    """Write ``failure.json`` unless the training itself already told this attempt's failure."""
+    told = failure.moment(directory)
+    if told is None or told < since:
+        failure.write(directory, run["id"], run["name"], error, text)
+
+
+def stored(directory: Path) -> dict[str, Any] | None:
+    """The result of a run that is done, else ``None``."""
+    try:
+        result = read_json(directory / "result.json")
+    except (OSError, ValueError):
+        return None
+    return result if isinstance(result, dict) else None
+
+
+@contextlib.contextmanager
+def _output_to(path: Path) -> Iterator[None]:
+    """Send everything the run prints, from Python or below it, to its own log."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [os.dup(1), os.dup(2)]
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, before in enumerate(saved, start=1):
+            os.dup2(before, number)
+            os.close(before)
+        os.close(log)
+
+
+def _resolve(name: str) -> Callable[..., Mapping[str, Any]]:
+    module, _, attribute = name.partition(":")
+    function: Callable[..., Mapping[str, Any]] = getattr(importlib.import_module(module), attribute)
+    return function
