@@ -133,14 +133,14 @@ def rollouts(rounds: int) -> Iterator[Entry]:
     )  # fmt: skip
     learner = Learner(config, load(config.data), torch.device("cpu"))
 
-    def play(cached: bool) -> None:
-        learner.program.play(
+    def collect(cached: bool) -> None:
+        learner.program.collect(
             lambda context, prior: learner.network(learner.model, context, prior),
-            None, learner.batch(0), learner.knobs, learner.uniforms(0), (),
+            None, learner.batch(0), learner.hparams, learner.uniforms(0), (),
             learner.writer if cached else None,
         )  # fmt: skip
 
-    taken = in_turns({"cached": lambda: play(True), "reread": lambda: play(False)}, rounds)
+    taken = in_turns({"cached": lambda: collect(True), "reread": lambda: collect(False)}, rounds)
     note = "context 32, horizon 8, K = 4"
     speed = ratios(taken, "reread", "cached")
     yield entry("game/cached_rollouts", speed, "x", 1.5, at_least=True, note=note)

@@ -267,7 +267,7 @@ def bare_step(subject: Any) -> Callable[[], None]:
     import torch
     from torch.nn import functional as F
 
-    from avatarl.training.cuda_graph import Recorder
+    from avatarl.training.cuda_graph import GraphRecorder
 
     ids, length, last = subject.ids, subject.config.model.context_length, subject.last
     weights = list(subject.parameters.values())
@@ -285,7 +285,7 @@ def bare_step(subject: Any) -> Callable[[], None]:
 
     if subject.mode.loss:
         loss_of = torch.compile(loss_of, fullgraph=True, dynamic=False)
-    recorder = Recorder() if subject.mode.recorded else None
+    recorder = GraphRecorder() if subject.mode.recorded else None
 
     def learn() -> dict[str, Any]:
         loss = loss_of(ids[starts.unsqueeze(-1) + span])

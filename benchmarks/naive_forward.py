@@ -59,7 +59,7 @@ def compare(subject: Learner, contexts: int, rounds: int, name: str) -> Iterator
 
     def learn_naively() -> None:
         terms, _, _ = subject.program.loss(
-            naive, None, few, subject.knobs, subject.control, None, with_facts=False
+            naive, None, few, subject.hparams, subject.control, None, with_facts=False
         )
         terms.loss.backward()
 

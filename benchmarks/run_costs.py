@@ -23,7 +23,7 @@ def measure(options: Options) -> Iterator[Entry]:
     import torch
 
     from avatarl.data import load
-    from avatarl.tracking.journal import Journal
+    from avatarl.tracking.journal import JournalWriter
     from avatarl.training.evaluation import HeldOut, evaluate
     from avatarl.training.health import Health
     from avatarl.training.sparsity import update_facts
@@ -45,7 +45,7 @@ def measure(options: Options) -> Iterator[Entry]:
         )
 
     with tempfile.TemporaryDirectory() as folder:
-        journal = Journal(Path(folder) / "metrics.jsonl", {"run_id": "0" * 16}, None)
+        journal = JournalWriter(Path(folder) / "metrics.jsonl", {"run_id": "0" * 16}, None)
 
         def record() -> None:
             # What the loop does at a record, on figures as many as a run has.

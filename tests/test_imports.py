@@ -44,7 +44,7 @@ def uses(path: Path, package: str) -> bool:
 
 @pytest.mark.parametrize("part", LEARNING)
 def test_learning_parts_know_no_other_part(part: str) -> None:
-    allowed = {part, "errors", "files", "game"}
+    allowed = {part, "errors", "files", "interfaces"}
     for path in modules("avatarl", part):
         for name in imports_of(path):
             if name.startswith("avatarl."):

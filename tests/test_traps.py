@@ -87,8 +87,8 @@ def test_trap_2_the_reference_conditions_on_the_character_just_read(
 @pytest.mark.parametrize("reward", ["match", "mixed", "confidence_scaled"])
 def test_trap_3_the_true_character_is_the_best_paid_one(words: Corpus, reward: str) -> None:
     learner = learner_of(words, f"reward={reward}")
-    exploration, rewards = play(learner)
-    truth = exploration.hits.argmax(-1)
+    exploration, rewards = collect(learner)
+    truth = exploration.matches.argmax(-1)
     assert (rewards.argmax(-1) == truth).all()
 
 
@@ -96,7 +96,7 @@ def test_trap_4_the_logged_reward_is_the_one_the_policy_earns(words: Corpus) -> 
     learner = learner_of(words, "reward=match", "optimizer.lr=0.01")
     logged = [learner.train_step(with_facts=True)["reward/expected"].item() for _ in range(40)]
     assert logged[-1] > 3 * logged[0]
-    exploration, rewards = play(learner)
+    exploration, rewards = collect(learner)
     facts = reward_facts(exploration, rewards)
     by_hand = (exploration.old_logprobs.exp() * rewards).sum(-1).mean()
     assert facts["reward/expected"].item() == pytest.approx(by_hand.item(), rel=1e-6)
@@ -138,8 +138,8 @@ def test_trap_6_why_it_is_refused(words: Corpus) -> None:
     """With uniform weights a centred advantage makes the objective linear in the logits."""
     from avatarl.objective import terms
 
-    hits = torch.eye(5)[[0, 3]].unsqueeze(1)  # (2,1,5)
-    advantage = hits - hits.mean(-1, keepdim=True)
+    matches = torch.eye(5)[[0, 3]].unsqueeze(1)  # (2,1,5)
+    advantage = matches - matches.mean(-1, keepdim=True)
 
     def gradient(logits: torch.Tensor) -> torch.Tensor:
         table = logits.clone().requires_grad_()
@@ -165,7 +165,7 @@ def test_trap_7_dr_grpo_keeps_confidence_scaling_that_grpo_cancels(words: Corpus
         )  # fmt: skip
         terms, _, _ = learner.program.loss(
             lambda context, prior: learner.network(learner.model, context, prior),
-            None, learner.batch(0), learner.knobs, learner.control, None,
+            None, learner.batch(0), learner.hparams, learner.control, None,
         )  # fmt: skip
         return torch.autograd.grad(terms.loss, learner.model.token.weight)[0]
 
@@ -220,7 +220,7 @@ def test_trap_10_one_pass_equals_one_pass_a_candidate(words: Corpus) -> None:
     batch = learner.batch(0)
     terms, exploration, rewards = learner.program.loss(
         lambda context, prior: learner.network(learner.model, context, prior),
-        None, batch, learner.knobs, learner.control, None,
+        None, batch, learner.hparams, learner.control, None,
     )  # fmt: skip
     quick = torch.autograd.grad(terms.loss, list(learner.parameters.values()))
     loss = torch.zeros(())
@@ -245,12 +245,12 @@ def test_trap_11_after_a_wrong_character_nothing_is_a_hit(words: Corpus) -> None
     batch = learner.batch(0)
     _, exploration, _ = learner.program.loss(
         lambda context, prior: learner.network(learner.model, context, prior),
-        None, batch, learner.knobs, learner.control, learner.uniforms(0),
+        None, batch, learner.hparams, learner.control, learner.uniforms(0),
     )  # fmt: skip
     assert exploration.actions is not None
     right = exploration.actions == batch.target.unsqueeze(-1)  # (B,H,K) by position alone
     expected = right.float().cumprod(dim=1)
-    assert torch.equal(exploration.hits, expected)
+    assert torch.equal(exploration.matches, expected)
     assert (right.float() > expected).any()  # the case the trap is about did occur
 
 
@@ -305,12 +305,12 @@ def test_trap_14_every_alarm_can_fire_and_clear(facts: dict[str, float], name: s
     assert (cleared.name, cleared.raised) == (name, False)
 
 
-def play(learner: Learner) -> tuple[Any, torch.Tensor]:
+def collect(learner: Learner) -> tuple[Any, torch.Tensor]:
     _, exploration, rewards = learner.program.loss(
         lambda context, prior: learner.network(learner.model, context, prior),
         None,
         learner.batch(learner.step),
-        learner.knobs,
+        learner.hparams,
         learner.control,
         learner.uniforms(learner.step),
     )

@@ -51,16 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = next((word for word in words if word in COMMANDS), None)
     try:
         top = parser(wanted)
-        asked = top.parse_args(words)
-        if asked.version:
+        args = top.parse_args(words)
+        if args.version:
             from avatarl import __version__
 
             print(f"avatarl {__version__}")
             return 0
-        if asked.command is None:
+        if args.command is None:
             top.print_help()
             return 0
-        return int(importlib.import_module(COMMANDS[asked.command][0]).main(asked) or 0)
+        return int(importlib.import_module(COMMANDS[args.command][0]).main(args) or 0)
     except UserError as error:
         print(f"avatarl: {error}", file=sys.stderr)
         return error.exit_code

@@ -27,15 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_outputs(parser)
 
 
-def main(asked: argparse.Namespace) -> int:
+def main(args: argparse.Namespace) -> int:
     """Log each run anew, under its own id; exit code 1 if one of them failed."""
-    directories = run_directories(asked.runs, asked.outputs)
+    directories = run_directories(args.runs, args.outputs)
     if not directories:
-        raise UserError(f"no runs under {asked.outputs}; --output-dir names another directory")
+        raise UserError(f"no runs under {args.outputs}; --output-dir names another directory")
     failed = 0
     for directory in directories:
         try:
-            count = _send(directory, asked)
+            count = _send(directory, args)
         except Exception as error:
             failed += 1
             print(f"{directory.name}: {_reason(error)}", file=sys.stderr)
@@ -44,7 +44,7 @@ def main(asked: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _send(directory: Path, asked: argparse.Namespace) -> int:
+def _send(directory: Path, args: argparse.Namespace) -> int:
     from avatarl.tracking import journal
     from avatarl.tracking import wandb as sink
 
@@ -52,13 +52,13 @@ def _send(directory: Path, asked: argparse.Namespace) -> int:
     tracking = raw["tracking"]
     config = sink.Config(
         name="wandb",
-        mode=asked.mode,
-        project=asked.project or tracking.get("project", "avatarl"),
-        entity=asked.entity or tracking.get("entity"),
+        mode=args.mode,
+        project=args.project or tracking.get("project", "avatarl"),
+        entity=args.entity or tracking.get("entity"),
         group=tracking.get("group"),
         run_name=tracking.get("run_name"),
         tags=tuple(tracking.get("tags", ())),
-        artifact=asked.artifact or tracking.get("artifact", False),
+        artifact=args.artifact or tracking.get("artifact", False),
     )
     header, records = journal.read(directory / "metrics.jsonl")
     opened = sink.start(config, raw, header["run_id"], directory, history=records)

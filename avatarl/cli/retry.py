@@ -38,14 +38,14 @@ def main(args: argparse.Namespace) -> int:
         raw["wait"] = not args.no_wait
     console = Console()
     launch.record(directory, launcher, raw)
-    launched: launch.Launched | None
+    outcome: launch.SweepOutcome | None
     if launcher == "slurm":
         settings = launch.settings(slurm.SlurmSettings, raw)
-        launched = slurm.submit_and_stay(plan, directory, settings, console)
+        outcome = slurm.submit_and_stay(plan, directory, settings, console)
     else:
-        launched = local.run_again(plan, directory, raw, console)
-    if launched is None:
+        outcome = local.run_again(plan, directory, raw, console)
+    if outcome is None:
         return 0
-    if launched.complete:
+    if outcome.complete:
         launch.summarise(directory, console)
-    return launched.exit_code
+    return outcome.exit_code

@@ -43,38 +43,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_outputs(parser)
 
 
-def main(asked: argparse.Namespace) -> int:
+def main(args: argparse.Namespace) -> int:
     """Write the samples."""
     for key, lowest in (("temperature", 0), ("n", 1), ("characters", 1)):
-        value = getattr(asked, key)
+        value = getattr(args, key)
         if not value >= lowest:
             raise ConfigError(f"--{key}", value, f"at least {lowest}")
-    if not asked.prompt:
+    if not args.prompt:
         raise ConfigError("--prompt", "", "at least one character")
-    directory = one_run(asked.run, asked.outputs)
+    directory = one_run(args.run, args.outputs)
     learner, corpus = load_policy(directory)
-    prompt = corpus.encode(asked.prompt).tolist()
+    prompt = corpus.encode(args.prompt).tolist()
     scorers: dict[str, Any] = {"policy": learner.score}
-    if asked.against:
+    if args.against:
         if learner.score_reference is None:
             raise UserError(f"--against reference: {directory.name} has no reference")
         scorers["reference"] = learner.score_reference
     console = Console(highlight=False)
-    for number in range(asked.n):
-        if asked.n > 1:
-            console.rule(f"{number + 1} of {asked.n}")
+    for number in range(args.n):
+        if args.n > 1:
+            console.rule(f"{number + 1} of {args.n}")
         streams = {
-            name: _written(learner, corpus, score, prompt, asked, asked.seed + number)
+            name: _written(learner, corpus, score, prompt, args, args.seed + number)
             for name, score in scorers.items()
         }
         if len(streams) == 1:
-            console.print(_shown(asked.prompt, 1.0, False), end="")
+            console.print(_shown(args.prompt, 1.0, False), end="")
             for character, confidence in streams["policy"]:
-                console.print(_shown(character, confidence, asked.color), end="", soft_wrap=True)
+                console.print(_shown(character, confidence, args.color), end="", soft_wrap=True)
             console.print()
         else:
-            _side_by_side(console, asked, streams)
-    if asked.color and console.color_system:
+            _side_by_side(console, args, streams)
+    if args.color and console.color_system:
         console.print(_scale())
     return 0
 
@@ -124,7 +124,7 @@ def _written(
     corpus: Corpus,
     score: Any,
     prompt: list[int],
-    asked: argparse.Namespace,
+    args: argparse.Namespace,
     seed: int,
 ) -> Iterator[tuple[str, float]]:
     from avatarl.training.sampling import generate
@@ -133,8 +133,8 @@ def _written(
         score,
         prompt,
         context_length=learner.config.model.context_length,
-        temperatures=[asked.temperature],
-        characters=asked.characters,
+        temperatures=[args.temperature],
+        characters=args.characters,
         seed=seed,
         device=learner.device,
     ):
@@ -142,10 +142,10 @@ def _written(
 
 
 def _side_by_side(
-    console: Console, asked: argparse.Namespace, streams: dict[str, Iterator[tuple[str, float]]]
+    console: Console, args: argparse.Namespace, streams: dict[str, Iterator[tuple[str, float]]]
 ) -> None:
     """Write the streams in columns, a character of each at a time."""
-    texts = [_shown(asked.prompt, 1.0, False) for _ in streams]
+    texts = [_shown(args.prompt, 1.0, False) for _ in streams]
     table = Table(*streams, box=None, padding=(0, 3, 0, 0), expand=True)
     for column in table.columns:
         column.ratio = 1
@@ -153,7 +153,7 @@ def _side_by_side(
     with Live(table, console=console, vertical_overflow="visible"):
         for drawn in zip(*streams.values(), strict=True):
             for text, (character, confidence) in zip(texts, drawn, strict=True):
-                text.append_text(_shown(character, confidence, asked.color))
+                text.append_text(_shown(character, confidence, args.color))
 
 
 def _scale() -> Text:

@@ -75,9 +75,9 @@ def _wait_for(words: list[str], timeout: float) -> str:
     return said[-1] if said else f"{' '.join(words[:2])} ended with exit code {process.returncode}"
 
 
-def main(asked: argparse.Namespace) -> int:
+def main(args: argparse.Namespace) -> int:
     """Upload; exit code 1 if something is left."""
-    left = [each for each in run_directories(asked.runs, asked.outputs) if delivery.is_left(each)]
+    left = [each for each in run_directories(args.runs, args.outputs) if delivery.is_left(each)]
     running = [each for each in left if read_run(Source(each)).state == "running"]
     waiting = [each for each in left if each not in running]
     if running:
@@ -85,12 +85,12 @@ def main(asked: argparse.Namespace) -> int:
     if not waiting:
         print("nothing to upload")
         return 0
-    if asked.dry_run:
+    if args.dry_run:
         for directory in waiting:
             print(directory)
         return 0
-    with ThreadPoolExecutor(max_workers=max(1, asked.jobs)) as pool:
-        problems = list(pool.map(lambda directory: upload(directory, asked.timeout), waiting))
+    with ThreadPoolExecutor(max_workers=max(1, args.jobs)) as pool:
+        problems = list(pool.map(lambda directory: upload(directory, args.timeout), waiting))
     for directory, problem in zip(waiting, problems, strict=True):
         print(f"{directory.name}: {problem or 'uploaded'}")
     failed = sum(problem is not None for problem in problems)

@@ -20,26 +20,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_outputs(parser)
 
 
-def main(asked: argparse.Namespace) -> int:
+def main(args: argparse.Namespace) -> int:
     """Compose the report and save it as a draft."""
     from avatarl.report.aggregate import compare
     from avatarl.report.load import load_runs
     from avatarl.report.table import as_markdown
     from avatarl.tracking import wandb_report
 
-    runs = load_runs(asked.runs, outputs=asked.outputs)
-    title = asked.title or runs.title
+    runs = load_runs(args.runs, outputs=args.outputs)
+    title = args.title or runs.title
     table = as_markdown(compare(runs.runs, swept=runs.swept_keys, title=title))
     groups = sorted({str(run.sweep) for run in runs if run.sweep})
     report = wandb_report.build(
-        title, table, project=asked.project, entity=asked.entity, groups=groups
+        title, table, project=args.project, entity=args.entity, groups=groups
     )
-    if asked.dry_run:
+    if args.dry_run:
         print(table)
         return 0
     try:
         # Without an entity, the address of the saved report would lead nowhere.
-        report.entity = asked.entity or wandb_report.default_entity() or ""
+        report.entity = args.entity or wandb_report.default_entity() or ""
         report.save(draft=True)
     except Exception as error:
         raise UserError(f"W&B didn't take the report: {type(error).__name__}: {error}") from error

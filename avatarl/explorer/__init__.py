@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 
-from avatarl.explorer.base import Config, Explorer, Scene, Writer
+from avatarl.explorer.base import Config, Decoder, Explorer, Observation
 
-__all__ = ["Config", "Explorer", "Scene", "Writer", "build"]
+__all__ = ["Config", "Decoder", "Explorer", "Observation", "build"]
 
 
 def build(config: Config) -> Explorer:

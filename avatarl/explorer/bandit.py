@@ -17,7 +17,7 @@ from torch import Tensor
 
 from avatarl.errors import ConfigError
 from avatarl.explorer import sampling
-from avatarl.interfaces import Knobs
+from avatarl.interfaces import Hyperparameters
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,11 @@ class Config(sampling.Config):
 class Bandit(sampling.Sampling):
     """Draws from the mixture above."""
 
-    def proposals(self, old_logprobs: Tensor, guide: Tensor | None, knobs: Knobs) -> Tensor:
+    def proposals(
+        self, old_logprobs: Tensor, guide: Tensor | None, hparams: Hyperparameters
+    ) -> Tensor:
         """Describe the behaviour policy; see :class:`avatarl.explorer.sampling.Sampling`."""
-        reference, uniform = knobs["reference_share"], knobs["uniform_share"]
+        reference, uniform = hparams["reference_share"], hparams["uniform_share"]
         own = 1 - reference - uniform
         mixture = own * old_logprobs.exp() + uniform / old_logprobs.shape[-1]
         return mixture if guide is None else mixture + reference * guide.exp()

@@ -9,13 +9,13 @@ from typing import Annotated, Literal, Protocol
 from annotated_types import Ge, Lt
 from torch import Tensor
 
-from avatarl.interfaces import Exploration, Knobs, Policy
+from avatarl.interfaces import Exploration, Hyperparameters, PolicyFn
 
-# (actions (B,T,K) or None for all V, steps ahead) → hits (B,T,K); the text answers, unseen itself.
-Ask = Callable[[Tensor | None, int], Tensor]
+# (actions (B,T,K) or None for all V, steps ahead) → matches (B,T,K); the text itself stays unseen.
+Query = Callable[[Tensor | None, int], Tensor]
 # One character after the other: character (N,1) just written, or None → log-probs (N,1,V) of the
 # next one. N is B·K: every window's context was read once and is shared by its K rollouts.
-Writer = Callable[[Tensor | None], Tensor]
+Decoder = Callable[[Tensor | None], Tensor]
 
 
 @dataclass(frozen=True)
@@ -56,22 +56,22 @@ class Config:
 
 
 @dataclass(frozen=True)
-class Scene:
+class Observation:
     """What an explorer has to work with at one step.
 
     Attributes:
         context: (B,L) int64 what the policy has read.
-        ask: The text's answer to tried characters; the target itself isn't shown.
+        query: The text's answer to tried characters; the target itself isn't shown.
         old_policy: The policy that acts.
         reference: The n-gram policy, or None.
         write: Starts rollouts: (prompt (B,P), K) → a writer.
     """
 
     context: Tensor
-    ask: Ask
-    old_policy: Policy
-    reference: Policy | None
-    write: Callable[[Tensor, int], Writer]
+    query: Query
+    old_policy: PolicyFn
+    reference: PolicyFn | None
+    write: Callable[[Tensor, int], Decoder]
 
 
 class Explorer(Protocol):
@@ -82,5 +82,7 @@ class Explorer(Protocol):
     def uniforms(self, windows: int, positions: int) -> tuple[int, ...]:
         """Shape of the uniform random numbers that ``explore`` wants; empty for none."""
 
-    def explore(self, scene: Scene, knobs: Knobs, uniforms: Tensor | None) -> Exploration:
+    def explore(
+        self, observation: Observation, hparams: Hyperparameters, uniforms: Tensor | None
+    ) -> Exploration:
         """Try actions and ask the text about them; nothing here carries a gradient."""

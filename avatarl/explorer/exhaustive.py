@@ -15,7 +15,7 @@ from torch import Tensor
 from avatarl.errors import ConfigError
 from avatarl.explorer import base
 from avatarl.explorer.selection import position_weights
-from avatarl.interfaces import Exploration, Knobs
+from avatarl.interfaces import Exploration, Hyperparameters
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,11 @@ class Exhaustive:
         """One number a position where positions are dropped at random, else none."""
         return (windows, positions, 1) if self.config.select == "drop_random" else ()
 
-    def explore(self, scene: base.Scene, knobs: Knobs, uniforms: Tensor | None) -> Exploration:
+    def explore(
+        self, observation: base.Observation, hparams: Hyperparameters, uniforms: Tensor | None
+    ) -> Exploration:
         """Weigh all V actions; see :class:`avatarl.explorer.base.Explorer`."""
-        old_logprobs = scene.old_policy(scene.context)  # (B,T,V)
+        old_logprobs = observation.old_policy(observation.context)  # (B,T,V)
         old_probs = old_logprobs.exp()
         if self.config.action_weighting == "policy":
             weights = group = old_probs
@@ -64,11 +66,11 @@ class Exhaustive:
             actions=None,
             weights=weights,
             group=group,
-            hits=scene.ask(None, 0),
-            contexts=scene.context,
+            matches=observation.query(None, 0),
+            contexts=observation.context,
             old_logprobs=old_logprobs,
             old_probs=old_probs,
-            position_weights=position_weights(self.config, old_logprobs, knobs, noise),
+            position_weights=position_weights(self.config, old_logprobs, hparams, noise),
         )
 
 

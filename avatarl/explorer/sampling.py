@@ -27,7 +27,7 @@ from torch import Tensor
 
 from avatarl.explorer import base
 from avatarl.explorer.selection import position_weights
-from avatarl.interfaces import Exploration, Knobs
+from avatarl.interfaces import Exploration, Hyperparameters
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,16 @@ class Sampling(ABC):
         self.config = config
 
     @abstractmethod
-    def proposals(self, old_logprobs: Tensor, guide: Tensor | None, knobs: Knobs) -> Tensor:
+    def proposals(
+        self, old_logprobs: Tensor, guide: Tensor | None, hparams: Hyperparameters
+    ) -> Tensor:
         """Describe what the samples of a position are drawn from.
 
         Args:
             old_logprobs: (…,n,V) of the acting policy at temperature 1; n is 1, or K where each
                 sample has a context of its own.
             guide: (…,n,V) log-probabilities of the reference, or None.
-            knobs: The explorer's numbers.
+            hparams: The explorer's numbers.
 
         Returns:
             (…,m,V) probabilities; m is 1 where all samples share a proposal, else K.
@@ -73,59 +75,67 @@ class Sampling(ABC):
         steps = self.config.steps_ahead
         return (windows, positions if steps == 1 else steps, self.config.samples + extra)
 
-    def explore(self, scene: base.Scene, knobs: Knobs, uniforms: Tensor | None) -> Exploration:
+    def explore(
+        self, observation: base.Observation, hparams: Hyperparameters, uniforms: Tensor | None
+    ) -> Exploration:
         """Sample and ask; see :class:`avatarl.explorer.base.Explorer`."""
         assert uniforms is not None
         if self.config.steps_ahead > 1:
-            return self._roll_out(scene, knobs, uniforms)
+            return self._roll_out(observation, hparams, uniforms)
         k = self.config.samples
-        old_logprobs = scene.old_policy(scene.context)  # (B,T,V)
-        guide = None if scene.reference is None else scene.reference(scene.context).unsqueeze(-2)
-        proposals = self.proposals(old_logprobs.unsqueeze(-2), guide, knobs)  # (B,T,1|K,V)
+        old_logprobs = observation.old_policy(observation.context)  # (B,T,V)
+        guide = (
+            None
+            if observation.reference is None
+            else observation.reference(observation.context).unsqueeze(-2)
+        )
+        proposals = self.proposals(old_logprobs.unsqueeze(-2), guide, hparams)  # (B,T,1|K,V)
         actions = sample(proposals, uniforms[..., :k])  # (B,T,K)
         mixture = proposals.mean(-2).gather(-1, actions)  # (B,T,K)
         old_probs = old_logprobs.exp()  # (B,T,V)
         noise = uniforms[..., k] if uniforms.shape[-1] > k else None
         return Exploration(
             actions=actions,
-            weights=self._cap(old_probs.gather(-1, actions) / mixture, knobs) / k,
+            weights=self._cap(old_probs.gather(-1, actions) / mixture, hparams) / k,
             group=torch.full_like(mixture, 1 / k),
-            hits=scene.ask(actions, 0),
-            contexts=scene.context,
+            matches=observation.query(actions, 0),
+            contexts=observation.context,
             old_logprobs=old_logprobs,
             old_probs=old_probs,
-            position_weights=position_weights(self.config, old_logprobs, knobs, noise),
+            position_weights=position_weights(self.config, old_logprobs, hparams, noise),
         )
 
-    def _cap(self, importance: Tensor, knobs: Knobs) -> Tensor:
+    def _cap(self, importance: Tensor, hparams: Hyperparameters) -> Tensor:
         if self.config.weight_cap is None:
             return importance
-        return importance.minimum(knobs["weight_cap"])
+        return importance.minimum(hparams["weight_cap"])
 
-    def _roll_out(self, scene: base.Scene, knobs: Knobs, uniforms: Tensor) -> Exploration:
+    def _roll_out(
+        self, observation: base.Observation, hparams: Hyperparameters, uniforms: Tensor
+    ) -> Exploration:
         k, horizon = self.config.samples, self.config.steps_ahead
-        windows = scene.context.shape[0]
-        prompt = scene.context[:, horizon - 1 :]  # (B,P), P + H - 1 = L
+        windows = observation.context.shape[0]
+        prompt = observation.context[:, horizon - 1 :]  # (B,P), P + H - 1 = L
         written = prompt.repeat_interleave(k, dim=0)  # (B·K,P), later up to L
-        write = scene.write(prompt, k)
+        write = observation.write(prompt, k)
         alive = torch.ones_like(uniforms[:, 0])  # (B,K)
         char: Tensor | None = None
-        olds, actions, importances, hits = [], [], [], []
+        olds, actions, importances, matches = [], [], [], []
         for step in range(horizon):
             old_logprobs = write(char)  # (B·K,1,V)
             olds.append(old_logprobs)
             own = old_logprobs.view(windows, 1, k, -1)  # (B,1,K,V)
             guide = None
-            if scene.reference is not None:
-                guide = scene.reference(written)[:, -1].view_as(own)
-            proposals = self.proposals(own, guide, knobs)  # (B,1,K,V)
+            if observation.reference is not None:
+                guide = observation.reference(written)[:, -1].view_as(own)
+            proposals = self.proposals(own, guide, hparams)  # (B,1,K,V)
             action = sample(proposals, uniforms[:, step : step + 1])  # (B,1,K)
             picked = own.exp().gather(-1, action.unsqueeze(-1)).squeeze(-1)  # (B,1,K)
             mu = proposals.gather(-1, action.unsqueeze(-1)).squeeze(-1)
-            importances.append(self._cap(picked / mu, knobs))
-            alive = alive * scene.ask(action, step)[:, 0]
+            importances.append(self._cap(picked / mu, hparams))
+            alive = alive * observation.query(action, step)[:, 0]
             actions.append(action)
-            hits.append(alive.unsqueeze(1))
+            matches.append(alive.unsqueeze(1))
             char = action.view(windows * k, 1)
             if step + 1 < horizon:
                 written = torch.cat([written, char], dim=1)
@@ -136,11 +146,11 @@ class Sampling(ABC):
             actions=torch.cat(actions, dim=1),  # (B,H,K)
             weights=importance.cumprod(dim=1) / k,
             group=torch.full_like(importance, 1 / k),
-            hits=torch.cat(hits, dim=1),
+            matches=torch.cat(matches, dim=1),
             contexts=written,  # (B·K,L)
             old_logprobs=old_logprobs,
             old_probs=old_logprobs.exp(),
-            carry=knobs["discount"] * importance,
+            carry=hparams["discount"] * importance,
         )
 
 

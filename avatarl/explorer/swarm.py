@@ -16,7 +16,7 @@ from torch import Tensor
 from avatarl.errors import ConfigError
 from avatarl.explorer import sampling
 from avatarl.explorer.temperature import Rollouts
-from avatarl.interfaces import Knobs
+from avatarl.interfaces import Hyperparameters
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,15 @@ class Config(Rollouts):
 class Swarm(sampling.Sampling):
     """μ_k = (1 − g) · softmax(log π_old / τ_k) + g · ref."""
 
-    def proposals(self, old_logprobs: Tensor, guide: Tensor | None, knobs: Knobs) -> Tensor:
+    def proposals(
+        self, old_logprobs: Tensor, guide: Tensor | None, hparams: Hyperparameters
+    ) -> Tensor:
         """Describe the proposals; see :class:`avatarl.explorer.sampling.Sampling`."""
         steps = torch.linspace(0, 1, self.config.samples, device=old_logprobs.device)  # (K,)
-        span = knobs["temperature_max"] / knobs["temperature_min"]
-        temperatures = knobs["temperature_min"] * span**steps
+        span = hparams["temperature_max"] / hparams["temperature_min"]
+        temperatures = hparams["temperature_min"] * span**steps
         tempered = (old_logprobs / temperatures.unsqueeze(-1)).softmax(dim=-1)  # (…,K,V)
-        return sampling.mix(tempered, guide, knobs["guidance"])
+        return sampling.mix(tempered, guide, hparams["guidance"])
 
 
 def build(config: Config) -> Swarm:

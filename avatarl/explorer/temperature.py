@@ -10,7 +10,7 @@ from torch import Tensor
 
 from avatarl.errors import ConfigError
 from avatarl.explorer import sampling
-from avatarl.interfaces import Knobs
+from avatarl.interfaces import Hyperparameters
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,12 @@ class Config(Rollouts):
 class Temperature(sampling.Sampling):
     """μ = (1 − g) · softmax(log π_old / τ) + g · ref."""
 
-    def proposals(self, old_logprobs: Tensor, guide: Tensor | None, knobs: Knobs) -> Tensor:
+    def proposals(
+        self, old_logprobs: Tensor, guide: Tensor | None, hparams: Hyperparameters
+    ) -> Tensor:
         """Describe the proposal; see :class:`avatarl.explorer.sampling.Sampling`."""
-        tempered = (old_logprobs / knobs["temperature"]).softmax(dim=-1)
-        return sampling.mix(tempered, guide, knobs["guidance"])
+        tempered = (old_logprobs / hparams["temperature"]).softmax(dim=-1)
+        return sampling.mix(tempered, guide, hparams["guidance"])
 
 
 def build(config: Config) -> Temperature:

@@ -4,31 +4,36 @@ Shapes: B windows, T scored positions of a window (1, or the whole window), K ex
 position, V vocabulary. Probabilities and rewards are float32, characters int64.
 """
 
-from avatarl.interfaces.coefficients import (
-    Knobs,
-    Policy,
+from avatarl.interfaces.exploration import (
+    Exploration,
+    Regularisers,
+    RewardInputs,
+    mean_over_positions,
+)
+from avatarl.interfaces.hyperparameters import (
+    Hyperparameters,
+    PolicyFn,
     Schedule,
     check_at_least,
     current,
+    dynamic_values,
+    hyperparameters_of,
     is_on,
-    knobs_of,
-    moving_numbers,
     scoped,
 )
-from avatarl.interfaces.exploration import Anchors, Exploration, Outcome, mean_over_positions
 
 __all__ = [
-    "Anchors",
     "Exploration",
-    "Knobs",
-    "Outcome",
-    "Policy",
+    "Hyperparameters",
+    "PolicyFn",
+    "Regularisers",
+    "RewardInputs",
     "Schedule",
     "check_at_least",
     "current",
+    "dynamic_values",
+    "hyperparameters_of",
     "is_on",
-    "knobs_of",
     "mean_over_positions",
-    "moving_numbers",
     "scoped",
 ]

@@ -19,7 +19,7 @@ class Exploration:
         weights: (B,T,K) how much each action's surrogate counts in the position's sum: the old
             policy's probability, 1, or an importance weight.
         group: (B,T,K) weights of the group's mean and spread, summing to 1 over K.
-        hits: (B,T,K) 1.0 where the action is the text's character. All that anything after the
+        matches: (B,T,K) 1.0 where the action is the text's character. All that anything after the
             explorer learns about the text.
         contexts: (B,L) int64 what the policy had read; (B·K,L) in rollouts.
         old_logprobs: (B,T,V) the acting policy on ``contexts``; (B·K,T,V) in rollouts.
@@ -32,7 +32,7 @@ class Exploration:
     actions: Tensor | None
     weights: Tensor
     group: Tensor
-    hits: Tensor
+    matches: Tensor
     contexts: Tensor
     old_logprobs: Tensor
     old_probs: Tensor
@@ -56,7 +56,7 @@ class Exploration:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RewardInputs:
     """What a reward may look at, action by action.
 
     Attributes:
@@ -72,13 +72,13 @@ class Outcome:
     past_logprobs: Tensor | None
 
     @property
-    def hits(self) -> Tensor:
+    def matches(self) -> Tensor:
         """(B,T,K) 1.0 where the action is the text's character."""
-        return self.exploration.hits
+        return self.exploration.matches
 
 
 @dataclass(frozen=True)
-class Anchors:
+class Regularisers:
     """Whom an objective may hold the policy to; log-probabilities shaped as the policy's.
 
     Attributes:

@@ -47,7 +47,7 @@ class Config:
 _SHORT, _HEAD_SIZES = 64, (16, 32, 64, 128)
 
 # Keys and values (B,H,T,D) of the positions that a block has read.
-Memory = tuple[Tensor, Tensor]
+KVCache = tuple[Tensor, Tensor]
 
 
 class Attention(nn.Module):
@@ -100,7 +100,7 @@ class Attention(nn.Module):
         heads = (self.n_head, x.shape[2] // self.n_head)
         return x.view(*x.shape[:2], *heads).transpose(1, 2)  # (B,·,C) to (B,H,·,D)
 
-    def extend(self, x: Tensor, read: Memory | None) -> tuple[Tensor, Memory]:
+    def extend(self, x: Tensor, read: KVCache | None) -> tuple[Tensor, KVCache]:
         """Map new positions (B,T,C) that attend to what was read, too; T is 1 if anything was."""
         q, k, v = (self._by_head(part) for part in self.qkv(x).chunk(3, dim=2))  # (B,H,T,D) each
         if read is not None:
@@ -139,7 +139,7 @@ class Block(nn.Module):
         x = (x[:, -1:] if last else x) + attended
         return x + self.mlp(self.norm_mlp(x))  # type: ignore[no-any-return]
 
-    def extend(self, x: Tensor, read: Memory | None) -> tuple[Tensor, Memory]:
+    def extend(self, x: Tensor, read: KVCache | None) -> tuple[Tensor, KVCache]:
         """Map new positions (B,T,C) that attend to what was read."""
         attended, read = self.attention.extend(self.norm_attention(x), read)
         x = x + attended
@@ -203,8 +203,8 @@ class GPT(nn.Module):
         return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
 
     def extend(
-        self, characters: Tensor, read: list[Memory], prior_logprobs: Tensor | None = None
-    ) -> tuple[Tensor, list[Memory]]:
+        self, characters: Tensor, read: list[KVCache], prior_logprobs: Tensor | None = None
+    ) -> tuple[Tensor, list[KVCache]]:
         """Read on from what was read before, and score the next character.
 
         Equal to :meth:`forward` on the whole window with ``last``, at the cost of the new

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 
-from avatarl.objective.base import Config, Control, Objective, Terms
+from avatarl.objective.base import Config, ControllerState, LossOutput, Objective
 
-__all__ = ["Config", "Control", "Objective", "Terms", "build"]
+__all__ = ["Config", "ControllerState", "LossOutput", "Objective", "build"]
 
 
 def build(config: Config) -> Objective:

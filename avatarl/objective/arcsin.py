@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from avatarl.interfaces import Exploration, Knobs
+from avatarl.interfaces import Exploration, Hyperparameters
 from avatarl.objective import regularised, terms
 
 
@@ -39,7 +39,7 @@ class Arcsin(regularised.Regularised):
         logprobs: Tensor,
         exploration: Exploration,
         rewards: Tensor,
-        knobs: Knobs,
+        hparams: Hyperparameters,
         facts: dict[str, Tensor] | None,
     ) -> Tensor:
         """Return −Σ r·2·arcsin√π over all actions, or its unbiased estimate, (B,T)."""

@@ -8,10 +8,10 @@ from typing import Protocol
 
 from torch import Tensor
 
-from avatarl.interfaces import Anchors, Exploration, Knobs
+from avatarl.interfaces import Exploration, Hyperparameters, Regularisers
 
 # What controllers remember from step to step, 0-d float32 tensors; part of a run's state.
-Control = Mapping[str, Tensor]
+ControllerState = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Config:
 
 
 @dataclass(frozen=True)
-class Terms:
+class LossOutput:
     """A loss and what it was made of, all 0-d float32.
 
     Attributes:
@@ -78,7 +78,7 @@ class Terms:
 
     loss: Tensor
     facts: dict[str, Tensor]
-    control: Control
+    control: ControllerState
 
 
 class Objective(Protocol):
@@ -94,12 +94,12 @@ class Objective(Protocol):
         logprobs: Tensor,
         exploration: Exploration,
         rewards: Tensor,
-        anchors: Anchors,
-        knobs: Knobs,
-        control: Control,
+        regularisers: Regularisers,
+        hparams: Hyperparameters,
+        control: ControllerState,
         *,
         with_facts: bool,
-    ) -> Terms:
+    ) -> LossOutput:
         """Compute the loss.
 
         Args:
@@ -107,8 +107,8 @@ class Objective(Protocol):
                 ``exploration.contexts``; the only argument that carries a gradient.
             exploration: What was tried.
             rewards: (B,T,K).
-            anchors: Whom the policy may be held to.
-            knobs: The group's numbers, and ``characters_seen``, ``progress`` (0 to 1).
+            regularisers: Whom the policy may be held to.
+            hparams: The group's numbers, and ``characters_seen``, ``progress`` (0 to 1).
             control: The controllers' memory.
             with_facts: Also describe the loss, for the log.
         """

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from avatarl.interfaces import Exploration, Knobs
+from avatarl.interfaces import Exploration, Hyperparameters
 from avatarl.objective import regularised, terms
 
 
@@ -40,7 +40,7 @@ class Brier(regularised.Regularised):
         logprobs: Tensor,
         exploration: Exploration,
         rewards: Tensor,
-        knobs: Knobs,
+        hparams: Hyperparameters,
         facts: dict[str, Tensor] | None,
     ) -> Tensor:
         """Return ½Σπ² − Σ w·ρ·r, (B,T)."""

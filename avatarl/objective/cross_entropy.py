@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from avatarl.interfaces import Anchors, Exploration, Knobs, mean_over_positions
+from avatarl.interfaces import Exploration, Hyperparameters, Regularisers, mean_over_positions
 from avatarl.objective import base, terms
 
 
@@ -39,25 +39,25 @@ class CrossEntropy:
         logprobs: Tensor,
         exploration: Exploration,
         rewards: Tensor,
-        anchors: Anchors,
-        knobs: Knobs,
-        control: base.Control,
+        regularisers: Regularisers,
+        hparams: Hyperparameters,
+        control: base.ControllerState,
         *,
         with_facts: bool,
-    ) -> base.Terms:
+    ) -> base.LossOutput:
         """Compute the loss; see :class:`avatarl.objective.base.Objective`."""
-        picked = (exploration.hits * exploration.select(logprobs)).sum(dim=-1)  # (B,T)
+        picked = (exploration.matches * exploration.select(logprobs)).sum(dim=-1)  # (B,T)
         loss = -mean_over_positions(picked, exploration.position_weights)
         if not with_facts:
-            return base.Terms(loss, {}, control)
+            return base.LossOutput(loss, {}, control)
         logprobs = logprobs.detach()
         probs = logprobs.exp()
         spread = terms.entropy(probs, logprobs).mean()
         facts = {"train/loss": loss, "train/policy": loss, "train/entropy": spread}
-        if anchors.reference is not None:
-            divergence = terms.kl_divergence(probs, logprobs, anchors.reference)
+        if regularisers.reference is not None:
+            divergence = terms.kl_divergence(probs, logprobs, regularisers.reference)
             facts["train/kl"] = divergence.mean()
-        return base.Terms(loss, {name: fact.detach() for name, fact in facts.items()}, control)
+        return base.LossOutput(loss, {name: fact.detach() for name, fact in facts.items()}, control)
 
 
 def build(config: Config) -> CrossEntropy:

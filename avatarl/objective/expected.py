@@ -11,7 +11,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from avatarl.interfaces import Exploration, Knobs
+from avatarl.interfaces import Exploration, Hyperparameters
 from avatarl.objective import regularised, terms
 
 
@@ -39,7 +39,7 @@ class Expected(regularised.Regularised):
         logprobs: Tensor,
         exploration: Exploration,
         rewards: Tensor,
-        knobs: Knobs,
+        hparams: Hyperparameters,
         facts: dict[str, Tensor] | None,
     ) -> Tensor:
         """Return −Σ w·ρ·r, (B,T)."""

@@ -20,7 +20,7 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
 from avatarl.errors import ConfigError
-from avatarl.interfaces import Exploration, Knobs
+from avatarl.interfaces import Exploration, Hyperparameters
 from avatarl.objective import regularised, terms
 
 
@@ -68,13 +68,13 @@ class ClippedObjective(regularised.Regularised):
         self.config: Clipped = config
         self.normalize_std = normalize_std
 
-    def advantages(self, returns: Tensor, group: Tensor, knobs: Knobs) -> Tensor:
+    def advantages(self, returns: Tensor, group: Tensor, hparams: Hyperparameters) -> Tensor:
         """Centre and, in GRPO, scale within each position's group: (B,T,K) to (B,T,K)."""
         centred = returns - terms.group_mean(returns, group)
         advantages = centred if self.config.uses_baseline else returns
         if self.normalize_std:
             spread = terms.root_mean_square(centred, group)
-            advantages = advantages / spread.clamp_min(knobs["std_floor"])
+            advantages = advantages / spread.clamp_min(hparams["std_floor"])
         return advantages
 
     def policy_loss(
@@ -82,23 +82,23 @@ class ClippedObjective(regularised.Regularised):
         logprobs: Tensor,
         exploration: Exploration,
         rewards: Tensor,
-        knobs: Knobs,
+        hparams: Hyperparameters,
         facts: dict[str, Tensor] | None,
     ) -> Tensor:
         """Return the negative surrogate (B,T)."""
         config, weights = self.config, exploration.weights
         returns = terms.returns_of(rewards, exploration)
-        advantages = self.advantages(returns, exploration.group, knobs)
+        advantages = self.advantages(returns, exploration.group, hparams)
         chosen = exploration.select(logprobs)  # (B,T,K)
         log_ratio = chosen - exploration.select(exploration.old_logprobs)
         ratio = log_ratio.exp()
-        low = knobs["clip_coef"]
-        high = low if config.clip_coef_high is None else knobs["clip_coef_high"]
-        dual = None if config.dual_clip is None else knobs["dual_clip"]
+        low = hparams["clip_coef"]
+        high = low if config.clip_coef_high is None else hparams["clip_coef_high"]
+        dual = None if config.dual_clip is None else hparams["dual_clip"]
         surrogate, active = terms.clipped_surrogate(ratio, advantages, low, high, dual)
         if config.covariance != "none":
             costly = terms.largest(
-                terms.covariance(chosen.detach(), advantages, weights), knobs["covariance_share"]
+                terms.covariance(chosen.detach(), advantages, weights), hparams["covariance_share"]
             )
             if config.covariance == "clip":
                 # These actions keep their value and lose their gradient.
@@ -106,7 +106,7 @@ class ClippedObjective(regularised.Regularised):
             else:
                 # ρ − 1 − log ρ is each action's part of KL(π_old ‖ π), and never negative.
                 apart = ratio - 1 - log_ratio
-                surrogate = surrogate - knobs["covariance_kl_coef"] * costly * apart
+                surrogate = surrogate - hparams["covariance_kl_coef"] * costly * apart
         if facts is not None:
             # The share of the acting policy's mass, whatever the actions' weights are.
             mass = exploration.policy_weights

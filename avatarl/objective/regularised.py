@@ -18,9 +18,9 @@ from torch import Tensor
 
 from avatarl.errors import ConfigError
 from avatarl.interfaces import (
-    Anchors,
     Exploration,
-    Knobs,
+    Hyperparameters,
+    Regularisers,
     Schedule,
     check_at_least,
     current,
@@ -98,7 +98,7 @@ class Regularised(ABC):
         logprobs: Tensor,
         exploration: Exploration,
         rewards: Tensor,
-        knobs: Knobs,
+        hparams: Hyperparameters,
         facts: dict[str, Tensor] | None,
     ) -> Tensor:
         """Return the loss of each position, (B,T); may add to ``facts`` unless that is None."""
@@ -117,67 +117,69 @@ class Regularised(ABC):
         logprobs: Tensor,
         exploration: Exploration,
         rewards: Tensor,
-        anchors: Anchors,
-        knobs: Knobs,
-        control: base.Control,
+        regularisers: Regularisers,
+        hparams: Hyperparameters,
+        control: base.ControllerState,
         *,
         with_facts: bool,
-    ) -> base.Terms:
+    ) -> base.LossOutput:
         """Compute the loss; see :class:`avatarl.objective.base.Objective`."""
         config, weights = self.config, exploration.position_weights
         facts: dict[str, Tensor] = {}
         remembered = dict(control)
         value = self.policy_loss(
-            logprobs, exploration, rewards, knobs, facts if with_facts else None
+            logprobs, exploration, rewards, hparams, facts if with_facts else None
         )
         loss = policy = mean_over_positions(value, weights)
         probs = logprobs.exp()
         if config.weighs_entropy:
             spread = terms.entropy(probs, logprobs)  # (B,T), or (B·K,T)
-            coefficient = current(config.ent_coef, knobs, "ent_coef") + knobs["ent_boost"]
+            coefficient = current(config.ent_coef, hparams, "ent_coef") + hparams["ent_boost"]
             if config.controls_entropy:
                 coefficient = coefficient + control["ent_extra"]
                 remembered |= terms.banded_entropy(
                     control,
                     spread.mean(),
-                    knobs,
+                    hparams,
                     config.ent_min is not None,
                     config.ent_max is not None,
                 )
             loss = loss - coefficient * mean_over_positions(spread, weights)
             facts |= {"train/entropy": spread.mean(), "train/ent_coef": coefficient}
         if is_on(config.kl_coef):
-            assert anchors.reference is not None
+            assert regularisers.reference is not None
             if config.kl_direction == "forward":
-                reference = anchors.reference
+                reference = regularisers.reference
                 divergence = terms.kl_divergence(reference.exp(), reference, logprobs)
             else:
-                divergence = terms.kl_divergence(probs, logprobs, anchors.reference)
-            coefficient = current(config.kl_coef, knobs, "kl_coef") * knobs["reference_factor"]
+                divergence = terms.kl_divergence(probs, logprobs, regularisers.reference)
+            coefficient = current(config.kl_coef, hparams, "kl_coef") * hparams["reference_factor"]
             coefficient = coefficient * terms.warmed_up(
-                knobs["characters_seen"], knobs["kl_warmup_characters"]
+                hparams["characters_seen"], hparams["kl_warmup_characters"]
             )
             if config.kl_target is not None:
                 coefficient = coefficient * control["kl_scale"]
-                remembered |= terms.adapted_kl(control, divergence.mean(), knobs)
-            held = divergence if anchors.gate is None else divergence * anchors.gate
+                remembered |= terms.adapted_kl(control, divergence.mean(), hparams)
+            held = divergence if regularisers.gate is None else divergence * regularisers.gate
             loss = loss + coefficient * mean_over_positions(held, weights)
             facts |= {"train/kl": divergence.mean(), "train/kl_coef": coefficient}
         if is_on(config.past_kl_coef):
-            assert anchors.past is not None
-            drift = terms.kl_divergence(probs, logprobs, anchors.past)
-            coefficient = current(config.past_kl_coef, knobs, "past_kl_coef")
+            assert regularisers.past is not None
+            drift = terms.kl_divergence(probs, logprobs, regularisers.past)
+            coefficient = current(config.past_kl_coef, hparams, "past_kl_coef")
             loss = loss + coefficient * mean_over_positions(drift, weights)
             facts["train/kl_past"] = drift.mean()
         if not with_facts:
-            return base.Terms(loss, {}, remembered)
+            return base.LossOutput(loss, {}, remembered)
         facts |= {"train/loss": loss, "train/policy": policy}
         with torch.no_grad():
             if "train/entropy" not in facts:
                 facts["train/entropy"] = terms.entropy(probs, logprobs).mean()
-            if anchors.reference is not None and "train/kl" not in facts:
-                divergence = terms.kl_divergence(probs, logprobs, anchors.reference)
+            if regularisers.reference is not None and "train/kl" not in facts:
+                divergence = terms.kl_divergence(probs, logprobs, regularisers.reference)
                 facts["train/kl"] = divergence.mean()
             old = exploration.old_probs, exploration.old_logprobs
             facts["health/kl_old"] = terms.kl_divergence(*old, logprobs).mean()
-        return base.Terms(loss, {key: fact.detach() for key, fact in facts.items()}, remembered)
+        return base.LossOutput(
+            loss, {key: fact.detach() for key, fact in facts.items()}, remembered
+        )

@@ -11,8 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from avatarl.interfaces import Exploration, Knobs
-from avatarl.objective.base import Control
+from avatarl.interfaces import Exploration, Hyperparameters
+from avatarl.objective.base import ControllerState
 
 
 def group_mean(values: Tensor, group: Tensor) -> Tensor:
@@ -139,41 +139,41 @@ def largest(values: Tensor, share: Tensor) -> Tensor:
     return (rank >= torch.round((1 - share) * values.numel())).to(values.dtype)
 
 
-def adapted_kl(control: Control, kl: Tensor, knobs: Knobs) -> dict[str, Tensor]:
+def adapted_kl(control: ControllerState, kl: Tensor, hparams: Hyperparameters) -> dict[str, Tensor]:
     """Let the KL coefficient's factor compound towards the target divergence.
 
     Args:
         control: ``kl_scale`` (the factor) and ``kl_mean`` (running mean of the divergence).
         kl: This step's divergence, 0-d.
-        knobs: ``kl_target`` in nats, ``kl_window`` in steps.
+        hparams: ``kl_target`` in nats, ``kl_window`` in steps.
     """
-    mean = torch.lerp(control["kl_mean"], kl.detach(), 1 / knobs["kl_window"])
-    error = (mean / knobs["kl_target"] - 1).clamp(-0.2, 0.2)
+    mean = torch.lerp(control["kl_mean"], kl.detach(), 1 / hparams["kl_window"])
+    error = (mean / hparams["kl_target"] - 1).clamp(-0.2, 0.2)
     # Bounded, so that an unreachable target can't make the coefficient overflow.
     scale = (control["kl_scale"] * (1 + 0.1 * error)).clamp(1e-3, 1e3)
     return {"kl_scale": scale, "kl_mean": mean}
 
 
 def banded_entropy(
-    control: Control, spread: Tensor, knobs: Knobs, low: bool, high: bool
+    control: ControllerState, spread: Tensor, hparams: Hyperparameters, low: bool, high: bool
 ) -> dict[str, Tensor]:
     """Integrate what the entropy lacks below its band, and exceeds above it.
 
     Args:
         control: ``ent_extra``, added to the entropy coefficient.
         spread: Mean entropy in nats, 0-d.
-        knobs: ``ent_min``, ``ent_max`` in nats, ``ent_rate`` per nat and step, ``ent_limit``.
+        hparams: ``ent_min``, ``ent_max`` in nats, ``ent_rate`` per nat and step, ``ent_limit``.
         low: Whether there is a lower end.
         high: Whether there is an upper end.
     """
     spread = spread.detach()
     missing = torch.zeros_like(spread)
     if low:
-        missing = missing + (knobs["ent_min"] - spread).clamp_min(0)
+        missing = missing + (hparams["ent_min"] - spread).clamp_min(0)
     if high:
-        missing = missing - (spread - knobs["ent_max"]).clamp_min(0)
-    extra = control["ent_extra"] + knobs["ent_rate"] * missing
-    return {"ent_extra": extra.clamp(-knobs["ent_limit"], knobs["ent_limit"])}
+        missing = missing - (spread - hparams["ent_max"]).clamp_min(0)
+    extra = control["ent_extra"] + hparams["ent_rate"] * missing
+    return {"ent_extra": extra.clamp(-hparams["ent_limit"], hparams["ent_limit"])}
 
 
 def estimate(logprobs: Tensor, exploration: Exploration, values: Tensor) -> Tensor:

@@ -134,7 +134,7 @@ class Promotion:
     target: str
 
 
-class Schedule:
+class ScheduleState:
     """The running state of a ``ScheduleConfig``.
 
     Args:

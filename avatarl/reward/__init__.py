@@ -6,7 +6,7 @@ import importlib
 
 from torch import Tensor
 
-from avatarl.interfaces import Knobs, Outcome, current
+from avatarl.interfaces import Hyperparameters, RewardInputs, current
 from avatarl.reward.base import Config, Reward, Text
 
 __all__ = ["Config", "Reward", "Text", "build"]
@@ -21,7 +21,7 @@ def build(config: Config, text: Text) -> Reward:
     """
     inner: Reward = importlib.import_module(type(config).__module__).build(config, text)
 
-    def rewards(outcome: Outcome, knobs: Knobs) -> Tensor:
-        return current(config.weight, knobs, "weight") * inner(outcome, knobs)
+    def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+        return current(config.weight, hparams, "weight") * inner(inputs, hparams)
 
     return rewards

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from avatarl.interfaces import Knobs, Outcome, Schedule
+from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule
 
 
 @dataclass(frozen=True)
@@ -64,5 +64,5 @@ class Text:
 class Reward(Protocol):
     """Maps what was tried to how right it was."""
 
-    def __call__(self, outcome: Outcome, knobs: Knobs) -> Tensor:
-        """Return rewards (B,T,K) float32; ``knobs`` holds the reward's numbers."""
+    def __call__(self, inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+        """Return rewards (B,T,K) float32; ``hparams`` holds the reward's numbers."""

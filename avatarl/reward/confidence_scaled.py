@@ -16,7 +16,14 @@ from annotated_types import Ge, Le
 from torch import Tensor
 
 from avatarl.errors import ConfigError
-from avatarl.interfaces import Knobs, Outcome, Schedule, check_at_least, current, is_on
+from avatarl.interfaces import (
+    Hyperparameters,
+    RewardInputs,
+    Schedule,
+    check_at_least,
+    current,
+    is_on,
+)
 from avatarl.reward import base, mixed
 
 
@@ -45,28 +52,28 @@ class Config(mixed.Config):
         return super().costs or is_on(self.penalty)
 
 
-def scale(config: Config, outcome: Outcome, knobs: Knobs) -> Tensor:
+def scale(config: Config, inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
     """Return the factor of each action, (B,T,K): 1 unless it hit."""
-    weight = current(config.confidence_weight, knobs, "confidence_weight")
-    confident = 1 + weight * outcome.old_probs
-    confident = confident.maximum(knobs["scale_min"]).minimum(knobs["scale_max"])
-    return torch.lerp(torch.ones_like(weight), confident, outcome.hits)
+    weight = current(config.confidence_weight, hparams, "confidence_weight")
+    confident = 1 + weight * inputs.old_probs
+    confident = confident.maximum(hparams["scale_min"]).minimum(hparams["scale_max"])
+    return torch.lerp(torch.ones_like(weight), confident, inputs.matches)
 
 
-def overconfidence(outcome: Outcome, threshold: Tensor) -> Tensor:
+def overconfidence(inputs: RewardInputs, threshold: Tensor) -> Tensor:
     """Return π_old of the wrong actions held above ``threshold``, else 0, (B,T,K)."""
-    held = (outcome.old_probs > threshold).to(outcome.hits.dtype)
-    return outcome.old_probs * held * (1 - outcome.hits)
+    held = (inputs.old_probs > threshold).to(inputs.matches.dtype)
+    return inputs.old_probs * held * (1 - inputs.matches)
 
 
 def build(config: Config, text: base.Text) -> base.Reward:
     """Make the reward."""
 
-    def rewards(outcome: Outcome, knobs: Knobs) -> Tensor:
-        scaled = mixed.mix(config, outcome, knobs) * scale(config, outcome, knobs)
+    def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+        scaled = mixed.mix(config, inputs, hparams) * scale(config, inputs, hparams)
         if not is_on(config.penalty):
             return scaled
-        held = overconfidence(outcome, knobs["penalty_threshold"])
-        return scaled - current(config.penalty, knobs, "penalty") * held
+        held = overconfidence(inputs, hparams["penalty_threshold"])
+        return scaled - current(config.penalty, hparams, "penalty") * held
 
     return rewards

@@ -28,7 +28,14 @@ from annotated_types import Ge
 from torch import Tensor
 
 from avatarl.errors import ConfigError
-from avatarl.interfaces import Knobs, Outcome, Schedule, check_at_least, current, is_on
+from avatarl.interfaces import (
+    Hyperparameters,
+    RewardInputs,
+    Schedule,
+    check_at_least,
+    current,
+    is_on,
+)
 from avatarl.reward import base
 
 TERMS = ("match", "frequency", "transitions", "words", "punctuation", "lines")
@@ -152,13 +159,15 @@ def build(config: Config, text: base.Text) -> base.Reward:
     marks, layout = (rule[..., kind.cpu()].to(device) for rule in rules())  # (7,7,V) each
     breaks = (kind == BREAK).float()  # (V,)
 
-    def usual_break(last_break: Tensor, here: Tensor, knobs: Knobs) -> Tensor:
+    def usual_break(last_break: Tensor, here: Tensor, hparams: Hyperparameters) -> Tensor:
         length = here - last_break
-        usual = (length >= knobs["line_min"]) & (length <= knobs["line_max"]) & (last_break >= 0)
+        usual = (
+            (length >= hparams["line_min"]) & (length <= hparams["line_max"]) & (last_break >= 0)
+        )
         return usual.float().unsqueeze(-1) * breaks  # (N,T,V)
 
-    def rewards(outcome: Outcome, knobs: Knobs) -> Tensor:
-        exploration = outcome.exploration
+    def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+        exploration = inputs.exploration
         contexts = exploration.contexts  # (N,L)
         positions = exploration.old_logprobs.shape[-2]  # T
         last = contexts[:, -positions:]
@@ -167,7 +176,7 @@ def build(config: Config, text: base.Text) -> base.Reward:
         kind_before = before[:, :-1][:, -positions:]
 
         def weight(term: str) -> Tensor:
-            return current(getattr(config, term), knobs, term)
+            return current(getattr(config, term), hparams, term)
 
         table = weight("frequency") * frequency + weight("transitions") * transitions[last]
         if speller is not None:
@@ -180,8 +189,8 @@ def build(config: Config, text: base.Text) -> base.Reward:
             at_break = torch.where(kind[contexts] == BREAK, where, torch.full_like(where, -1))
             last_break = at_break.cummax(dim=1).values[:, -positions:]  # (N,T)
             shown = layout[kind_before, kind_last]
-            usual = usual_break(last_break, where[-positions:], knobs)
+            usual = usual_break(last_break, where[-positions:], hparams)
             table = table + weight("lines") * torch.maximum(shown, usual)
-        return exploration.select(table) + weight("match") * outcome.hits
+        return exploration.select(table) + weight("match") * inputs.matches
 
     return rewards

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from avatarl.errors import ConfigError
-from avatarl.interfaces import Knobs, Outcome, Schedule, check_at_least, current
+from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, check_at_least, current
 from avatarl.reward import base
 from avatarl.reward.reference import log_confidence
 
@@ -46,9 +46,11 @@ class Config(base.Config):
 def build(config: Config, text: base.Text) -> base.Reward:
     """Make the reward."""
 
-    def rewards(outcome: Outcome, knobs: Knobs) -> Tensor:
-        assert outcome.ref_logprobs is not None
-        ahead = (log_confidence(outcome) - outcome.ref_logprobs).clamp(knobs["low"], knobs["high"])
-        return outcome.hits * (1 + current(config.gain, knobs, "gain") * ahead)
+    def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+        assert inputs.ref_logprobs is not None
+        ahead = (log_confidence(inputs) - inputs.ref_logprobs).clamp(
+            hparams["low"], hparams["high"]
+        )
+        return inputs.matches * (1 + current(config.gain, hparams, "gain") * ahead)
 
     return rewards

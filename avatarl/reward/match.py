@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from avatarl.interfaces import Knobs, Outcome
+from avatarl.interfaces import Hyperparameters, RewardInputs
 from avatarl.reward import base
 
 
@@ -15,9 +15,9 @@ class Config(base.Config):
     """One for the text's character, zero for every other."""
 
 
-def rewards(outcome: Outcome, knobs: Knobs) -> Tensor:
+def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
     """Return 1[a = y], (B,T,K)."""
-    return outcome.hits
+    return inputs.matches
 
 
 def build(config: Config, text: base.Text) -> base.Reward:

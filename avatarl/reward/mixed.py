@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from avatarl.interfaces import Knobs, Outcome, Schedule, check_at_least, current, is_on
+from avatarl.interfaces import (
+    Hyperparameters,
+    RewardInputs,
+    Schedule,
+    check_at_least,
+    current,
+    is_on,
+)
 from avatarl.reward import base
 from avatarl.reward.reference import Signal, soft
 
@@ -35,23 +42,23 @@ class Config(base.Config):
         return is_on(self.soft_weight) and self.signal != "probability"
 
 
-def mix(config: Config, outcome: Outcome, knobs: Knobs) -> Tensor:
+def mix(config: Config, inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
     """Return the weighted sum of both signals, (B,T,K).
 
     A schedule of the reference weighs its share here as it weighs the KL term: handed over to the
     truth, the text alone judges.
     """
-    hard = current(config.hard_weight, knobs, "hard_weight") * outcome.hits
-    if outcome.ref_logprobs is None:
+    hard = current(config.hard_weight, hparams, "hard_weight") * inputs.matches
+    if inputs.ref_logprobs is None:
         return hard
-    weight = current(config.soft_weight, knobs, "soft_weight") * knobs["reference_factor"]
-    return hard + weight * soft(config.signal, outcome)
+    weight = current(config.soft_weight, hparams, "soft_weight") * hparams["reference_factor"]
+    return hard + weight * soft(config.signal, inputs)
 
 
 def build(config: Config, text: base.Text) -> base.Reward:
     """Make the reward."""
 
-    def rewards(outcome: Outcome, knobs: Knobs) -> Tensor:
-        return mix(config, outcome, knobs)
+    def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+        return mix(config, inputs, hparams)
 
     return rewards

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from avatarl.interfaces import Knobs, Outcome, Schedule, check_at_least, current
+from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, check_at_least, current
 from avatarl.reward import base
 
 
@@ -33,9 +33,9 @@ class Config(base.Config):
 def build(config: Config, text: base.Text) -> base.Reward:
     """Make the reward."""
 
-    def rewards(outcome: Outcome, knobs: Knobs) -> Tensor:
-        assert outcome.past_logprobs is not None
-        strength = current(config.strength, knobs, "strength")
-        return outcome.hits * (1 - strength * outcome.past_logprobs.exp())
+    def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+        assert inputs.past_logprobs is not None
+        strength = current(config.strength, hparams, "strength")
+        return inputs.matches * (1 - strength * inputs.past_logprobs.exp())
 
     return rewards

@@ -18,7 +18,7 @@ from typing import Annotated
 from annotated_types import Ge, Le
 from torch import Tensor
 
-from avatarl.interfaces import Knobs, Outcome
+from avatarl.interfaces import Hyperparameters, RewardInputs
 from avatarl.reward import base
 from avatarl.reward.confidence_scaled import overconfidence
 from avatarl.reward.reference import log_confidence
@@ -51,15 +51,15 @@ class Config(base.Config):
 def build(config: Config, text: base.Text) -> base.Reward:
     """Make the reward."""
 
-    def rewards(outcome: Outcome, knobs: Knobs) -> Tensor:
-        assert outcome.ref_logprobs is not None
-        surprise = -outcome.ref_logprobs
-        ahead = (log_confidence(outcome) + surprise).clamp(knobs["low"], knobs["high"])
-        plain = knobs["scale"] * (surprise + knobs["bonus"] * outcome.hits) + ahead
-        confident = 1 + knobs["confidence_weight"] * outcome.old_probs
-        factor = 1 + outcome.hits * (confident.clamp_min(1).minimum(knobs["scale_max"]) - 1)
-        held = overconfidence(outcome, knobs["penalty_threshold"])
-        total = plain * factor - knobs["penalty"] * held
+    def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+        assert inputs.ref_logprobs is not None
+        surprise = -inputs.ref_logprobs
+        ahead = (log_confidence(inputs) + surprise).clamp(hparams["low"], hparams["high"])
+        plain = hparams["scale"] * (surprise + hparams["bonus"] * inputs.matches) + ahead
+        confident = 1 + hparams["confidence_weight"] * inputs.old_probs
+        factor = 1 + inputs.matches * (confident.clamp_min(1).minimum(hparams["scale_max"]) - 1)
+        held = overconfidence(inputs, hparams["penalty_threshold"])
+        total = plain * factor - hparams["penalty"] * held
         return total - total.mean(dim=-1, keepdim=True)
 
     return rewards

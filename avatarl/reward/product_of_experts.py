@@ -13,7 +13,7 @@ from typing import Annotated
 from annotated_types import Gt, Lt
 from torch import Tensor
 
-from avatarl.interfaces import Knobs, Outcome, Schedule, check_at_least, current
+from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, check_at_least, current
 from avatarl.reward import base
 
 
@@ -40,12 +40,12 @@ def build(config: Config, text: base.Text) -> base.Reward:
     """Make the reward."""
     size = len(text.characters)
 
-    def rewards(outcome: Outcome, knobs: Knobs) -> Tensor:
-        assert outcome.ref_logprobs is not None
-        soft = knobs["softening"]
-        real = (1 - soft) * outcome.hits + soft / size
-        log_real = current(config.reality, knobs, "reality") * real.log()
-        log_ref = current(config.reference, knobs, "reference") * outcome.ref_logprobs
+    def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+        assert inputs.ref_logprobs is not None
+        soft = hparams["softening"]
+        real = (1 - soft) * inputs.matches + soft / size
+        log_real = current(config.reality, hparams, "reality") * real.log()
+        log_ref = current(config.reference, hparams, "reference") * inputs.ref_logprobs
         return (log_real + log_ref).exp()
 
     return rewards

@@ -15,7 +15,7 @@ from annotated_types import Gt
 from torch import Tensor
 
 from avatarl.errors import ConfigError
-from avatarl.interfaces import Knobs, Outcome, Schedule, check_at_least, current
+from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, check_at_least, current
 from avatarl.reward import base
 
 
@@ -39,11 +39,11 @@ class Config(base.Config):
 def build(config: Config, text: base.Text) -> base.Reward:
     """Make the reward."""
 
-    def rewards(outcome: Outcome, knobs: Knobs) -> Tensor:
-        held = outcome.old_probs.clamp_min(torch.finfo(outcome.old_probs.dtype).tiny)
-        inverse = held.pow(-current(config.alpha, knobs, "alpha"))
+    def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+        held = inputs.old_probs.clamp_min(torch.finfo(inputs.old_probs.dtype).tiny)
+        inverse = held.pow(-current(config.alpha, hparams, "alpha"))
         if config.cap is not None:
-            inverse = inverse.minimum(knobs["cap"])
-        return outcome.hits * inverse
+            inverse = inverse.minimum(hparams["cap"])
+        return inputs.matches * inverse
 
     return rewards

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from avatarl.interfaces import Knobs, Outcome
+from avatarl.interfaces import Hyperparameters, RewardInputs
 from avatarl.reward import base
 
 Signal = Literal["probability", "logprob", "log_ratio"]
@@ -31,25 +31,25 @@ class Config(base.Config):
         return self.signal != "probability"
 
 
-def soft(signal: Signal, outcome: Outcome) -> Tensor:
+def soft(signal: Signal, inputs: RewardInputs) -> Tensor:
     """Return the reference's opinion of each action, (B,T,K), by ``signal``."""
-    assert outcome.ref_logprobs is not None
+    assert inputs.ref_logprobs is not None
     if signal == "probability":
-        return outcome.ref_logprobs.exp()
+        return inputs.ref_logprobs.exp()
     if signal == "logprob":
-        return outcome.ref_logprobs
-    return outcome.ref_logprobs - log_confidence(outcome)
+        return inputs.ref_logprobs
+    return inputs.ref_logprobs - log_confidence(inputs)
 
 
-def log_confidence(outcome: Outcome) -> Tensor:
+def log_confidence(inputs: RewardInputs) -> Tensor:
     """Return log π_old of each action, finite, (B,T,K)."""
-    return outcome.old_probs.clamp_min(torch.finfo(outcome.old_probs.dtype).tiny).log()
+    return inputs.old_probs.clamp_min(torch.finfo(inputs.old_probs.dtype).tiny).log()
 
 
 def build(config: Config, text: base.Text) -> base.Reward:
     """Make the reward."""
 
-    def rewards(outcome: Outcome, knobs: Knobs) -> Tensor:
-        return soft(config.signal, outcome)
+    def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+        return soft(config.signal, inputs)
 
     return rewards

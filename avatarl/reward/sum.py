@@ -16,7 +16,7 @@ from torch import Tensor
 
 from avatarl import reward
 from avatarl.errors import ConfigError
-from avatarl.interfaces import Knobs, Outcome, scoped
+from avatarl.interfaces import Hyperparameters, RewardInputs, scoped
 from avatarl.reward import base
 
 
@@ -56,10 +56,10 @@ def build(config: Config, text: base.Text) -> base.Reward:
     """Make the reward."""
     parts = {name: reward.build(part, text) for name, part in config.parts.items()}
 
-    def rewards(outcome: Outcome, knobs: Knobs) -> Tensor:
+    def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
         total = None
         for name, part in parts.items():
-            value = part(outcome, scoped(knobs, f"components.{name}"))
+            value = part(inputs, scoped(hparams, f"components.{name}"))
             total = value if total is None else total + value
         assert total is not None
         return total

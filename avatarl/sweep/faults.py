@@ -95,7 +95,7 @@ def exit_reason(exitcode: int | None) -> str:
 
 
 @dataclass(frozen=True)
-class Policy:
+class FailurePolicy:
     """What a sweep does when runs fail.
 
     Attributes:
@@ -111,7 +111,7 @@ class Policy:
     @classmethod
     def of(
         cls, failure: str, max_failures: int | None, max_retries: int, hang_after_s: float
-    ) -> Policy:
+    ) -> FailurePolicy:
         """Read the launcher's settings.
 
         Raises:

@@ -13,7 +13,7 @@ from avatarl.files import write_atomic
 SCHEMA = 1
 
 
-class Journal:
+class JournalWriter:
     """Appends records; each line is flushed, so that a crash loses none that was written.
 
     Args:

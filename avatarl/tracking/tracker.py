@@ -30,7 +30,7 @@ class Sink(Protocol):
     def finish(self, complete: bool) -> None: ...  # noqa: D102
 
 
-class Recorder:
+class Tracker:
     """Passes records on until the sink fails once; then says so, and only closes it at the end."""
 
     def __init__(self, sink: Sink | None) -> None:
@@ -45,7 +45,7 @@ class Recorder:
         run_id: str,
         directory: Path,
         history: Sequence[Mapping[str, Any]] = (),
-    ) -> Recorder:
+    ) -> Tracker:
         """Open the configured sink; ``history`` was logged before an interruption."""
         if config.name == "files":
             return cls(None)

@@ -19,8 +19,8 @@ from avatarl.model import build as build_model
 from avatarl.model import parameter_count
 from avatarl.reference.levels import ngram_levels
 from avatarl.tracking import provenance
-from avatarl.tracking.journal import Journal, read
-from avatarl.tracking.tracker import Recorder
+from avatarl.tracking.journal import JournalWriter, read
+from avatarl.tracking.tracker import Tracker
 from avatarl.training import checkpoint
 from avatarl.training.ending import (
     Diverged,
@@ -80,9 +80,9 @@ class Attempt:
             "track": config.explorer.track,
         }
         resumed = self.learner.step or None
-        self.journal = Journal(directory / "metrics.jsonl", header, resumed)
+        self.journal = JournalWriter(directory / "metrics.jsonl", header, resumed)
         history = read(self.journal.path)[1] if resumed else []
-        self.recorder = Recorder.start(config.tracking, config.raw, identity, directory, history)
+        self.recorder = Tracker.start(config.tracking, config.raw, identity, directory, history)
         self._before, self._first = self.elapsed, self.learner.step
         self._clock = self._last_checkpoint = self._last_progress = time.monotonic()
 
@@ -117,7 +117,7 @@ class Attempt:
         self.health = Health.from_state(self.config.health, numbers["health"])
         self._steer()
         self.best = numbers["best"]
-        self.learner.guidance.load_state(numbers["guidance"])
+        self.learner.reference_schedule.load_state(numbers["guidance"])
         self.norms = list(torch.tensor(numbers["norms"], device=self.device))
         return step, numbers
 
@@ -245,7 +245,7 @@ class Attempt:
 
     def _react_to_evaluation(self) -> None:
         """Let calibration and confidence on the development slice steer, where they are to."""
-        limits, part = self.config.health, self.learner.guidance.slice
+        limits, part = self.config.health, self.learner.reference_schedule.slice
         if not limits.steers_by_evaluation or part is None:
             return
         limit = self.config.trainer.eval_positions
@@ -294,7 +294,7 @@ class Attempt:
         self._checkpoint()
 
     def _move_schedule(self) -> None:
-        guidance = self.learner.guidance
+        guidance = self.learner.reference_schedule
         figures, promotion = guidance.look(
             self.learner.score,
             self.learner.score_reference,
@@ -354,7 +354,7 @@ class Attempt:
         numbers = {
             "health": self.health.state(),
             "best": self.best,
-            "guidance": self.learner.guidance.state(),
+            "guidance": self.learner.reference_schedule.state(),
             "norms": [norm.item() for norm in self.norms],
             "elapsed_s": self.elapsed,
             "started": self.started,

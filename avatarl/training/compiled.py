@@ -18,7 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from avatarl.config import RunConfig
-from avatarl.training.loss import Inputs, Loss, Outputs, evaluate_all, evaluate_one, why_not
+from avatarl.training.loss import (
+    Inputs,
+    Loss,
+    Outputs,
+    evaluate_all,
+    evaluate_one,
+    unsupported_reason,
+)
 
 log = logging.getLogger("avatarl")
 
@@ -49,7 +56,7 @@ def compile_mode(config: RunConfig, device: torch.device, remarks: Remarks) -> M
     if setting == "off":
         return Mode()
     level = logging.INFO if config.trainer.compile == "auto" else logging.WARNING
-    apart = why_not(config)
+    apart = unsupported_reason(config)
     if apart:
         remarks.append(
             (level, f"trainer.compile={setting}: the network alone is compiled: {apart}")

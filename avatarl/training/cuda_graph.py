@@ -25,7 +25,7 @@ _EAGER_STEPS = 3  # compiling, kernels' first launches and the optimisers' memor
 _ATTEMPTS = 3
 
 
-class Recorder:
+class GraphRecorder:
     """Takes a step as it is at first, then records it, then replays what it recorded.
 
     A step that can't be recorded goes on as it is, with one logged line.

@@ -19,18 +19,18 @@ import avatarl.reference
 import avatarl.reward
 from avatarl.config import RunConfig
 from avatarl.data import Corpus, Windows
-from avatarl.explorer import Writer
-from avatarl.interfaces import Knobs, knobs_of, moving_numbers
-from avatarl.model.gpt import Memory
+from avatarl.explorer import Decoder
+from avatarl.interfaces import Hyperparameters, dynamic_values, hyperparameters_of
+from avatarl.model.gpt import KVCache
 from avatarl.training.allocator import keep_freed_memory
 from avatarl.training.compiled import Remarks, compile_mode, evaluate_of, forward_of
-from avatarl.training.cuda_graph import Recorder
-from avatarl.training.loss import Loss, Scoring, shared_loss, why_not
+from avatarl.training.cuda_graph import GraphRecorder
+from avatarl.training.loss import Loss, Scoring, shared_loss, unsupported_reason
 from avatarl.training.precision import precision_of
-from avatarl.training.reference_schedule import Guidance, split_training_text
+from avatarl.training.reference_schedule import ReferenceSchedule, split_training_text
 from avatarl.training.step import Batch, Network, Program, reward_facts
 
-_KNOB_GROUPS = ("explorer", "reward", "objective")
+_HPARAM_GROUPS = ("explorer", "reward", "objective")
 
 
 def cut_text(
@@ -94,7 +94,9 @@ class Learner:
         self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
         self.optimizers = avatarl.optimizer.build(config.optimizer, self.parameters)
         reference = avatarl.reference.build(config.reference, text, corpus.vocab_size, device)
-        self.guidance = Guidance(config.reference, reference, development, context_length)
+        self.reference_schedule = ReferenceSchedule(
+            config.reference, reference, development, context_length
+        )
         self.program = Program(
             explorer=avatarl.explorer.build(config.explorer),
             reward=avatarl.reward.build(
@@ -104,7 +106,7 @@ class Learner:
             reference=reference,
             vocab_size=corpus.vocab_size,
             prior=config.model.prior,
-            gate=self.guidance.gate if self.guidance.gates else None,
+            gate=self.reference_schedule.gate if self.reference_schedule.gates else None,
         )
         self.old_model: avatarl.model.GPT | None = None
         if config.objective.old_policy_age > 1:
@@ -119,9 +121,10 @@ class Learner:
             for name, value in self.program.objective.initial_control().items()
         }
         # What all groups read and every step writes, once in memory.
-        self.moving = moving_numbers(device)
-        self.knobs: dict[str, Knobs] = {
-            group: knobs_of(config.raw[group], device, self.moving) for group in _KNOB_GROUPS
+        self.dynamic = dynamic_values(device)
+        self.hparams: dict[str, Hyperparameters] = {
+            group: hyperparameters_of(config.raw[group], device, self.dynamic)
+            for group in _HPARAM_GROUPS
         }
         self.ids = torch.from_numpy(text.astype(np.int64)).to(device)
         span = torch.arange(context_length + self.ahead, device=device)
@@ -135,12 +138,12 @@ class Learner:
         precision = precision_of(config.trainer.precision, device, self.remarks)
         self.scoring = Scoring(self.last and self.ahead == 1, device.type, precision)
         self.loss: Loss | None = None
-        if why_not(config) is None:
+        if unsupported_reason(config) is None:
             self.loss = shared_loss(
                 config, self.program, self.model, self.history, self.scoring, len(text)
             )
         self._evaluate = evaluate_of(mode)
-        self.recorder = Recorder() if mode.recorded else None
+        self.recorder = GraphRecorder() if mode.recorded else None
 
     @property
     def characters_seen(self) -> int:
@@ -178,7 +181,7 @@ class Learner:
             target=text[:, length:] if self.last else text[:, 1:],
             positions=self._starts.unsqueeze(-1) + self.history,  # (B,T)
             history=self.history,
-            reach=self.guidance.reach,
+            reach=self.reference_schedule.reach,
         )
         return batch, self._drawn
 
@@ -205,7 +208,7 @@ class Learner:
             "context": batch.context,
             "target": batch.target,
             "positions": batch.positions,
-            "knobs": self.knobs,
+            "hparams": self.hparams,
             "control": self.control,
         }
         if uniforms is not None:
@@ -231,7 +234,7 @@ class Learner:
         if self.recorder is None:
             facts = self._advance(with_facts)
         else:
-            facts = self.recorder(lambda: self._advance(True), key=self.guidance.reach)
+            facts = self.recorder(lambda: self._advance(True), key=self.reference_schedule.reach)
         self.step += 1
         return facts
 
@@ -256,24 +259,24 @@ class Learner:
             return self.network(self.forward, context, prior)
 
         batch, uniforms = self.placed()
-        played, logprobs = self.program.play(
+        experience, logprobs = self.program.collect(
             network,
             None
             if old_forward is None
             else lambda context, prior: self.network(old_forward, context, prior),
             batch,
-            self.knobs,
+            self.hparams,
             uniforms,
             self.opponents(),
             self.writer,
         )
         norm = torch.zeros((), device=self.device)
         for inner in range(self.config.objective.inner_steps):
-            terms = self.program.judge(
+            terms = self.program.compute_loss(
                 network,
-                played,
+                experience,
                 logprobs if inner == 0 else None,
-                self.knobs,
+                self.hparams,
                 self.control,
                 with_facts=with_facts,
             )
@@ -281,8 +284,8 @@ class Learner:
             norm = torch.maximum(norm, self.update(gradients, terms.control))
         facts = {"grad_norm": norm}
         if with_facts:
-            facts |= terms.facts | played.facts
-            facts |= reward_facts(played.exploration, played.rewards)
+            facts |= terms.facts | experience.facts
+            facts |= reward_facts(experience.exploration, experience.rewards)
         return facts
 
     def prepare_step(self) -> None:
@@ -294,10 +297,10 @@ class Learner:
                     self.old_model.parameters(), self.model.parameters(), strict=True
                 ):
                     old.copy_(new)
-        self.moving["characters_seen"].fill_(float(self.characters_seen))
-        self.moving["progress"].fill_(step / self.steps)
-        self.moving["reference_factor"].fill_(self.guidance.factor(self.characters_seen))
-        self.moving["ent_boost"].fill_(self.ent_boost)
+        self.dynamic["characters_seen"].fill_(float(self.characters_seen))
+        self.dynamic["progress"].fill_(step / self.steps)
+        self.dynamic["reference_factor"].fill_(self.reference_schedule.factor(self.characters_seen))
+        self.dynamic["ent_boost"].fill_(self.ent_boost)
         self.league.refresh(step, self.parameters)
         factor = avatarl.optimizer.learning_rate_factor(config.optimizer, step, self.steps)
         avatarl.optimizer.set_learning_rate(self.optimizers, factor * self.lr_factor)
@@ -329,7 +332,7 @@ class Learner:
         return norm.detach()
 
     @torch.no_grad()
-    def writer(self, prompt: Tensor, rollouts: int) -> Writer:
+    def writer(self, prompt: Tensor, rollouts: int) -> Decoder:
         """Start rollouts of the acting policy; each window's prompt is read once.
 
         Keys and values of what was read are kept, so that each step costs one character.
@@ -340,7 +343,7 @@ class Learner:
         """
         model = self.old_model or self.model
         reference = self.score_reference if self.program.prior else None
-        memory: list[Memory] = []
+        memory: list[KVCache] = []
         written = prompt
 
         def score(new: Tensor) -> Tensor:
@@ -388,7 +391,7 @@ class Learner:
             return None
 
         def score(context: Tensor, positions: int) -> Tensor:
-            reach = self.guidance.reach
+            reach = self.reference_schedule.reach
             longest = reference.order - 1 if reach is None else reach
             read = avatarl.reference.history_windows(context, longest)
             return reference.logprobs(read[:, -positions:])

@@ -26,7 +26,7 @@ Inputs = Mapping[str, Any]
 Outputs = tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]
 
 
-def why_not(config: RunConfig) -> str | None:
+def unsupported_reason(config: RunConfig) -> str | None:
     """Say what keeps a run's step from being this function, naming the setting; None if nothing."""
     if config.explorer.steps_ahead > 1:
         return f"explorer.horizon={config.explorer.steps_ahead} reads back what it wrote"
@@ -162,7 +162,7 @@ class Loss:
 
         Args:
             one: ``weights`` by name, ``opponents`` (such weights each), ``context``, ``target``,
-                ``positions``, ``knobs``, ``control``; where the run has them ``old_weights``,
+                ``positions``, ``hparams``, ``control``; where the run has them ``old_weights``,
                 ``uniforms``, ``reference`` (B,T,V) and ``gate`` (B,T).
             with_facts: Also describe it.
         """
@@ -177,21 +177,21 @@ class Loss:
         )
         network = self._network(one["weights"])
         old = self._network(one["old_weights"]) if "old_weights" in one else None
-        played, logprobs = program.play(
+        experience, logprobs = program.collect(
             network,
             old,
             batch,
-            one["knobs"],
+            one["hparams"],
             one.get("uniforms"),
             [self._network(weights) for weights in one["opponents"]],
         )
-        terms = program.judge(
-            network, played, logprobs, one["knobs"], one["control"], with_facts=with_facts
+        terms = program.compute_loss(
+            network, experience, logprobs, one["hparams"], one["control"], with_facts=with_facts
         )
         facts: dict[str, Tensor] = {}
         if with_facts:
-            facts = terms.facts | played.facts
-            facts |= reward_facts(played.exploration, played.rewards)
+            facts = terms.facts | experience.facts
+            facts |= reward_facts(experience.exploration, experience.rewards)
         control = {name: value.detach() for name, value in terms.control.items()}
         return terms.loss, facts, control
 

@@ -18,7 +18,7 @@ from avatarl.data import Corpus
 from avatarl.data.base import Config as DataConfig
 from avatarl.errors import ConfigError
 from avatarl.reference import Config, CountedConfig, Reference
-from avatarl.reference.schedule import Gated, HandOver, Ladder, Promotion, Schedule
+from avatarl.reference.schedule import Gated, HandOver, Ladder, Promotion, ScheduleState
 from avatarl.training.evaluation import HeldOut, Scorer, evaluate
 from avatarl.training.step import Batch
 
@@ -66,7 +66,7 @@ def split_training_text(
     return fit, development
 
 
-class Guidance:
+class ReferenceSchedule:
     """A schedule with its slice.
 
     Args:
@@ -84,9 +84,9 @@ class Guidance:
         context_length: int,
     ) -> None:
         self.reference = reference
-        self.schedule: Schedule | None = None
+        self.schedule: ScheduleState | None = None
         if reference is not None and isinstance(config, CountedConfig):
-            self.schedule = Schedule(config.schedule, reference.order)
+            self.schedule = ScheduleState(config.schedule, reference.order)
         self.moves = needs_development(config)
         self.slice = None
         if development is not None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from avatarl.training.compiled import evaluate_of
-from avatarl.training.cuda_graph import Recorder
+from avatarl.training.cuda_graph import GraphRecorder
 from avatarl.training.learner import Learner
 
 Weights = dict[str, Tensor]
@@ -45,7 +45,7 @@ class Stack:
                 [dict(_old(learner).named_parameters()) for learner in self.learners]
             )
         recorded = all(learner.recorder is not None for learner in self.learners)
-        self.recorder = Recorder() if recorded else None
+        self.recorder = GraphRecorder() if recorded else None
         self._evaluate = evaluate_of(self.template.mode, replicas=True)
         assert self.template.loss is not None
         self._loss = self.template.loss
@@ -71,7 +71,7 @@ class Stack:
         if self.recorder is None:
             found = self._advance(with_facts or self.template.mode.loss)
         else:
-            key = tuple(learner.guidance.reach for learner in self.learners)
+            key = tuple(learner.reference_schedule.reach for learner in self.learners)
             found = self.recorder(lambda: self._advance(True), key)
         for learner in self.learners:
             learner.step += 1

@@ -23,7 +23,7 @@ from avatarl.reference.free_memory import free_memory
 from avatarl.training.attempt import Attempt
 from avatarl.training.learner import Learner
 from avatarl.training.loop import begin, drive, pick_device
-from avatarl.training.loss import program_key, why_not
+from avatarl.training.loss import program_key, unsupported_reason
 from avatarl.training.progress import Progress
 from avatarl.training.result import Result
 from avatarl.training.run_log import informed
@@ -105,7 +105,7 @@ def _execute_stacked(
         except Exception as error:
             outcomes[place] = error
             continue
-        reason = why_not(config)
+        reason = unsupported_reason(config)
         if reason is not None:
             if wanted != 1:
                 log.warning("%s runs alone: %s", config.name, reason)

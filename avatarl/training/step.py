@@ -11,9 +11,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from avatarl.explorer import Explorer, Scene, Writer
-from avatarl.interfaces import Anchors, Exploration, Knobs, Outcome, mean_over_positions
-from avatarl.objective import Control, Objective, Terms
+from avatarl.explorer import Decoder, Explorer, Observation
+from avatarl.interfaces import (
+    Exploration,
+    Hyperparameters,
+    Regularisers,
+    RewardInputs,
+    mean_over_positions,
+)
+from avatarl.objective import ControllerState, LossOutput, Objective
 from avatarl.reference import Reference, history_windows
 from avatarl.reward import Reward
 
@@ -29,7 +35,7 @@ class Batch:
     Attributes:
         context: (B,L) int64.
         target: (B,T+H-1) int64, the characters after each scored position and, for rollouts of
-            horizon H, the ones that follow. Only :class:`Answers` reads it.
+            horizon H, the ones that follow. Only :class:`Oracle` reads it.
         positions: (B,T) int64 index of each target in the training text.
         history: (T,) int64 how many characters of the window each scored position has read.
         reach: How many of them the reference may look at; None for as many as it can use.
@@ -42,7 +48,7 @@ class Batch:
     reach: int | None = None
 
 
-class Answers:
+class Oracle:
     """The text, as far as an explorer may ask it: which of the tried characters were right.
 
     Args:
@@ -83,20 +89,20 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Played:
+class Experience:
     """A batch as it was explored and rewarded: what learning needs, without a gradient.
 
     Attributes:
         exploration: What was tried.
         rewards: (B,T,K).
-        anchors: Reference and opponent on ``exploration.contexts``.
+        regularisers: Reference and opponent on ``exploration.contexts``.
         priors: What the network adds its logits to there, or None.
         facts: About the opponents, 0-d each.
     """
 
     exploration: Exploration
     rewards: Tensor
-    anchors: Anchors
+    regularisers: Regularisers
     priors: Tensor | None
     facts: dict[str, Tensor]
 
@@ -145,29 +151,29 @@ class Program:
 
         return logprobs
 
-    def play(
+    def collect(
         self,
         network: Network,
         old_network: Network | None,
         batch: Batch,
-        knobs: Mapping[str, Knobs],
+        hparams: Mapping[str, Hyperparameters],
         uniforms: Tensor | None,
         opponents: Sequence[Network] = (),
-        writer: Callable[[Tensor, int], Writer] | None = None,
-    ) -> tuple[Played, Tensor | None]:
+        writer: Callable[[Tensor, int], Decoder] | None = None,
+    ) -> tuple[Experience, Tensor | None]:
         """Explore and reward.
 
         Args:
             network: The policy being trained.
             old_network: The policy that acts; None when it is the trained one itself.
             batch: Windows.
-            knobs: Numbers of each group: ``knobs["reward"]["confidence_weight"]``.
+            hparams: Numbers of each group: ``hparams["reward"]["confidence_weight"]``.
             uniforms: Random numbers as the explorer asked for, or None.
             opponents: Past selves; each meets its part of the windows.
             writer: Starts rollouts of the acting policy with cached keys and values, or None.
 
         Returns:
-            What was played, and the trained policy's log-probs (with a gradient) if acting has
+            What was collected, and the trained policy's log-probs (with a gradient) if acting has
             computed them already.
         """
         reference = self.reference_policy(batch)
@@ -190,7 +196,7 @@ class Program:
             with torch.no_grad():
                 return actor(context, priors_of(context))
 
-        def reread(prompt: Tensor, rollouts: int) -> Writer:
+        def reread(prompt: Tensor, rollouts: int) -> Decoder:
             context = prompt.repeat_interleave(rollouts, dim=0)  # (B·K,P)
 
             def write(char: Tensor | None) -> Tensor:
@@ -201,14 +207,14 @@ class Program:
 
             return write
 
-        answers = Answers(
+        answers = Oracle(
             batch.target,
             batch.positions.shape[1],
             self.vocab_size,
             self.explorer.config.actions_a_position,
         )
-        scene = Scene(batch.context, answers, old_policy, reference, writer or reread)
-        exploration = self.explorer.explore(scene, knobs["explorer"], uniforms)
+        observation = Observation(batch.context, answers, old_policy, reference, writer or reread)
+        exploration = self.explorer.explore(observation, hparams["explorer"], uniforms)
         contexts, select = exploration.contexts, exploration.select
         priors = priors_of(contexts)
         ref = None if reference is None else reference(contexts, steps)
@@ -217,49 +223,51 @@ class Program:
             gate = self.gate(batch, ref)
         past = None
         if opponents:
-            past = against(opponents, contexts, priors, exploration.hits.shape[0])
+            past = against(opponents, contexts, priors, exploration.matches.shape[0])
             past = past[:, -steps:] if steps > 1 else past
-        outcome = Outcome(
+        inputs = RewardInputs(
             exploration=exploration,
             old_probs=select(exploration.old_probs),
             ref_logprobs=None if ref is None else select(ref),
             past_logprobs=None if past is None else select(past),
         )
-        rewards = self.reward(outcome, knobs["reward"])  # (B,T,K)
-        facts = {} if past is None else win_rates(outcome, len(opponents))
-        return Played(exploration, rewards, Anchors(ref, past, gate), priors, facts), shared
+        rewards = self.reward(inputs, hparams["reward"])  # (B,T,K)
+        facts = {} if past is None else win_rates(inputs, len(opponents))
+        return Experience(
+            exploration, rewards, Regularisers(ref, past, gate), priors, facts
+        ), shared
 
-    def judge(
+    def compute_loss(
         self,
         network: Network,
-        played: Played,
+        experience: Experience,
         logprobs: Tensor | None,
-        knobs: Mapping[str, Knobs],
-        control: Control,
+        hparams: Mapping[str, Hyperparameters],
+        control: ControllerState,
         *,
         with_facts: bool = True,
-    ) -> Terms:
+    ) -> LossOutput:
         """Compute the loss of a played batch.
 
         Args:
             network: The policy being trained.
-            played: What was played, by whatever policy acted.
-            logprobs: The policy's log-probs on what was played, if known.
-            knobs: Numbers of each group.
+            experience: What was collected, by whatever policy acted.
+            logprobs: The policy's log-probs on what was collected, if known.
+            hparams: Numbers of each group.
             control: The controllers' memory.
             with_facts: Also describe the loss, for the log.
         """
-        exploration = played.exploration
+        exploration = experience.exploration
         if logprobs is None:
-            logprobs = network(exploration.contexts, played.priors)
+            logprobs = network(exploration.contexts, experience.priors)
             if self.explorer.config.steps_ahead > 1:
                 logprobs = logprobs[:, -self.explorer.config.steps_ahead :]  # (B·K,H,V)
         return self.objective(
             logprobs,
             exploration,
-            played.rewards,
-            played.anchors,
-            knobs["objective"],
+            experience.rewards,
+            experience.regularisers,
+            hparams["objective"],
             control,
             with_facts=with_facts,
         )
@@ -269,24 +277,26 @@ class Program:
         network: Network,
         old_network: Network | None,
         batch: Batch,
-        knobs: Mapping[str, Knobs],
-        control: Control,
+        hparams: Mapping[str, Hyperparameters],
+        control: ControllerState,
         uniforms: Tensor | None,
         opponents: Sequence[Network] = (),
-        writer: Callable[[Tensor, int], Writer] | None = None,
+        writer: Callable[[Tensor, int], Decoder] | None = None,
         *,
         with_facts: bool = True,
-    ) -> tuple[Terms, Exploration, Tensor]:
-        """Explore, reward, and compute the loss; see :meth:`play` and :meth:`judge`.
+    ) -> tuple[LossOutput, Exploration, Tensor]:
+        """Explore, reward, and compute the loss; see :meth:`collect` and :meth:`compute_loss`.
 
         Returns:
             The terms, what was explored, and its rewards (B,T,K).
         """
-        played, logprobs = self.play(
-            network, old_network, batch, knobs, uniforms, opponents, writer
+        experience, logprobs = self.collect(
+            network, old_network, batch, hparams, uniforms, opponents, writer
         )
-        terms = self.judge(network, played, logprobs, knobs, control, with_facts=with_facts)
-        return terms, played.exploration, played.rewards
+        terms = self.compute_loss(
+            network, experience, logprobs, hparams, control, with_facts=with_facts
+        )
+        return terms, experience.exploration, experience.rewards
 
 
 @torch.no_grad()
@@ -321,21 +331,21 @@ def part_sizes(windows: int, parts: int) -> list[int]:
 
 
 @torch.no_grad()
-def win_rates(outcome: Outcome, opponents: int) -> dict[str, Tensor]:
+def win_rates(inputs: RewardInputs, opponents: int) -> dict[str, Tensor]:
     """How often the policy gave the text's character more probability than each opponent did.
 
     Draws count half. ``opponent/win_rate_0`` is against the newest. Where only sampled rewards
-    are seen, it is the rate among the hits.
+    are seen, it is the rate among the matches.
     """
-    assert outcome.past_logprobs is not None
-    past = outcome.past_logprobs.exp()
-    ahead = (outcome.old_probs > past).float() + 0.5 * (outcome.old_probs == past).float()
+    assert inputs.past_logprobs is not None
+    past = inputs.past_logprobs.exp()
+    ahead = (inputs.old_probs > past).float() + 0.5 * (inputs.old_probs == past).float()
     rates, first = {}, 0
-    for member, size in enumerate(part_sizes(outcome.hits.shape[0], opponents)):
+    for member, size in enumerate(part_sizes(inputs.matches.shape[0], opponents)):
         part = slice(first, first + size)
-        hits, first = outcome.hits[part], first + size
+        matches, first = inputs.matches[part], first + size
         # With no hit at all the rate is a draw.
-        rate = ((hits * ahead[part]).sum() + 0.5e-6) / (hits.sum() + 1e-6)
+        rate = ((matches * ahead[part]).sum() + 0.5e-6) / (matches.sum() + 1e-6)
         rates[f"opponent/win_rate_{member}"] = rate
     return rates
 
@@ -358,7 +368,7 @@ def reward_facts(exploration: Exploration, rewards: Tensor) -> dict[str, Tensor]
     within = (group * (rewards - centre).square()).sum(dim=-1).clamp_min(0).sqrt()  # (B,T)
     return {
         "reward/expected": mean_over_positions(expected, None),
-        "reward/hit_probability": (shares * exploration.hits).sum(dim=-1).mean(),
+        "reward/hit_probability": (shares * exploration.matches).sum(dim=-1).mean(),
         "reward/uniform_mean": rewards.mean(),
         "reward/spread_within": within.mean(),
         "reward/spread_across": expected.std(correction=0),

@@ -16,8 +16,8 @@ import avatarl.explorer
 import avatarl.objective
 import avatarl.reward
 from avatarl.config import RunConfig
-from avatarl.interfaces import Exploration, knobs_of, moving_numbers
-from avatarl.objective import Terms
+from avatarl.interfaces import Exploration, dynamic_values, hyperparameters_of
+from avatarl.objective import LossOutput
 from avatarl.reference import Reliability
 from avatarl.training.step import Batch, Program
 
@@ -100,10 +100,10 @@ class Tabular:
             prior=False,
         )
         cpu = torch.device("cpu")
-        self.moving = moving_numbers(cpu)
-        self.moving["characters_seen"].fill_(1e12)  # warm-ups are over
-        self.knobs = {
-            group: knobs_of(config.raw[group], cpu, self.moving)
+        self.dynamic = dynamic_values(cpu)
+        self.dynamic["characters_seen"].fill_(1e12)  # warm-ups are over
+        self.hparams = {
+            group: hyperparameters_of(config.raw[group], cpu, self.dynamic)
             for group in ("explorer", "reward", "objective")
         }
         self.control: Mapping[str, Tensor] = {
@@ -111,9 +111,9 @@ class Tabular:
             for name, value in self.program.objective.initial_control().items()
         }
 
-    def play(
+    def collect(
         self, logits: Tensor, old_logits: Tensor | None = None, seed: int = 0
-    ) -> tuple[Terms, Exploration, Tensor]:
+    ) -> tuple[LossOutput, Exploration, Tensor]:
         """Compute the loss of a table (C,V) of logits; ``old_logits`` acts where given."""
 
         def network(table: Tensor, context: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ class Tabular:
             lambda context, prior: network(logits, context),
             None if old_logits is None else lambda context, prior: network(old_logits, context),
             self.batch,
-            self.knobs,
+            self.hparams,
             self.control,
             torch.rand(shape, generator=generator) if shape else None,
         )
@@ -133,7 +133,7 @@ class Tabular:
     def gradient(self, logits: Tensor, old_logits: Tensor | None = None, seed: int = 0) -> Tensor:
         """Return ∂loss/∂logits, (C,V)."""
         table = logits.clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(self.play(table, old_logits, seed)[0].loss, table)
+        (gradient,) = torch.autograd.grad(self.collect(table, old_logits, seed)[0].loss, table)
         return gradient
 
     def ascend(self, logits: Tensor, steps: int, lr: float) -> Tensor:
@@ -141,8 +141,8 @@ class Tabular:
         table = logits.clone().requires_grad_()
         optimizer = torch.optim.Adam([table], lr=lr)
         for step in range(steps):
-            self.moving["progress"].fill_(step / steps)
-            terms, _, _ = self.play(table, seed=step)
+            self.dynamic["progress"].fill_(step / steps)
+            terms, _, _ = self.collect(table, seed=step)
             self.control = terms.control
             optimizer.zero_grad()
             terms.loss.backward()  # type: ignore[no-untyped-call]

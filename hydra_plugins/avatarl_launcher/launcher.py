@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from avatarl.data import Corpus
     from avatarl.sweep.plan.planned import Candidate, Plan, PlannedRun
-    from avatarl.sweep.plan.request import Asked, Launched
+    from avatarl.sweep.plan.request import SweepOutcome, SweepRequest
 
 #: Sweepers that only list combinations, and would stop at the first failed run.
 _GRID_SWEEPERS = (
@@ -74,40 +74,40 @@ class AvatarlLauncher(Launcher):
         from avatarl.sweep.plan import request as launch
 
         composer = Composer(self.hydra_context, self.config)
-        asked = self._compose(composer, job_overrides, later_batch=initial_job_idx > 0)
-        plan = launch.plan_sweep(asked)
+        request = self._compose(composer, job_overrides, later_batch=initial_job_idx > 0)
+        plan = launch.plan_sweep(request)
         console = Console()
-        launched = self.start(plan, asked, console)
-        if launched is None:
-            _forget_unless_planned(asked.directory)
+        outcome = self.start(plan, request, console)
+        if outcome is None:
+            _forget_unless_planned(request.directory)
             raise SystemExit(0)
-        if launched.complete and self.compare:
-            launch.summarise(asked.directory, console)
+        if outcome.complete and self.compare:
+            launch.summarise(request.directory, console)
         basic = self.config.hydra.sweeper.get("_target_") in _GRID_SWEEPERS
-        if launched.exit_code and (basic or not launched.complete):
-            raise SystemExit(launched.exit_code)
+        if outcome.exit_code and (basic or not outcome.complete):
+            raise SystemExit(outcome.exit_code)
         return [
             # Hydra's own sweeper looks at the status alone; composing again takes its time.
             job_return(
                 None if basic else composer.compose(overrides),
                 overrides,
                 plan.runs[position],
-                launched,
+                outcome,
             )
             for overrides, position in zip(job_overrides, plan.positions, strict=True)
         ]
 
-    def start(self, plan: Plan, asked: Asked, console: Console) -> Launched | None:
+    def start(self, plan: Plan, request: SweepRequest, console: Console) -> SweepOutcome | None:
         """Run the plan; ``None`` when it was only to be shown, or left to run on its own."""
         raise NotImplementedError
 
     def _compose(
         self, composer: Composer, job_overrides: Sequence[Sequence[str]], *, later_batch: bool
-    ) -> Asked:
+    ) -> SweepRequest:
         from avatarl import composition
         from avatarl.errors import UserError
         from avatarl.sweep.plan.planned import Candidate, data_key, shared_words
-        from avatarl.sweep.plan.request import Asked
+        from avatarl.sweep.plan.request import SweepRequest
 
         candidates: list[Candidate] = []
         wrong: list[str] = []
@@ -126,7 +126,7 @@ class AvatarlLauncher(Launcher):
         if wrong:
             raise UserError(refusal(wrong, len(job_overrides)))
         first = next(iter(corpora.values()))
-        return Asked(
+        return SweepRequest(
             directory=Path(str(self.config.hydra.sweep.dir)),
             candidates=candidates,
             corpus={
@@ -206,12 +206,12 @@ class Composer:
 
 
 def job_return(
-    config: DictConfig | None, overrides: Sequence[str], run: PlannedRun, launched: Launched
+    config: DictConfig | None, overrides: Sequence[str], run: PlannedRun, outcome: SweepOutcome
 ) -> JobReturn:
     """What Hydra's sweepers want to know about a job; its value is the held-out nats."""
-    outcome = launched.outcomes[run.id]
-    done = outcome.state == "done"
-    value = (outcome.result or {}).get("val/nats")
+    ended = outcome.outcomes[run.id]
+    done = ended.state == "done"
+    value = (ended.result or {}).get("val/nats")
     hydra_cfg = None
     if config is not None:
         with open_dict(config):
@@ -225,7 +225,7 @@ def job_return(
         status=JobStatus.COMPLETED if done else JobStatus.FAILED,
         _return_value=(math.nan if value is None else float(value))
         if done
-        else RunFailed(outcome.reason or outcome.state),
+        else RunFailed(ended.reason or ended.state),
     )
 
 
@@ -241,17 +241,17 @@ class LocalLauncher(AvatarlLauncher):
         with local.warm_up(self.settings, len(job_overrides) + self.control) as self._warm:
             return super().launch(job_overrides, initial_job_idx)
 
-    def start(self, plan: Plan, asked: Asked, console: Console) -> Launched | None:
+    def start(self, plan: Plan, request: SweepRequest, console: Console) -> SweepOutcome | None:
         """Run the plan here and now."""
         from avatarl.sweep.workers import local
 
-        return local.start(plan, asked, self.settings, console, self._warm)
+        return local.start(plan, request, self.settings, console, self._warm)
 
 
 class SlurmLauncher(AvatarlLauncher):
     """``hydra/launcher=slurm``: one array of packs, through submitit."""
 
-    def start(self, plan: Plan, asked: Asked, console: Console) -> Launched | None:
+    def start(self, plan: Plan, request: SweepRequest, console: Console) -> SweepOutcome | None:
         """Queue the plan, and stay with it if wanted."""
         from avatarl.sweep.slurm import launch as slurm
 
@@ -261,7 +261,7 @@ class SlurmLauncher(AvatarlLauncher):
             else value
             for key, value in self.settings.items()
         }
-        return slurm.start(plan, asked, plain, console)
+        return slurm.start(plan, request, plain, console)
 
 
 def matched_control(raw: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:

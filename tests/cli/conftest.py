@@ -7,9 +7,11 @@ import pytest
 from avatarl import composition
 from avatarl.training import Result, execute
 from tests import tiny
+from tests.report.conftest import demo_sweep, outputs
+from tests.sweep.conftest import plan_of, trace_of
 from tests.tracking.wandb_standin import server
 
-__all__ = ["server"]
+__all__ = ["demo_sweep", "outputs", "plan_of", "server", "trace_of"]
 
 QUICK = [
     *tiny.TINY,

@@ -10,8 +10,7 @@ import pytest
 
 from avatarl.cli.compare import add_arguments, main
 from avatarl.errors import UserError
-
-from .conftest import Outputs
+from tests.report.conftest import Outputs
 
 
 def run(*words: str) -> int:

@@ -8,7 +8,7 @@ import torch
 from avatarl import composition
 from avatarl.errors import ConfigError
 from avatarl.explorer import sampling
-from avatarl.training.step import Answers
+from avatarl.training.step import Oracle
 from avatarl.training.tabular import Tabular
 
 COUNTS = torch.tensor([[5, 3, 1, 1, 0], [0, 8, 1, 0, 1], [2, 2, 2, 2, 2]])
@@ -87,7 +87,7 @@ def test_ratios_use_the_distribution_that_was_sampled_from() -> None:
     wrong = []
     for seed in range(60):
         table = LOGITS.clone().requires_grad_()
-        _, exploration, rewards = hot.play(table, seed=seed)
+        _, exploration, rewards = hot.collect(table, seed=seed)
         logprobs = table[hot.batch.context].log_softmax(-1)
         ratio = (exploration.select(logprobs) - exploration.select(logprobs).detach()).exp()
         wrong.append(torch.autograd.grad(-(ratio * rewards).sum(-1).mean(), table)[0])
@@ -111,16 +111,16 @@ def test_samples_follow_their_proposal() -> None:
 
 def test_a_swarm_spans_its_temperatures() -> None:
     import avatarl.explorer
-    from avatarl.interfaces import knobs_of
+    from avatarl.interfaces import hyperparameters_of
 
     config = composition.compose(["data=folio", "tracking=files", "explorer=swarm",
         "explorer.samples=3", "explorer.temperature_min=0.5",
         "explorer.temperature_max=2"])  # fmt: skip
     swarm = avatarl.explorer.build(config.explorer)
     assert isinstance(swarm, sampling.Sampling)
-    knobs = knobs_of(config.raw["explorer"], torch.device("cpu"))
+    hparams = hyperparameters_of(config.raw["explorer"], torch.device("cpu"))
     logprobs = LOGITS.log_softmax(-1)
-    given = swarm.proposals(logprobs.unsqueeze(-2), None, knobs)  # (3,3,5)
+    given = swarm.proposals(logprobs.unsqueeze(-2), None, hparams)  # (3,3,5)
     for member, temperature in enumerate((0.5, 1.0, 2.0)):
         torch.testing.assert_close(given[:, member], (LOGITS / temperature).softmax(-1))
 
@@ -128,14 +128,14 @@ def test_a_swarm_spans_its_temperatures() -> None:
 def test_a_weight_cap_cuts_the_largest_weights() -> None:
     overrides = ["explorer=temperature", "explorer.temperature=5", "objective=expected",
                  "reward=match"]  # fmt: skip
-    _, free, _ = game(*overrides, replays=20).play(LOGITS)
-    _, capped, _ = game(*overrides, "explorer.weight_cap=1.1", replays=20).play(LOGITS)
+    _, free, _ = game(*overrides, replays=20).collect(LOGITS)
+    _, capped, _ = game(*overrides, "explorer.weight_cap=1.1", replays=20).collect(LOGITS)
     assert free.weights.max() > 1.2 / 4
     torch.testing.assert_close(capped.weights, free.weights.clamp_max(1.1 / 4))
 
 
 def test_a_bandit_may_ask_about_its_samples_once_and_nothing_else() -> None:
-    answers = Answers(torch.tensor([[2], [0]]), 1, 5, allowed=2)
+    answers = Oracle(torch.tensor([[2], [0]]), 1, 5, allowed=2)
     with pytest.raises(PermissionError, match="5 characters"):
         answers(None, 0)
     with pytest.raises(PermissionError, match="3 characters"):

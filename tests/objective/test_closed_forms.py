@@ -53,7 +53,7 @@ def test_uniform_weighting_of_the_raw_match_is_cross_entropy(
 def test_cross_entropy_is_the_mean_negative_log_likelihood(
     tabular: Make, truth: torch.Tensor, logits: torch.Tensor
 ) -> None:
-    terms, _, _ = tabular("objective=cross_entropy", "reward=match").play(logits)
+    terms, _, _ = tabular("objective=cross_entropy", "reward=match").collect(logits)
     expected = -(truth * logits.log_softmax(-1)).sum(-1).mean()
     assert_close(terms.loss, expected)
 
@@ -93,11 +93,11 @@ def test_under_uniform_weights_the_hit_stands_out_by_a_constant(
     """(1 − 1/V) over the std √(V−1)/V is √(V−1), whatever the policy believes."""
     from avatarl.objective import terms
 
-    hits = torch.eye(5).unsqueeze(0)
-    group = torch.full_like(hits, 0.2)
-    advantage = (hits - terms.group_mean(hits, group)) / terms.group_std(hits, group)
+    matches = torch.eye(5).unsqueeze(0)
+    group = torch.full_like(matches, 0.2)
+    advantage = (matches - terms.group_mean(matches, group)) / terms.group_std(matches, group)
     assert_close(advantage.diagonal(dim1=1, dim2=2), torch.full((1, 5), math.sqrt(4)))
-    scaled = 7 * hits
+    scaled = 7 * matches
     again = (scaled - terms.group_mean(scaled, group)) / terms.group_std(scaled, group)
     assert_close(advantage, again)
 
@@ -202,13 +202,13 @@ def test_the_log_ratio_to_the_reference_is_calibrated_at_full_kl(
 def test_the_adaptive_kl_coefficient_compounds() -> None:
     from avatarl.objective import terms
 
-    knobs = {"kl_target": torch.tensor(0.02), "kl_window": torch.tensor(10.0)}
+    hparams = {"kl_target": torch.tensor(0.02), "kl_window": torch.tensor(10.0)}
     control = {"kl_scale": torch.tensor(1.0), "kl_mean": torch.tensor(1.0)}
     for _ in range(20):
-        control = terms.adapted_kl(control, torch.tensor(1.0), knobs)
+        control = terms.adapted_kl(control, torch.tensor(1.0), hparams)
     assert control["kl_scale"].item() == pytest.approx(1.02**20, rel=1e-4)
     for _ in range(2000):
-        control = terms.adapted_kl(control, torch.tensor(1.0), knobs)
+        control = terms.adapted_kl(control, torch.tensor(1.0), hparams)
     assert math.isfinite(control["kl_scale"].item())
 
 

@@ -10,7 +10,7 @@ import torch
 
 import avatarl.reward
 from avatarl import composition
-from avatarl.interfaces import Exploration, Outcome, knobs_of
+from avatarl.interfaces import Exploration, RewardInputs, hyperparameters_of
 
 CPU = torch.device("cpu")
 V = 4
@@ -21,20 +21,20 @@ HITS = torch.tensor([[[0.0, 1.0, 0.0, 0.0]]])
 TEXT = avatarl.reward.Text(tuple("abcd"), np.array([0, 1, 2, 3] * 10), CPU)
 
 
-def outcome(old: torch.Tensor = OLD) -> Outcome:
+def inputs(old: torch.Tensor = OLD) -> RewardInputs:
     exploration = Exploration(
-        actions=None, weights=old, group=old, hits=HITS,
+        actions=None, weights=old, group=old, matches=HITS,
         contexts=torch.zeros(1, 1, dtype=torch.int64), old_logprobs=old.log(), old_probs=old,
     )  # fmt: skip
-    return Outcome(exploration, old, REF.log(), PAST.log())
+    return RewardInputs(exploration, old, REF.log(), PAST.log())
 
 
-def paid(*overrides: str, of: Outcome | None = None, progress: float = 0.0) -> torch.Tensor:
+def paid(*overrides: str, of: RewardInputs | None = None, progress: float = 0.0) -> torch.Tensor:
     config = composition.compose(["data=folio", "opponent=past", "tracking=files", *overrides])
     reward = avatarl.reward.build(config.reward, TEXT)
-    knobs = knobs_of(config.raw["reward"], CPU)
-    knobs["progress"].fill_(progress)
-    return reward(of or outcome(), knobs)[0, 0]
+    hparams = hyperparameters_of(config.raw["reward"], CPU)
+    hparams["progress"].fill_(progress)
+    return reward(of or inputs(), hparams)[0, 0]
 
 
 def close(actual: torch.Tensor, expected: list[float]) -> None:
@@ -74,7 +74,7 @@ def test_propensity() -> None:
     close(paid("reward=propensity", "reward.alpha=0"), [0, 1, 0, 0])
     close(paid("reward=propensity", "reward.cap=3"), [0, 3, 0, 0])
     never = torch.tensor([[[0.5, 0.0, 0.5, 0.0]]])
-    assert bool(paid("reward=propensity", of=outcome(never)).isfinite().all())
+    assert bool(paid("reward=propensity", of=inputs(never)).isfinite().all())
 
 
 def test_improvement() -> None:
@@ -109,7 +109,7 @@ def test_origin_is_the_published_formula() -> None:
 
 def test_origin_can_pay_a_rare_wrong_character_more_than_the_right_one() -> None:
     rare = torch.tensor([[[0.3, 0.6, 0.0995, 0.0005]]])
-    shown = Outcome(outcome().exploration, OLD, rare.log(), None)
+    shown = RewardInputs(inputs().exploration, OLD, rare.log(), None)
     rewards = paid("reward=origin", of=shown)
     assert rewards.argmax() == 3
     assert paid("reward=confidence_scaled", of=shown).argmax() == 1
@@ -150,14 +150,14 @@ def curriculum() -> Callable[..., Judge]:
         overrides += [f"reward.{key}={value}" for key, value in settings.items()]
         config = composition.compose(["data=folio", "reward=curriculum", *overrides])
         reward = avatarl.reward.build(config.reward, avatarl.reward.Text(characters, ids, CPU))
-        knobs = knobs_of(config.raw["reward"], CPU)
+        hparams = hyperparameters_of(config.raw["reward"], CPU)
 
         def judge(context: str, char: str) -> float:
             size = len(characters)
             read = torch.tensor([[characters.index(c) for c in context]])
             flat = torch.full((1, 1, size), 1 / size)
             shown = Exploration(None, flat, flat, torch.zeros_like(flat), read, flat.log(), flat)
-            rewards = reward(Outcome(shown, flat, None, None), knobs)
+            rewards = reward(RewardInputs(shown, flat, None, None), hparams)
             return float(rewards[0, 0, characters.index(char)])
 
         return judge
@@ -209,15 +209,15 @@ def test_curriculum_judges_every_position_and_rollout_alike() -> None:
     ids = np.array([characters.index(char) for char in text])
     config = composition.compose(["data=folio", "reward=curriculum"])
     reward = avatarl.reward.build(config.reward, avatarl.reward.Text(characters, ids, CPU))
-    knobs = knobs_of(config.raw["reward"], CPU)
-    knobs["progress"].fill_(0.7)
+    hparams = hyperparameters_of(config.raw["reward"], CPU)
+    hparams["progress"].fill_(0.7)
     size, length = len(characters), 12
     window = torch.from_numpy(ids[7 : 7 + length]).unsqueeze(0)
 
     def rewards(context: torch.Tensor, positions: int) -> torch.Tensor:
         flat = torch.full((1, positions, size), 1 / size)
         shown = Exploration(None, flat, flat, torch.zeros_like(flat), context, flat.log(), flat)
-        return reward(Outcome(shown, flat, None, None), knobs)
+        return reward(RewardInputs(shown, flat, None, None), hparams)
 
     together = rewards(window, length)
     for position in range(length):

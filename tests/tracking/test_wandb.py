@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from avatarl.config import RunConfig
-from avatarl.tracking.tracker import Recorder
+from avatarl.tracking.tracker import Tracker
 from avatarl.tracking.wandb import resolve_mode
 from avatarl.training import Interrupted, execute
 
@@ -91,7 +91,7 @@ def test_a_sink_that_fails_is_dropped_and_the_run_goes_on(
             self.complete = complete
 
     sink = Failing()
-    recorder = Recorder(sink)  # type: ignore[arg-type]
+    recorder = Tracker(sink)  # type: ignore[arg-type]
     recorder.log(1, {"a": 1.0})
     recorder.log(2, {"a": 2.0})
     recorder.finish()

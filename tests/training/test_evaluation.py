@@ -32,12 +32,12 @@ def test_figures_agree_with_a_loop_over_positions(text: np.ndarray, stride: int)
     length = 6
     found = evaluate(table_policy(table), HeldOut(text, length, stride), device=CPU).metrics
     last = (len(text) - length - 1) // stride * stride + length
-    nll, hits, brier, entropy, rank, margin = [], [], [], [], [], []
+    nll, matches, brier, entropy, rank, margin = [], [], [], [], [], []
     for position in range(length - stride + 1, last + 1):
         row = table[int(text[position - 1])]
         target = int(text[position])
         nll.append(-row[target].item())
-        hits.append(row.argmax().item() == target)
+        matches.append(row.argmax().item() == target)
         onehot = torch.nn.functional.one_hot(torch.tensor(target), 5)
         brier.append((row.exp() - onehot).square().sum().item())
         entropy.append(-(row.exp() * row).sum().item())
@@ -45,7 +45,7 @@ def test_figures_agree_with_a_loop_over_positions(text: np.ndarray, stride: int)
         rank.append(1 + sum(value > row[target].item() for value in others))
         margin.append(row[target].item() - max(others))
     assert found["val/nats"] == pytest.approx(np.mean(nll), abs=1e-6)
-    assert found["val/accuracy"] == pytest.approx(np.mean(hits), abs=1e-9)
+    assert found["val/accuracy"] == pytest.approx(np.mean(matches), abs=1e-9)
     assert found["val/brier"] == pytest.approx(np.mean(brier), abs=1e-6)
     assert found["val/entropy"] == pytest.approx(np.mean(entropy), abs=1e-6)
     assert found["val/rank"] == pytest.approx(np.mean(rank), abs=1e-6)

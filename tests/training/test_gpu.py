@@ -11,7 +11,7 @@ import torch
 
 from avatarl.config import RunConfig
 from avatarl.data import load
-from avatarl.training.cuda_graph import Recorder
+from avatarl.training.cuda_graph import GraphRecorder
 from avatarl.training.learner import Learner
 from avatarl.training.stack import Stack
 
@@ -135,7 +135,7 @@ def test_a_numeric_sweep_compiles_once(tiny: Tiny) -> None:
 
 
 def test_what_cannot_be_recorded_goes_on_with_a_line(caplog: pytest.LogCaptureFixture) -> None:
-    recorder, value = Recorder(), torch.zeros((), device="cuda")
+    recorder, value = GraphRecorder(), torch.zeros((), device="cuda")
 
     def waits() -> dict[str, torch.Tensor]:
         value.add_(1)

@@ -83,9 +83,9 @@ def test_what_steers_is_cut_from_the_training_text(tiny: Tiny) -> None:
     whole = Learner(warned, corpus, torch.device("cpu"))
     less = Learner(acting, corpus, torch.device("cpu"))
     assert len(whole.ids) == len(corpus.train)
-    assert whole.guidance.slice is None
-    assert less.guidance.slice is not None
-    together = torch.cat([less.ids, torch.tensor(less.guidance.slice.ids.astype(int))])
+    assert whole.reference_schedule.slice is None
+    assert less.reference_schedule.slice is not None
+    together = torch.cat([less.ids, torch.tensor(less.reference_schedule.slice.ids.astype(int))])
     assert torch.equal(together, whole.ids)
 
 

@@ -86,7 +86,7 @@ def test_annealing_follows_the_characters(tiny: Tiny) -> None:
     factors = []
     for _ in range(24):
         learner.train_step(with_facts=False)
-        factors.append(learner.knobs["objective"]["reference_factor"].item())
+        factors.append(learner.hparams["objective"]["reference_factor"].item())
     assert factors[0] == 1.0
     assert factors[10] == pytest.approx(0.5)
     assert factors[-1] == 0.0
@@ -98,7 +98,7 @@ def test_gated_positions_count_by_what_the_reference_knows(tiny: Tiny, by: str) 
     batch = learner.batch(0)
     assert learner.program.reference is not None
     logprobs = learner.program.reference.train_logprobs(batch.positions, batch.history)
-    gate = learner.guidance.gate(batch, logprobs)
+    gate = learner.reference_schedule.gate(batch, logprobs)
     assert gate is not None
     assert gate.shape == batch.positions.shape
     assert bool(((gate >= 0) & (gate <= 1)).all())
@@ -138,11 +138,13 @@ def test_the_development_slice_is_set_aside_only_where_it_is_needed(tiny: Tiny) 
     corpus = load(config.data)
     learner = learner_of(config)
     assert len(learner.ids) == len(corpus.train) - len(corpus.train) // 10
-    assert learner.guidance.slice is not None
-    np.testing.assert_array_equal(learner.guidance.slice.ids, corpus.train[len(learner.ids) :])
+    assert learner.reference_schedule.slice is not None
+    np.testing.assert_array_equal(
+        learner.reference_schedule.slice.ids, corpus.train[len(learner.ids) :]
+    )
     constant = learner_of(tiny("data.dev_fraction=0.1"))
     assert len(constant.ids) == len(corpus.train)
-    assert constant.guidance.slice is None
+    assert constant.reference_schedule.slice is None
 
 
 def test_a_slice_too_small_is_refused(tiny: Tiny) -> None:

@@ -15,7 +15,7 @@ from avatarl.errors import ConfigError
 from avatarl.training import Interrupted, execute
 from avatarl.training.ending import Diverged
 from avatarl.training.learner import Learner
-from avatarl.training.loss import program_key, why_not
+from avatarl.training.loss import program_key, unsupported_reason
 from avatarl.training.stack import Stack
 from avatarl.training.stacked import check_stack, choose_stack, execute_stacked
 
@@ -204,7 +204,7 @@ def test_what_cannot_be_stacked_runs_alone_and_says_why(
     assert len(told) == 3
     assert "explorer.horizon=3" in told[0]
     assert "objective.inner_epochs=2" in told[2]
-    assert why_not(configs[0]) is not None
+    assert unsupported_reason(configs[0]) is not None
 
 
 def test_what_changes_the_program_keeps_runs_apart(tiny: Tiny) -> None:

@@ -11,7 +11,7 @@ import torch
 from avatarl import composition
 from avatarl.data import Corpus
 from avatarl.data.base import RawText
-from avatarl.interfaces import knobs_of
+from avatarl.interfaces import hyperparameters_of
 from avatarl.training.learner import Learner
 from avatarl.training.step import Batch, Program, against, part_sizes
 
@@ -73,7 +73,7 @@ def loss_of(learner: Learner, batch: Batch) -> tuple[Any, Any, torch.Tensor]:
         lambda context, prior: learner.network(learner.model, context, prior),
         None,
         batch,
-        learner.knobs,
+        learner.hparams,
         learner.control,
         learner.uniforms(0),
     )
@@ -97,7 +97,7 @@ def test_a_bandit_never_reads_the_target(words: Corpus, overrides: list[str]) ->
     assert learner.config.explorer.track == "bandit"
     terms, exploration, _ = loss_of(learner, sealed(learner.batch(0)))
     assert bool(terms.loss.isfinite())
-    assert type(exploration.hits) is torch.Tensor
+    assert type(exploration.matches) is torch.Tensor
 
 
 @pytest.mark.parametrize("objective", ["cross_entropy", "dr_grpo"])
@@ -178,7 +178,10 @@ def test_rollouts_estimate_the_value_of_writing_on_without_bias() -> None:
         vocab_size=4,
         prior=False,
     )
-    knobs = {name: knobs_of(config.raw[name], CPU) for name in ("explorer", "reward", "objective")}
+    hparams = {
+        name: hyperparameters_of(config.raw[name], CPU)
+        for name in ("explorer", "reward", "objective")
+    }
     window, truth = [3, 0], [1, 2]
     batch = Batch(
         context=torch.tensor([window]).repeat(300, 1),
@@ -193,7 +196,7 @@ def test_rollouts_estimate_the_value_of_writing_on_without_bias() -> None:
         uniforms = torch.rand(300, 2, 3, generator=torch.Generator().manual_seed(seed))
         terms, exploration, _ = program.loss(
             lambda context, prior: table[context].log_softmax(-1),
-            None, batch, knobs, {}, uniforms,
+            None, batch, hparams, {}, uniforms,
         )  # fmt: skip
         assert exploration.contexts.shape == (900, 2)
         return torch.autograd.grad(terms.loss, table)[0]
@@ -397,7 +400,7 @@ def test_the_step_stacks_under_vmap(words: Corpus) -> None:
                 return functional_call(first.model, weights, (context,)).log_softmax(-1)
 
             terms, _, _ = first.program.loss(
-                network, None, batch, first.knobs, first.control, uniforms
+                network, None, batch, first.hparams, first.control, uniforms
             )
             return terms.loss
 
@@ -439,15 +442,15 @@ def test_cached_rollouts_equal_rereading_everything(words: Corpus, prior: bool) 
     assert learner.old_model is not None
     old_model = learner.old_model
 
-    def play(writer: Any) -> Any:
-        played, _ = learner.program.play(
+    def collect(writer: Any) -> Any:
+        experience, _ = learner.program.collect(
             lambda context, prior: learner.network(learner.model, context, prior),
             lambda context, prior: learner.network(old_model, context, prior),
-            learner.batch(3), learner.knobs, learner.uniforms(3), (), writer,
+            learner.batch(3), learner.hparams, learner.uniforms(3), (), writer,
         )  # fmt: skip
-        return played.exploration
+        return experience.exploration
 
-    cached, reread = play(learner.writer), play(None)
+    cached, reread = collect(learner.writer), collect(None)
     assert torch.equal(cached.actions, reread.actions)
     assert torch.equal(cached.contexts, reread.contexts)
     torch.testing.assert_close(cached.old_logprobs, reread.old_logprobs, rtol=1e-4, atol=1e-5)
@@ -491,7 +494,7 @@ def test_the_step_is_one_graph(words: Corpus, overrides: list[str]) -> None:
         windows = Batch(context, target, batch.positions, batch.history)
         terms, _, _ = learner.program.loss(
             lambda context, prior: learner.network(learner.model, context, prior),
-            None, windows, learner.knobs, learner.control, uniforms, learner.opponents(),
+            None, windows, learner.hparams, learner.control, uniforms, learner.opponents(),
         )  # fmt: skip
         return terms.loss
 

@@ -16,7 +16,7 @@ _MOST_LOOKED_AT = 500
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """Hours of work ahead.
 
     Attributes:
@@ -47,7 +47,7 @@ def _time(hours: float) -> str:
     return f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.1f} min"
 
 
-def estimate(runs: Sequence[PlannedRun], output_dir: Path) -> Estimate:
+def estimate(runs: Sequence[PlannedRun], output_dir: Path) -> CostEstimate:
     """Seconds a step of finished runs with the same structure key, times the steps ahead."""
     paces: dict[str, list[float]] = {}
     directories = sorted((output_dir / "runs").glob("*/result.json"), key=_changed, reverse=True)
@@ -64,7 +64,7 @@ def estimate(runs: Sequence[PlannedRun], output_dir: Path) -> Estimate:
         if run.structure_key in paces and steps:
             seconds += statistics.median(paces[run.structure_key]) * float(steps)
             known += 1
-    return Estimate(seconds / 3600, known, len(runs) - known)
+    return CostEstimate(seconds / 3600, known, len(runs) - known)
 
 
 def _typical_steps(output_dir: Path, results: Sequence[Path]) -> float | None:

@@ -22,15 +22,15 @@ from avatarl.files import write_json
 from avatarl.sweep import ledger, state
 from avatarl.sweep.plan import cost as history
 from avatarl.sweep.plan.planned import Candidate, Plan, make_plan
-from avatarl.sweep.plan.rollback import Undo
-from avatarl.sweep.workers.outcome import Outcome
+from avatarl.sweep.plan.rollback import Rollback
+from avatarl.sweep.workers.outcome import RunOutcome
 
 S = TypeVar("S")
 ControlOf = Callable[[Mapping[str, Any]], tuple[Mapping[str, Any], str]]
 
 
 @dataclass(frozen=True)
-class Asked:
+class SweepRequest:
     """What a sweep was asked to do.
 
     Attributes:
@@ -51,7 +51,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Launched:
+class SweepOutcome:
     """What became of a launch.
 
     Attributes:
@@ -60,54 +60,54 @@ class Launched:
         complete: Every run is at its end, so the sweep can be summarised.
     """
 
-    outcomes: Mapping[str, Outcome]
+    outcomes: Mapping[str, RunOutcome]
     exit_code: int
     complete: bool
 
 
-def plan_sweep(asked: Asked) -> Plan:
+def plan_sweep(request: SweepRequest) -> Plan:
     """Make the plan of what was asked for; nothing is written."""
     before = None
-    if asked.later_batch:
+    if request.later_batch:
         with contextlib.suppress(OSError, ValueError):
-            before = Plan.read(asked.directory)
+            before = Plan.read(request.directory)
     return make_plan(
-        asked.directory.name,
-        asked.candidates,
-        corpus=asked.corpus,
+        request.directory.name,
+        request.candidates,
+        corpus=request.corpus,
         command=command_line(),
-        control=asked.control,
+        control=request.control,
         before=before,
     )
 
 
-def write_down(plan: Plan, asked: Asked, undo: Undo | None = None) -> Plan:
+def write_down(plan: Plan, request: SweepRequest, rollback: Rollback | None = None) -> Plan:
     """Store the texts, then the plan that names them, before anything starts.
 
     Args:
         plan: The plan.
-        asked: What it was made of.
-        undo: Told of all that is written.
+        request: What it was made of.
+        rollback: Told of all that is written.
 
     Raises:
         ConfigError: The output directory can't be written.
     """
     from avatarl.data import prepare
 
-    store = asked.directory.parent.parent / "corpora"
+    store = request.directory.parent.parent / "corpora"
     try:
         before = set(store.glob("*"))
-        files = {key: prepare(text, store).absolute() for key, text in asked.corpora.items()}
-        if undo is not None:
+        files = {key: prepare(text, store).absolute() for key, text in request.corpora.items()}
+        if rollback is not None:
             for path in set(store.glob("*")) - before:
-                undo.shared(path)
-            undo.file(asked.directory / "plan.json")
-            undo.file(asked.directory / "launch.json")
+                rollback.shared(path)
+            rollback.file(request.directory / "plan.json")
+            rollback.file(request.directory / "launch.json")
         plan = plan.with_corpora(files)
-        plan.write(asked.directory)
+        plan.write(request.directory)
     except OSError as error:
         why = (error.strerror or str(error)).lower()
-        place = str(asked.directory.parent.parent)
+        place = str(request.directory.parent.parent)
         raise ConfigError("output_dir", place, "a directory to write to", why) from error
     return plan
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 
-class Undo:
+class Rollback:
     """A context that leaves nothing behind when it is left by an exception.
 
     What has been written is told as it is; leaving by an exception takes it back, latest first.
@@ -19,7 +19,7 @@ class Undo:
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
 
-    def __enter__(self) -> Undo:
+    def __enter__(self) -> Rollback:
         return self
 
     def __exit__(

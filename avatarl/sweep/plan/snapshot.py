@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from avatarl.files import read_json, write_json
-from avatarl.sweep.plan.rollback import Undo
+from avatarl.sweep.plan.rollback import Rollback
 from avatarl.tracking.provenance import SNAPSHOT_NOTE, version
 
 #: Written last inside a snapshot: its presence means the copy is whole.
@@ -33,13 +33,13 @@ def source_root() -> Path:
     return Path(__file__).resolve().parents[3]
 
 
-def freeze(output_dir: Path, root: Path | None = None, undo: Undo | None = None) -> Path:
+def freeze(output_dir: Path, root: Path | None = None, rollback: Rollback | None = None) -> Path:
     """Copy the source to ``<output_dir>/code/<hash>`` unless it is there, and return that path.
 
     Args:
         output_dir: Where outputs go.
         root: Root of the source; by default of the package that is running.
-        undo: Takes a fresh copy back, unless another sweep uses it by then.
+        rollback: Takes a fresh copy back, unless another sweep uses it by then.
     """
     root = root or source_root()
     if (root / MANIFEST).exists():
@@ -70,8 +70,8 @@ def freeze(output_dir: Path, root: Path | None = None, undo: Undo | None = None)
                 raise
             shutil.rmtree(partial)  # another process made the same snapshot meanwhile
         else:
-            if undo is not None:
-                undo.shared(target, MANIFEST)
+            if rollback is not None:
+                rollback.shared(target, MANIFEST)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

@@ -17,12 +17,12 @@ from rich.console import Console
 from avatarl.errors import ConfigError, UserError
 from avatarl.files import write_json
 from avatarl.sweep import find, state
-from avatarl.sweep.faults import Policy
+from avatarl.sweep.faults import FailurePolicy
 from avatarl.sweep.plan import request as launch
 from avatarl.sweep.plan import snapshot
 from avatarl.sweep.plan.planned import Plan, PlannedRun
-from avatarl.sweep.plan.request import Asked, Launched
-from avatarl.sweep.plan.rollback import Undo
+from avatarl.sweep.plan.request import SweepOutcome, SweepRequest
+from avatarl.sweep.plan.rollback import Rollback
 from avatarl.sweep.slurm import packs as pack
 from avatarl.sweep.slurm import queue, watch
 from avatarl.sweep.slurm.submission import Submission
@@ -97,13 +97,13 @@ class SlurmSettings:
     additional_parameters: dict[str, str | int | float | bool]
     execute: str
 
-    def policy(self) -> Policy:
+    def policy(self) -> FailurePolicy:
         """What to do when runs fail.
 
         Raises:
             ConfigError: A setting that can't be used.
         """
-        return Policy.of(
+        return FailurePolicy.of(
             self.failure_policy, self.max_failures, self.max_retries, self.hang_after_s
         )
 
@@ -169,8 +169,8 @@ class SlurmSettings:
 
 
 def start(
-    plan: Plan, asked: Asked, raw_settings: Mapping[str, Any], console: Console
-) -> Launched | None:
+    plan: Plan, request: SweepRequest, raw_settings: Mapping[str, Any], console: Console
+) -> SweepOutcome | None:
     """Write everything down, freeze it, queue it, and stay with it if wanted.
 
     Returns:
@@ -184,23 +184,23 @@ def start(
     settings.policy()
     settings.check()
     if settings.dry_run:
-        _dry_run(plan, asked.directory, settings, console)
+        _dry_run(plan, request.directory, settings, console)
         return None
     _require_slurm()
-    with Undo() as undo:
-        plan = launch.write_down(plan, asked, undo)
-        launch.record(asked.directory, "slurm", raw_settings)
-        queued = _queue(plan, asked.directory, settings, undo)
-    return _stay(plan, asked.directory, settings, console, queued)
+    with Rollback() as rollback:
+        plan = launch.write_down(plan, request, rollback)
+        launch.record(request.directory, "slurm", raw_settings)
+        queued = _queue(plan, request.directory, settings, rollback)
+    return _stay(plan, request.directory, settings, console, queued)
 
 
 def submit_and_stay(
     plan: Plan, sweep: Path, settings: SlurmSettings, console: Console
-) -> Launched | None:
+) -> SweepOutcome | None:
     """Queue what isn't done of a plan that is written down; see :func:`start`."""
     _require_slurm()
-    with Undo() as undo:
-        queued = _queue(plan, sweep, settings, undo)
+    with Rollback() as rollback:
+        queued = _queue(plan, sweep, settings, rollback)
     return _stay(plan, sweep, settings, console, queued)
 
 
@@ -213,8 +213,8 @@ class _Queued:
     jobs: tuple[str, ...]
 
 
-def _queue(plan: Plan, sweep: Path, settings: SlurmSettings, undo: Undo) -> _Queued:
-    code = snapshot.freeze(sweep.parent.parent.absolute(), undo=undo)
+def _queue(plan: Plan, sweep: Path, settings: SlurmSettings, rollback: Rollback) -> _Queued:
+    code = snapshot.freeze(sweep.parent.parent.absolute(), rollback=rollback)
     pending = [run for run in plan.runs if state.of(run.path) != "done"]
     jobs = submit(pending, sweep, code, settings).jobs if pending else ()
     return _Queued(code, pending, jobs)
@@ -222,7 +222,7 @@ def _queue(plan: Plan, sweep: Path, settings: SlurmSettings, undo: Undo) -> _Que
 
 def _stay(
     plan: Plan, sweep: Path, settings: SlurmSettings, console: Console, queued: _Queued
-) -> Launched | None:
+) -> SweepOutcome | None:
     if queued.runs:
         jobs = ", ".join(dict.fromkeys(job.split("_")[0] for job in queued.jobs))
         count = len(queued.jobs)
@@ -252,14 +252,18 @@ def submit(
     Raises:
         UserError: SLURM refused; its message is told, and nothing stays queued or written.
     """
-    with Undo() as undo:
+    with Rollback() as rollback:
         directory = _new_directory(sweep)
-        undo.directory(directory)
-        return _submit(runs, directory, code, settings, undo)
+        rollback.directory(directory)
+        return _submit(runs, directory, code, settings, rollback)
 
 
 def _submit(
-    runs: Sequence[PlannedRun], directory: Path, code: Path, settings: SlurmSettings, undo: Undo
+    runs: Sequence[PlannedRun],
+    directory: Path,
+    code: Path,
+    settings: SlurmSettings,
+    rollback: Rollback,
 ) -> Submission:
     sweep = directory.parent.parent
     packs = pack.make_packs(runs, settings.runs_per_job)
@@ -283,7 +287,7 @@ def _submit(
 
     supervise = Supervise(str(directory))
     jobs: list[str] = []
-    undo.call(lambda: queue.cancel(jobs))
+    rollback.call(lambda: queue.cancel(jobs))
     for first in range(0, len(packs), limit := queue.max_array_size()):
         executor = _executor(directory, sweep.name, code, settings)
         try:

@@ -25,11 +25,11 @@ from typing import Any
 from loky.backend import resource_tracker
 
 from avatarl.files import read_json, write_json
-from avatarl.sweep.faults import Policy
+from avatarl.sweep.faults import FailurePolicy
 from avatarl.sweep.plan.planned import PlannedRun
 from avatarl.sweep.slurm.submission import note_job
 from avatarl.sweep.workers import machine
-from avatarl.sweep.workers.outcome import Event, Outcome
+from avatarl.sweep.workers.outcome import Event, RunOutcome
 from avatarl.sweep.workers.pool import Pool
 
 _SIGNALS = (signal.SIGUSR2, signal.SIGTERM, signal.SIGCONT)
@@ -122,7 +122,7 @@ def work_through(
     pack: Mapping[str, Any],
     runs: Sequence[PlannedRun],
     stop: Callable[[], bool],
-) -> dict[str, Outcome]:
+) -> dict[str, RunOutcome]:
     """Bring every run of a pack to an end, skipping those that failed before a requeue.
 
     Args:
@@ -146,7 +146,7 @@ def work_through(
 
     pool = Pool(
         slots=slots,
-        policy=Policy(**pack["policy"]),
+        policy=FailurePolicy(**pack["policy"]),
         execute=pack["execute"],
         stack=pack.get("stack", 1),
         code=Path(pack["code"]),
@@ -157,7 +157,7 @@ def work_through(
     )
     sys.stdout.flush()
     outcomes = pool.run(left, stop=stop)
-    outcomes |= {id: Outcome("failed", reason=reason) for id, reason in given_up.items()}
+    outcomes |= {id: RunOutcome("failed", reason=reason) for id, reason in given_up.items()}
     return {run.id: outcomes[run.id] for run in runs}
 
 

@@ -19,15 +19,15 @@ from rich.text import Text
 from avatarl import failure
 from avatarl.errors import UserError
 from avatarl.sweep import find, ledger, state
-from avatarl.sweep.faults import Policy
+from avatarl.sweep.faults import FailurePolicy
 from avatarl.sweep.ledger import SlurmJob
 from avatarl.sweep.plan.planned import Plan, PlannedRun
-from avatarl.sweep.plan.request import Launched
+from avatarl.sweep.plan.request import SweepOutcome
 from avatarl.sweep.slurm import queue
 from avatarl.sweep.slurm.submission import Submission, submissions
 from avatarl.sweep.workers import worker
 from avatarl.sweep.workers.display import duration, number, progress_of
-from avatarl.sweep.workers.outcome import Outcome
+from avatarl.sweep.workers.outcome import RunOutcome
 
 #: Order in which states are listed, most interesting first.
 STATES = ("failed", "running", "interrupted", "queued", "new", "done")
@@ -222,11 +222,11 @@ class _Detach:
 def stay(
     plan: Plan,
     sweep: Path,
-    policy: Policy,
+    policy: FailurePolicy,
     poll_s: float,
     console: Console,
     again: Callable[[Sequence[PlannedRun]], Submission] | None,
-) -> Launched:
+) -> SweepOutcome:
     """Show a queued sweep until every run has ended.
 
     Runs whose job ended without them (its node died, it was killed) are queued again, at most
@@ -263,7 +263,7 @@ def stay(
             highlight=False,
             soft_wrap=True,
         )
-        return Launched({}, 130, False)
+        return SweepOutcome({}, 130, False)
     return watcher.launched(seen)
 
 
@@ -280,7 +280,7 @@ class _Watcher:
         self,
         plan: Plan,
         sweep: Path,
-        policy: Policy,
+        policy: FailurePolicy,
         console: Console,
         again: Callable[[Sequence[PlannedRun]], Submission] | None,
     ) -> None:
@@ -308,19 +308,19 @@ class _Watcher:
             return False
         return len(ended) == len(seen.rows)
 
-    def launched(self, seen: Survey) -> Launched:
+    def launched(self, seen: Survey) -> SweepOutcome:
         """Outcomes of a sweep whose runs have all ended."""
-        outcomes: dict[str, Outcome] = {}
+        outcomes: dict[str, RunOutcome] = {}
         for row in seen.rows:
             if row.state == "done":
                 result = worker.stored(row.run.path)
-                outcomes[row.run.id] = Outcome("done", row.run.id in self.done_before, result)
+                outcomes[row.run.id] = RunOutcome("done", row.run.id in self.done_before, result)
             elif row.state == "failed":
-                outcomes[row.run.id] = Outcome("failed", reason=row.reason)
+                outcomes[row.run.id] = RunOutcome("failed", reason=row.reason)
             else:
-                outcomes[row.run.id] = Outcome("interrupted", reason=row.reason)
+                outcomes[row.run.id] = RunOutcome("interrupted", reason=row.reason)
         bad = any(outcome.state != "done" for outcome in outcomes.values())
-        return Launched(outcomes, int(bad), True)
+        return SweepOutcome(outcomes, int(bad), True)
 
     def _ended(self, row: Row) -> bool:
         # A failure from before this launch isn't its end: the run was queued again.

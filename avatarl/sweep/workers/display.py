@@ -16,7 +16,7 @@ from rich.text import Text
 
 from avatarl.files import read_json
 from avatarl.sweep.plan.planned import PlannedRun
-from avatarl.sweep.workers.outcome import Event, Outcome
+from avatarl.sweep.workers.outcome import Event, RunOutcome
 
 #: Most running or waiting runs shown at once; the rest is counted.
 _MOST_ROWS = 24
@@ -88,7 +88,7 @@ class Display:
         elif outcome is not None:
             self._finished(run, outcome)
 
-    def _finished(self, run: PlannedRun, outcome: Outcome) -> None:
+    def _finished(self, run: PlannedRun, outcome: RunOutcome) -> None:
         state, reason, result = outcome.state, outcome.reason, outcome.result or {}
         if state == "done":
             self._done += 1

@@ -12,11 +12,11 @@ from typing import Any
 from rich.console import Console
 
 from avatarl.errors import ConfigError
-from avatarl.sweep.faults import Policy
+from avatarl.sweep.faults import FailurePolicy
 from avatarl.sweep.plan import request as launch
 from avatarl.sweep.plan import snapshot
 from avatarl.sweep.plan.planned import Plan
-from avatarl.sweep.plan.request import Asked, Launched
+from avatarl.sweep.plan.request import SweepOutcome, SweepRequest
 from avatarl.sweep.workers import machine
 from avatarl.sweep.workers.display import Display
 from avatarl.sweep.workers.pool import Pool
@@ -39,13 +39,13 @@ class LocalSettings:
     hang_after_s: float
     execute: str
 
-    def policy(self) -> Policy:
+    def policy(self) -> FailurePolicy:
         """What to do when runs fail.
 
         Raises:
             ConfigError: A setting that can't be used.
         """
-        return Policy.of(
+        return FailurePolicy.of(
             self.failure_policy, self.max_failures, self.max_retries, self.hang_after_s
         )
 
@@ -100,16 +100,16 @@ def warm_up(raw_settings: Mapping[str, Any], runs: int) -> WarmUp:
 
 def start(
     plan: Plan,
-    asked: Asked,
+    request: SweepRequest,
     raw_settings: Mapping[str, Any],
     console: Console,
     warm: WarmUp | None = None,
-) -> Launched | None:
+) -> SweepOutcome | None:
     """Write everything down, freeze it, and run it; ``None`` after a dry run.
 
     Args:
         plan: All runs.
-        asked: What it was made of.
+        request: What it was made of.
         raw_settings: The launcher's.
         console: Where progress is shown.
         warm: Processes started early.
@@ -125,9 +125,9 @@ def start(
         console.print(f"{len(slots)} workers on this machine", highlight=False)
         launch.show_plan(plan, console, workers=len(slots))
         return None
-    plan = launch.write_down(plan, asked)
-    launch.record(asked.directory, "local", raw_settings)
-    return run_again(plan, asked.directory, raw_settings, console, warm)
+    plan = launch.write_down(plan, request)
+    launch.record(request.directory, "local", raw_settings)
+    return run_again(plan, request.directory, raw_settings, console, warm)
 
 
 def run_again(
@@ -136,7 +136,7 @@ def run_again(
     raw_settings: Mapping[str, Any],
     console: Console,
     warm: WarmUp | None = None,
-) -> Launched:
+) -> SweepOutcome:
     """Run a plan that is written down already; see :func:`start`."""
     settings = launch.settings(LocalSettings, raw_settings)
     slots = machine.slots(settings.workers, len(plan.runs))
@@ -158,14 +158,14 @@ def run_again(
 def run_plan(
     plan: Plan,
     slots: Sequence[Slot],
-    policy: Policy,
+    policy: FailurePolicy,
     execute: str,
     console: Console,
     *,
     code: Path | None = None,
     stack: int | str = 1,
     warm: WarmUp | None = None,
-) -> Launched:
+) -> SweepOutcome:
     """Run every run of ``plan`` on this machine.
 
     Args:
@@ -205,7 +205,7 @@ def run_plan(
             soft_wrap=True,
         )
         code_number = 128 + (stop.signal or signal.SIGINT)
-        return Launched(outcomes, code_number if unfinished else 0, not unfinished)
+        return SweepOutcome(outcomes, code_number if unfinished else 0, not unfinished)
     if unfinished:
         console.print(f"Given up after too many failures; {unfinished} runs weren't finished.")
-    return Launched(outcomes, 1 if "failed" in states or unfinished else 0, True)
+    return SweepOutcome(outcomes, 1 if "failed" in states or unfinished else 0, True)

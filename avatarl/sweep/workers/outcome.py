@@ -12,7 +12,7 @@ State = Literal["done", "failed", "interrupted", "elsewhere"]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """How a run ended, as far as this launch knows.
 
     Attributes:
@@ -39,5 +39,5 @@ class Event:
     what: Literal["started", "finished", "retried", "waiting"]
     run: PlannedRun
     slot: int | None = None
-    outcome: Outcome | None = None
+    outcome: RunOutcome | None = None
     reason: str | None = None

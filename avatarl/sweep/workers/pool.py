@@ -23,10 +23,10 @@ from loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
 
 from avatarl.errors import in_short
 from avatarl.sweep import faults, ledger
-from avatarl.sweep.faults import Fault, Policy
+from avatarl.sweep.faults import FailurePolicy, Fault
 from avatarl.sweep.plan.planned import PlannedRun
 from avatarl.sweep.workers import worker
-from avatarl.sweep.workers.outcome import Event, Outcome
+from avatarl.sweep.workers.outcome import Event, RunOutcome
 from avatarl.sweep.workers.slot import Slot
 from avatarl.sweep.workers.warmup import Take
 
@@ -78,7 +78,7 @@ class Pool:
     """
 
     slots: Sequence[Slot]
-    policy: Policy
+    policy: FailurePolicy
     execute: str = worker.DEFAULT_EXECUTE
     stack: int | str = 1
     code: Path | None = None
@@ -88,7 +88,7 @@ class Pool:
     on_tick: Callable[[], None] = lambda: None
     failures_elsewhere: Callable[[], int] = lambda: 0
     warm: Take = lambda number, slot: None
-    outcomes: dict[str, Outcome] = field(default_factory=dict, init=False)
+    outcomes: dict[str, RunOutcome] = field(default_factory=dict, init=False)
     _queue: deque[PlannedRun] = field(default_factory=deque, init=False)
     _owned: deque[tuple[PlannedRun, str]] = field(default_factory=deque, init=False)
     _delayed: list[tuple[float, PlannedRun]] = field(default_factory=list, init=False)
@@ -100,7 +100,7 @@ class Pool:
         runs: Sequence[PlannedRun],
         stop: Callable[[], bool] = lambda: False,
         kill: Callable[[], bool] = lambda: False,
-    ) -> dict[str, Outcome]:
+    ) -> dict[str, RunOutcome]:
         """Bring every run to an end.
 
         Args:
@@ -110,7 +110,7 @@ class Pool:
             kill: Polled after ``stop``; when true, workers are killed instead of waited for.
 
         Returns:
-            Outcome by run id; every run has one.
+            RunOutcome by run id; every run has one.
 
         Raises:
             CannotStart: The workers can't import the code to execute.
@@ -154,7 +154,7 @@ class Pool:
                 self.on_tick()
             for run in runs:
                 if run.id not in self.outcomes:
-                    self._finish(run, Outcome("interrupted", attempts=self._count(run)))
+                    self._finish(run, RunOutcome("interrupted", attempts=self._count(run)))
             return dict(self.outcomes)
         finally:
             for one in workers:
@@ -260,17 +260,17 @@ class Pool:
         state, attempts = answer["state"], self._count(run)
         if state == "done":
             cached = bool(answer["cached"])
-            outcome = Outcome("done", cached, answer["result"], None, attempts, seconds)
+            outcome = RunOutcome("done", cached, answer["result"], None, attempts, seconds)
             self._finish(run, outcome)
         elif state == "interrupted":
-            self._finish(run, Outcome("interrupted", attempts=attempts, seconds=seconds))
+            self._finish(run, RunOutcome("interrupted", attempts=attempts, seconds=seconds))
         elif state == "owned":
             self._attempts[run.id] = attempts - 1
             if self.wait_for_owners:
                 self._owned.append((run, answer["reason"]))
                 self.on_event(Event("waiting", run, reason=answer["reason"]))
             else:
-                self._finish(run, Outcome("elsewhere", reason=answer["reason"]))
+                self._finish(run, RunOutcome("elsewhere", reason=answer["reason"]))
         else:
             fault = Fault(answer["kind"], answer["reason"], answer.get("traceback", ""))
             history = self._faults[run.id]
@@ -288,9 +288,9 @@ class Pool:
                     fault.traceback,
                     since=time.time() - seconds - 1.0 if fault.traceback else time.time(),
                 )
-            self._finish(run, Outcome("failed", False, None, fault.reason, attempts, seconds))
+            self._finish(run, RunOutcome("failed", False, None, fault.reason, attempts, seconds))
 
-    def _finish(self, run: PlannedRun, outcome: Outcome) -> None:
+    def _finish(self, run: PlannedRun, outcome: RunOutcome) -> None:
         self.outcomes[run.id] = outcome
         self.on_event(Event("finished", run, outcome=outcome, reason=outcome.reason))
 

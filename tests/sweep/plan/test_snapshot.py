@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from avatarl.sweep.plan import snapshot
-from avatarl.sweep.plan.rollback import Undo
+from avatarl.sweep.plan.rollback import Rollback
 
 
 @pytest.fixture
@@ -58,8 +58,8 @@ def test_the_same_content_is_the_same_place_and_is_foretold(tree):
 @pytest.mark.parametrize("used_by_another", [False, True])
 def test_a_copy_made_for_nothing_goes_unless_another_sweep_uses_it(tree, used_by_another):
     def refused():
-        with Undo() as undo:
-            snapshot.freeze(tree / "outputs", tree, undo)
+        with Rollback() as rollback:
+            snapshot.freeze(tree / "outputs", tree, rollback)
             if used_by_another:
                 snapshot.freeze(tree / "outputs", tree)
             raise ValueError

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from avatarl.errors import ConfigError
-from avatarl.sweep.faults import Policy
+from avatarl.sweep.faults import FailurePolicy
 from avatarl.sweep.plan import request as launch
 from avatarl.sweep.slurm import queue
 from avatarl.sweep.slurm.launch import SlurmSettings, _complaint, script
@@ -105,7 +105,7 @@ def test_short_walltimes_are_fine_when_nothing_is_counted():
 )
 def test_failure_policies_are_checked(arguments, key):
     with pytest.raises(ConfigError, match=key):
-        Policy.of(*arguments)
+        FailurePolicy.of(*arguments)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from avatarl.sweep.workers.display import Display
-from avatarl.sweep.workers.outcome import Event, Outcome
+from avatarl.sweep.workers.outcome import Event, RunOutcome
 
 
 @pytest.mark.parametrize(
@@ -23,5 +23,7 @@ def test_a_run_is_told_from_start_to_end_where_that_is_known(
     run: Any = SimpleNamespace(id="a", label="seed=0", path=Path("a"))
     lines = io.StringIO()
     display = Display(Console(file=lines, width=200), 1, "sweep")
-    display.event(Event("finished", run, outcome=Outcome("done", cached, result, seconds=seconds)))
+    display.event(
+        Event("finished", run, outcome=RunOutcome("done", cached, result, seconds=seconds))
+    )
     assert lines.getvalue().rstrip().endswith(told)

@@ -12,10 +12,10 @@ import pytest
 
 from avatarl.files import read_json, write_json
 from avatarl.sweep import ledger
-from avatarl.sweep.faults import Fault, Policy, exit_reason, worth_retrying
+from avatarl.sweep.faults import FailurePolicy, Fault, exit_reason, worth_retrying
 from avatarl.sweep.workers.pool import CannotStart, Pool, Slot, parse_exitcode
 
-KEEP_GOING = Policy(max_failures=None, max_retries=2, hang_after_s=60)
+KEEP_GOING = FailurePolicy(max_failures=None, max_retries=2, hang_after_s=60)
 
 
 def pool(slots=1, policy=KEEP_GOING, execute="sweep_executors:run", **more):
@@ -68,7 +68,7 @@ def test_a_fault_is_contained_retried_within_bounds_and_named(
 
 def test_a_hung_worker_is_killed_and_its_run_resumed(plan_of, trace_of):
     plan = plan_of([{"fault": "hang once"}, {}])
-    policy = Policy(max_failures=None, max_retries=2, hang_after_s=1.0)
+    policy = FailurePolicy(max_failures=None, max_retries=2, hang_after_s=1.0)
     events = []
     outcomes = pool(policy=policy, on_event=events.append).run(plan.runs)
     assert [outcomes[run.id].state for run in plan.runs] == ["done", "done"]
@@ -98,7 +98,7 @@ def test_stop_checkpoints_running_runs_and_the_next_launch_continues(plan_of, tr
 @pytest.mark.parametrize(("bound", "started"), [(1, 1), (2, 2), (None, 4)])
 def test_failure_policy_bounds_the_failures(plan_of, trace_of, bound, started):
     plan = plan_of([{"fault": "raise"}] * 4)
-    outcomes = pool(policy=Policy(bound, 0, 60)).run(plan.runs)
+    outcomes = pool(policy=FailurePolicy(bound, 0, 60)).run(plan.runs)
     assert len([entry for entry in trace_of() if entry[1] == "started"]) == started
     states = [outcomes[run.id].state for run in plan.runs]
     assert states == ["failed"] * started + ["interrupted"] * (4 - started)
@@ -150,13 +150,13 @@ def test_workers_stop_when_their_parent_is_killed(plan_of, trace_of, tmp_path):
     plan.write(tmp_path)
     code = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from pathlib import Path
-from avatarl.sweep.faults import Policy
+from avatarl.sweep.faults import FailurePolicy
 from avatarl.sweep.plan.planned import Plan
 from avatarl.sweep.workers.pool import Pool, Slot
 plan = Plan.read(Path({str(tmp_path)!r}))
-Pool([Slot(None, 1)], Policy(None, 2, 60), execute="sweep_executors:run").run(plan.runs)
+Pool([Slot(None, 1)], FailurePolicy(None, 2, 60), execute="sweep_executors:run").run(plan.runs)
 """
     with subprocess.Popen([sys.executable, "-c", code]) as client:
         progress = plan.runs[0].path / "progress.json"

@@ -15,7 +15,7 @@ import pytest
 
 import avatarl
 from avatarl.sweep import ledger
-from avatarl.sweep.faults import Policy
+from avatarl.sweep.faults import FailurePolicy
 from avatarl.sweep.plan import snapshot
 from avatarl.sweep.workers.pool import Pool
 from avatarl.sweep.workers.slot import Slot
@@ -64,7 +64,9 @@ def test_a_process_started_early_executes_the_frozen_source_and_nothing_else(fro
                 taken.append(pid_of(process))
             return process
 
-        pool = Pool([ONE], Policy(None, 0, 60), execute="where_am_i:run", code=frozen, warm=take)
+        pool = Pool(
+            [ONE], FailurePolicy(None, 0, 60), execute="where_am_i:run", code=frozen, warm=take
+        )
         results = [outcome.result for outcome in pool.run(plan.runs).values()]
     assert [result["pid"] for result in results] == taken * 2
     assert not Path(avatarl.__file__).is_relative_to(frozen)

@@ -14,15 +14,15 @@ from torch import Tensor
 from avatarl.errors import ConfigError
 
 # context (B,L) int64 → log-probabilities (B,T,V) of the next character
-Policy = Callable[[Tensor], Tensor]
-# What a sweep may vary numerically, as 0-d float32 tensors: ``knobs["kl_coef"]``. Nested settings
-# are joined by dots: ``knobs["confidence_weight.start"]``.
-Knobs = Mapping[str, Tensor]
+PolicyFn = Callable[[Tensor], Tensor]
+# What a sweep may vary numerically, as 0-d float32 tensors: ``hparams["kl_coef"]``. Nested settings
+# are joined by dots: ``hparams["confidence_weight.start"]``.
+Hyperparameters = Mapping[str, Tensor]
 
 # Known to every group, whatever its settings are: characters seen, share of the run's steps taken,
 # what a schedule of the reference multiplies its coefficient with, what the monitors add to the
 # entropy bonus.
-MOVING = {"characters_seen": 0.0, "progress": 0.0, "reference_factor": 1.0, "ent_boost": 0.0}
+DYNAMIC = {"characters_seen": 0.0, "progress": 0.0, "reference_factor": 1.0, "ent_boost": 0.0}
 
 
 @dataclass(frozen=True)
@@ -53,28 +53,28 @@ class Schedule:
         if self.begin > self.until:
             raise ConfigError("begin", self.begin, f"at most until={self.until}")
 
-    def at(self, knobs: Knobs, name: str) -> Tensor:
-        """Return the value at ``knobs["progress"]``, 0-d."""
-        begin, until = knobs[f"{name}.begin"], knobs[f"{name}.until"]
+    def at(self, hparams: Hyperparameters, name: str) -> Tensor:
+        """Return the value at ``hparams["progress"]``, 0-d."""
+        begin, until = hparams[f"{name}.begin"], hparams[f"{name}.until"]
         if self.shape == "step":
-            moved = (knobs["progress"] >= until).to(begin.dtype)
+            moved = (hparams["progress"] >= until).to(begin.dtype)
         else:
-            moved = (knobs["progress"] - begin) / (until - begin).clamp_min(1e-9)
+            moved = (hparams["progress"] - begin) / (until - begin).clamp_min(1e-9)
             moved = moved.clamp(0, 1)
         if self.shape == "cosine":
             moved = (1 - torch.cos(math.pi * moved)) / 2
-        return torch.lerp(knobs[f"{name}.start"], knobs[f"{name}.end"], moved)
+        return torch.lerp(hparams[f"{name}.start"], hparams[f"{name}.end"], moved)
 
 
-def current(value: float | Schedule, knobs: Knobs, name: str) -> Tensor:
+def current(value: float | Schedule, hparams: Hyperparameters, name: str) -> Tensor:
     """Return what a setting is worth at this moment of the run, 0-d.
 
     Args:
-        value: The setting; only its kind is looked at, its numbers come from ``knobs``.
-        knobs: The group's numbers.
+        value: The setting; only its kind is looked at, its numbers come from ``hparams``.
+        hparams: The group's numbers.
         name: The setting's key.
     """
-    return value.at(knobs, name) if isinstance(value, Schedule) else knobs[name]
+    return value.at(hparams, name) if isinstance(value, Schedule) else hparams[name]
 
 
 def is_on(value: float | Schedule) -> bool:
@@ -82,14 +82,14 @@ def is_on(value: float | Schedule) -> bool:
     return isinstance(value, Schedule) or value != 0
 
 
-def scoped(knobs: Knobs, prefix: str) -> dict[str, Tensor]:
+def scoped(hparams: Hyperparameters, prefix: str) -> dict[str, Tensor]:
     """Return the numbers under ``prefix``, by their names there."""
     inner = {
         name[len(prefix) + 1 :]: value
-        for name, value in knobs.items()
+        for name, value in hparams.items()
         if name.startswith(f"{prefix}.")
     }
-    return inner | {name: knobs[name] for name in MOVING}
+    return inner | {name: hparams[name] for name in DYNAMIC}
 
 
 def check_at_least(key: str, value: float | Schedule, least: float) -> None:
@@ -105,22 +105,22 @@ def check_at_least(key: str, value: float | Schedule, least: float) -> None:
             raise ConfigError(name, number, f"greater than or equal to {least:g}")
 
 
-def moving_numbers(device: torch.device) -> dict[str, Tensor]:
+def dynamic_values(device: torch.device) -> dict[str, Tensor]:
     """Return what every group reads and a run changes as it goes on, as at its start; 0-d each."""
-    return {name: torch.tensor(value, device=device) for name, value in MOVING.items()}
+    return {name: torch.tensor(value, device=device) for name, value in DYNAMIC.items()}
 
 
-def knobs_of(
-    settings: Mapping[str, Any], device: torch.device, moving: Knobs | None = None
+def hyperparameters_of(
+    settings: Mapping[str, Any], device: torch.device, dynamic: Hyperparameters | None = None
 ) -> dict[str, Tensor]:
     """Lift a group's numbers to 0-d float32 tensors, so that they don't shape the program.
 
     Args:
         settings: The group's; names of nested ones are joined by dots.
         device: Where.
-        moving: See :func:`moving_numbers`, to be shared with other groups.
+        dynamic: See :func:`dynamic_values`, to be shared with other groups.
     """
-    return dict(_numbers("", settings, device)) | dict(moving or moving_numbers(device))
+    return dict(_numbers("", settings, device)) | dict(dynamic or dynamic_values(device))
 
 
 def _numbers(
