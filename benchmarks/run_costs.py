@@ -23,7 +23,7 @@ def measure(options: Options) -> Iterator[Entry]:
     import torch
 
     from avatarl.data import load
-    from avatarl.tracking.journal import JournalWriter
+    from avatarl.runs.journal import JournalWriter
     from avatarl.training.evaluation import HeldOut, evaluate
     from avatarl.training.health import Health
     from avatarl.training.sparsity import update_facts

@@ -45,7 +45,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _send(directory: Path, args: argparse.Namespace) -> int:
-    from avatarl.tracking import journal
+    from avatarl.runs import journal
     from avatarl.tracking import wandb as sink
 
     raw = read_json(directory / "config.json")

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from avatarl.errors import UserError
 from avatarl.files import read_json
-from avatarl.sweep import find, ledger
-from avatarl.sweep.slurm import queue
+from avatarl.runs import find, ownership, slurm_jobs
 from avatarl.sweep.slurm.submission import submissions
 
 
@@ -27,7 +26,7 @@ def main(args: argparse.Namespace) -> int:
     directory = find.sweep_directory(args.sweep, args.output_dir)
     past = submissions(directory)
     jobs = [job for submission in past for job in submission.jobs]
-    known = queue.jobs(jobs, fresh=True)
+    known = slurm_jobs.jobs(jobs, fresh=True)
     if known is None:
         raise UserError("SLURM's controller doesn't answer; nothing was cancelled")
     live = [job for job in jobs if job in known and not known[job].over]
@@ -36,7 +35,7 @@ def main(args: argparse.Namespace) -> int:
     for submission, its in mine.items():
         if its:
             submission.note_cancellation(its)
-    if live and not queue.cancel(live):
+    if live and not slurm_jobs.cancel(live):
         for submission, its in mine.items():
             if its:
                 submission.forget_cancellation(its)
@@ -54,10 +53,10 @@ def main(args: argparse.Namespace) -> int:
 def _stop_local(directory: Path) -> int | None:
     """Send SIGTERM to the launching process, if it lives on this host."""
     try:
-        owner = ledger.Owner.from_json(read_json(directory / "launch.json")["owner"])
+        owner = ownership.Owner.from_json(read_json(directory / "launch.json")["owner"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if owner.host != socket.gethostname() or not ledger.alive(owner, directory):
+    if owner.host != socket.gethostname() or not ownership.alive(owner, directory):
         return None
     try:
         os.kill(owner.pid, signal.SIGTERM)

@@ -9,7 +9,7 @@ from collections import deque
 from pathlib import Path
 
 from avatarl.errors import UserError
-from avatarl.sweep import find
+from avatarl.runs import find
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

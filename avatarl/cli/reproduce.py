@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from avatarl.sweep import find
+from avatarl.runs import find
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

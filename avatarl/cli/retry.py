@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from avatarl.errors import UserError
-from avatarl.sweep import find
+from avatarl.runs import find
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

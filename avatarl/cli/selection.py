@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from avatarl.errors import UserError
-from avatarl.report.select import select
+from avatarl.runs.select import select
 
 
 def add_outputs(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ import json
 import sys
 from dataclasses import replace
 
-from avatarl.sweep import find
+from avatarl.runs import find
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

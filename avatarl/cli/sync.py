@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 
 from avatarl.cli.selection import add_outputs, run_directories
-from avatarl.report.runs import read_run
-from avatarl.report.select import Source
+from avatarl.runs.run import read_run
+from avatarl.runs.select import Source
 from avatarl.tracking import delivery
 
 #: A server that is down is told after a minute or so, not after wandb's quarter of an hour.

@@ -18,8 +18,8 @@ from avatarl.report.identity import (
     short_names,
 )
 from avatarl.report.metrics import DEFAULT, describe
-from avatarl.report.runs import NGRAM_LEVELS, Run
 from avatarl.report.statistics import Estimate, Interval, Paired, estimate, holm, paired
+from avatarl.runs.run import NGRAM_LEVELS, Run
 
 #: What plots need whatever the table shows.
 _ALWAYS = ("val/nats", "val/accuracy", "val/ece")

@@ -14,11 +14,11 @@ from typing import Any
 import polars as pl
 
 from avatarl.errors import UserError
-from avatarl.report import journal
 from avatarl.report.identity import configuration_key
-from avatarl.report.runs import Run, read_run
-from avatarl.report.select import select
 from avatarl.report.where import Filter, FilterError
+from avatarl.runs import records
+from avatarl.runs.run import Run, read_run
+from avatarl.runs.select import select
 
 #: Facts of a run that lead its row.
 _FACTS = (
@@ -74,7 +74,7 @@ class Runs:
         names: dict[str, None] = {}
         paths = [run.directory / "metrics.jsonl" for run in self.runs]
         with ThreadPoolExecutor(_threads()) as pool:
-            for found in pool.map(journal.metric_names, paths):
+            for found in pool.map(records.metric_names, paths):
                 names.update(dict.fromkeys(found))
         return list(names)
 
@@ -85,17 +85,17 @@ class Runs:
             for run, read in self.journals(metrics)
         ]
         if not frames:
-            return journal.empty_records(metrics or ()).with_columns(run_id=pl.lit(""))
+            return records.empty_records(metrics or ()).with_columns(run_id=pl.lit(""))
         return pl.concat(frames, how="diagonal")
 
     def journals(
         self, metrics: Sequence[str] | None = None
-    ) -> Iterator[tuple[Run, journal.Journal]]:
+    ) -> Iterator[tuple[Run, records.Journal]]:
         """Read the journals one after another, a few ahead, so that few are held at a time."""
         started = [run for run in self.runs if run.state != "queued"]
 
-        def read(run: Run) -> journal.Journal:
-            return journal.read(run.directory / "metrics.jsonl", metrics)
+        def read(run: Run) -> records.Journal:
+            return records.read(run.directory / "metrics.jsonl", metrics)
 
         # The dataframe library lets go of the interpreter while it parses, so threads suffice.
         ahead = 2 * _threads()

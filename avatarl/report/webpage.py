@@ -26,13 +26,13 @@ from avatarl.files import read_json, write_atomic
 from avatarl.report.aggregate import LEVEL_NAMES, Comparison, Configuration
 from avatarl.report.curves import Curve, Journals, read_journals
 from avatarl.report.downsample import min_max_indices
-from avatarl.report.flatten import flatten
 from avatarl.report.load import Runs
 from avatarl.report.metrics import describe, metric_heading
-from avatarl.report.runs import NGRAM_LEVELS, Run, read_provenance
 from avatarl.report.statistics import t_quantile
 from avatarl.report.style import looks
 from avatarl.report.table import format_p, shared_keys
+from avatarl.runs.flatten import flatten
+from avatarl.runs.run import NGRAM_LEVELS, Run, read_provenance
 
 #: A page beyond this is thinned further.
 MOST_BYTES = 14_500_000

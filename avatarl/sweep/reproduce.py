@@ -17,7 +17,7 @@ from rich.console import Console
 
 from avatarl.errors import UserError
 from avatarl.files import read_json, write_json
-from avatarl.sweep import ledger
+from avatarl.runs import ownership
 from avatarl.sweep.plan import snapshot
 
 #: Keys of results and records that say when and where, not what.
@@ -57,7 +57,7 @@ def bundle_of(directory: Path) -> Bundle:
     output_dir = directory.parent.parent
     code = None
     threads = None
-    for owner in reversed(ledger.history(directory)):
+    for owner in reversed(ownership.history(directory)):
         if owner.outcome == "done":
             threads = owner.threads
             code = Path(owner.code) if owner.code else None

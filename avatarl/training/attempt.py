@@ -18,8 +18,10 @@ from avatarl.files import write_atomic, write_json
 from avatarl.model import build as build_model
 from avatarl.model import parameter_count
 from avatarl.reference.levels import ngram_levels
+from avatarl.runs.journal import JournalWriter, read
+from avatarl.runs.progress import Progress
+from avatarl.runs.result import SCHEMA, Result
 from avatarl.tracking import provenance
-from avatarl.tracking.journal import JournalWriter, read
 from avatarl.tracking.tracker import Tracker
 from avatarl.training import checkpoint
 from avatarl.training.ending import (
@@ -33,8 +35,6 @@ from avatarl.training.ending import (
 from avatarl.training.evaluation import Evaluation, HeldOut, evaluate
 from avatarl.training.health import Alarm, Health
 from avatarl.training.learner import Learner
-from avatarl.training.progress import Progress
-from avatarl.training.result import SCHEMA, Result
 from avatarl.training.run_log import RunLog
 from avatarl.training.sparsity import update_facts
 

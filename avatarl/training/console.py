@@ -18,10 +18,10 @@ from rich.text import Text
 from avatarl.config import RunConfig
 from avatarl.data import Corpus
 from avatarl.reference.levels import Level, ngram_levels
+from avatarl.runs.progress import Progress as Moment
+from avatarl.runs.result import Result
 from avatarl.training.attempt import ALARMS
 from avatarl.training.loop import execute
-from avatarl.training.progress import Progress as Moment
-from avatarl.training.result import Result
 
 _PLAIN_EVERY = 10  # lines of a run on something that isn't a terminal
 _SPARKS = "▁▂▃▄▅▆▇█"

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from avatarl import failure
 from avatarl.config import RunConfig
 from avatarl.data import Corpus
 from avatarl.files import write_atomic
+from avatarl.runs import failure
 from avatarl.training.evaluation import Scorer
 from avatarl.training.sampling import generate
 

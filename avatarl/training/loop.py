@@ -14,11 +14,11 @@ from avatarl.config import RunConfig, parse, run_id
 from avatarl.data import Corpus
 from avatarl.data import load as load_corpus
 from avatarl.errors import ConfigError, UserError
+from avatarl.runs.progress import Progress
+from avatarl.runs.result import Result
 from avatarl.training.attempt import Attempt
 from avatarl.training.ending import write_failure
 from avatarl.training.learner import Learner
-from avatarl.training.progress import Progress
-from avatarl.training.result import Result
 from avatarl.training.run_log import RunLog, informed
 
 log = logging.getLogger("avatarl")

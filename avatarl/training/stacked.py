@@ -20,12 +20,12 @@ from avatarl.data import Corpus
 from avatarl.data import load as load_corpus
 from avatarl.errors import ConfigError
 from avatarl.reference.free_memory import free_memory
+from avatarl.runs.progress import Progress
+from avatarl.runs.result import Result
 from avatarl.training.attempt import Attempt
 from avatarl.training.learner import Learner
 from avatarl.training.loop import begin, drive, pick_device
 from avatarl.training.loss import program_key, unsupported_reason
-from avatarl.training.progress import Progress
-from avatarl.training.result import Result
 from avatarl.training.run_log import informed
 from avatarl.training.stack import Stack
 

@@ -18,7 +18,8 @@ from rich.console import Console
 from avatarl.cli import logs, main
 from avatarl.errors import UserError
 from avatarl.files import write_json
-from avatarl.sweep import find, ledger, reproduce, state
+from avatarl.runs import find, ownership, state
+from avatarl.sweep import reproduce
 from avatarl.sweep.plan import request as launch
 from avatarl.sweep.plan.planned import Plan, make_plan
 from avatarl.sweep.slurm import watch
@@ -39,7 +40,7 @@ def sweep(plan_of, tmp_path):
     write_json(resumable.path / "progress.json", {"state": "interrupted", "step": 3, "steps": 9})
     write_json(resumable.path / "checkpoint-3.json", {})
     write_json(running.path / "progress.json", {"state": "running", "step": 4, "steps": 9})
-    ledger.claim(running.path)
+    ownership.claim(running.path)
     return directory
 
 
@@ -188,7 +189,7 @@ def test_retry_runs_what_is_not_done(sweep, capsys, tmp_path, monkeypatch):
     settings |= {"workers": 1, "freeze": False, "execute": "sweep_executors:run"}
     launch.record(sweep, "local", settings)
     running = next((tmp_path / "outputs" / "runs").glob("*-0000000000000003"))
-    ledger.release(running, 1, ledger.current_owner(running), "interrupted")
+    ownership.release(running, 1, ownership.current_owner(running), "interrupted")
     code, out = run(capsys, tmp_path, "retry", "five")
     assert code == 0, out
     assert "[5/5]" in out
@@ -198,8 +199,8 @@ def test_retry_runs_what_is_not_done(sweep, capsys, tmp_path, monkeypatch):
 
 def test_cancel_stops_the_launching_process(sweep, capsys, tmp_path):
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as client:
-        owner = {**vars(ledger.this_process()), "pid": client.pid}
-        owner["started"] = ledger._process_started(client.pid)
+        owner = {**vars(ownership.this_process()), "pid": client.pid}
+        owner["started"] = ownership._process_started(client.pid)
         write_json(sweep / "launch.json", {"launcher": "local", "settings": {}, "owner": owner})
         code, out = run(capsys, tmp_path, "cancel", "five")
         assert code == 0

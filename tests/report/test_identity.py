@@ -4,15 +4,15 @@ import copy
 
 import pytest
 
-from avatarl.report.flatten import flatten
 from avatarl.report.identity import configuration_key, differing_keys, matters, short_names
+from avatarl.runs.flatten import flatten
 
 from .conftest import config
 
 
 def test_what_makes_a_configuration_is_what_makes_a_runs_id() -> None:
     """Each key either changes the id and the configuration, or neither (the seed aside)."""
-    from avatarl.config.identity import run_id
+    from avatarl.runs.identity import run_id
 
     raw = config()
     raw["trainer"] |= {"threads": 1, "checkpoint_every_s": 60, "keep_checkpoints": 2}

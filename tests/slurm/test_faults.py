@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT, TINY, Sweep, slurm
 
 from avatarl import composition
-from avatarl.sweep import ledger
+from avatarl.runs import ownership
 from avatarl.training import attempt, execute
 
 
@@ -106,7 +106,9 @@ def test_each_slot_is_bound_to_one_of_the_jobs_gpus(sweep, check):
     assert "4 slots, GPUs ['0', '1']" in log.read_text()
     # What CUDA_VISIBLE_DEVICES was in each worker, in its own words.
     given = {
-        owner.pid: owner.gpu for run in sweep.runs().values() for owner in ledger.history(run.path)
+        owner.pid: owner.gpu
+        for run in sweep.runs().values()
+        for owner in ownership.history(run.path)
     }
     assert sorted(given.values()) == ["0", "0", "1", "1"]
 
@@ -227,7 +229,7 @@ def test_a_cancellation_is_remembered_when_slurm_has_forgotten_the_job(sweep, ch
 def test_kill_9_in_the_job(sweep, check, who):
     client = sweep.start()
     sweep.wait_for_step(0, 60)
-    child = ledger.current_owner(sweep.runs()[0].path).pid
+    child = ownership.current_owner(sweep.runs()[0].path).pid
     parent = psutil.Process(child).ppid()
     os.kill(child if who == "child" else parent, signal.SIGKILL)
     code, out = sweep.finish(client)

@@ -9,9 +9,9 @@ import rich.console
 from avatarl.config import RunConfig
 from avatarl.data import load
 from avatarl.reference.levels import Level
+from avatarl.runs.progress import Progress
 from avatarl.training import precision
 from avatarl.training.console import Console, screen, sparkline, standing, watched
-from avatarl.training.progress import Progress
 
 LEVELS = {"unigram": Level(3.3, 0.1), "bigram": Level(2.5, 0.2), "trigram": Level(2.0, 0.3)}
 

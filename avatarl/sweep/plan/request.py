@@ -19,7 +19,7 @@ from rich.table import Table
 
 from avatarl.errors import ConfigError, did_you_mean
 from avatarl.files import write_json
-from avatarl.sweep import ledger, state
+from avatarl.runs import ownership, state
 from avatarl.sweep.plan import cost as history
 from avatarl.sweep.plan.planned import Candidate, Plan, make_plan
 from avatarl.sweep.plan.rollback import Rollback
@@ -114,7 +114,7 @@ def write_down(plan: Plan, request: SweepRequest, rollback: Rollback | None = No
 
 def record(directory: Path, launcher: str, settings: Mapping[str, Any]) -> None:
     """Note in ``launch.json`` how the sweep was started last, and by which process."""
-    owner = dataclasses.asdict(ledger.this_process())
+    owner = dataclasses.asdict(ownership.this_process())
     write_json(
         directory / "launch.json",
         {"schema": 1, "launcher": launcher, "settings": dict(settings), "owner": owner},

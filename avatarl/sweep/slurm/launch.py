@@ -16,7 +16,7 @@ from rich.console import Console
 
 from avatarl.errors import ConfigError, UserError
 from avatarl.files import write_json
-from avatarl.sweep import find, state
+from avatarl.runs import find, slurm_jobs, state
 from avatarl.sweep.faults import FailurePolicy
 from avatarl.sweep.plan import request as launch
 from avatarl.sweep.plan import snapshot
@@ -24,7 +24,7 @@ from avatarl.sweep.plan.planned import Plan, PlannedRun
 from avatarl.sweep.plan.request import SweepOutcome, SweepRequest
 from avatarl.sweep.plan.rollback import Rollback
 from avatarl.sweep.slurm import packs as pack
-from avatarl.sweep.slurm import queue, watch
+from avatarl.sweep.slurm import watch
 from avatarl.sweep.slurm.submission import Submission
 
 #: Settings that are ours; all others are handed to submitit as they are, when set.
@@ -287,8 +287,8 @@ def _submit(
 
     supervise = Supervise(str(directory))
     jobs: list[str] = []
-    rollback.call(lambda: queue.cancel(jobs))
-    for first in range(0, len(packs), limit := queue.max_array_size()):
+    rollback.call(lambda: slurm_jobs.cancel(jobs))
+    for first in range(0, len(packs), limit := slurm_jobs.max_array_size()):
         executor = _executor(directory, sweep.name, code, settings)
         try:
             with executor.batch():
@@ -370,7 +370,7 @@ def _dry_run(plan: Plan, sweep: Path, settings: SlurmSettings, console: Console)
         )
     code = snapshot.location(output_dir)
     target = sweep.absolute() / "slurm" / str(_next_number(sweep))
-    for first in range(0, len(packs), limit := queue.max_array_size()):
+    for first in range(0, len(packs), limit := slurm_jobs.max_array_size()):
         count = min(limit, len(packs) - first)
         console.print("sbatch script:", highlight=False)
         # Not through rich: every byte as it will be.

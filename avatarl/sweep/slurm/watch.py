@@ -16,14 +16,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from avatarl import failure
 from avatarl.errors import UserError
-from avatarl.sweep import find, ledger, state
+from avatarl.runs import failure, find, ownership, slurm_jobs, state
+from avatarl.runs.ownership import SlurmJob
 from avatarl.sweep.faults import FailurePolicy
-from avatarl.sweep.ledger import SlurmJob
 from avatarl.sweep.plan.planned import Plan, PlannedRun
 from avatarl.sweep.plan.request import SweepOutcome
-from avatarl.sweep.slurm import queue
 from avatarl.sweep.slurm.submission import Submission, submissions
 from avatarl.sweep.workers import worker
 from avatarl.sweep.workers.display import duration, number, progress_of
@@ -65,7 +63,7 @@ class Row:
 
     run: PlannedRun
     state: str
-    job: queue.Job | None = None
+    job: slurm_jobs.Job | None = None
     job_id: str | None = None
     progress: Mapping[str, Any] | None = None
     node: str = ""
@@ -107,10 +105,12 @@ def survey(plan: Plan, sweep: Path, fresh: bool = False) -> Survey:
         for job, runs in zip(submission.jobs, submission.packs, strict=True)
         for run_id in runs
     }
-    owners = {run.id: ledger.current_owner(run.path) for run, now in seen if run.id in unfinished}
+    owners = {
+        run.id: ownership.current_owner(run.path) for run, now in seen if run.id in unfinished
+    }
     wanted = {job_of[run_id] for run_id in unfinished if run_id in job_of}
     wanted |= {owner.slurm.id for owner in owners.values() if owner and owner.slurm}
-    jobs = queue.jobs(wanted, fresh=fresh) if wanted else {}
+    jobs = slurm_jobs.jobs(wanted, fresh=fresh) if wanted else {}
 
     def slurm(job: SlurmJob) -> bool | None:
         if jobs is None:
@@ -127,17 +127,17 @@ def survey(plan: Plan, sweep: Path, fresh: bool = False) -> Survey:
 def _row(
     run: PlannedRun,
     now: str,
-    owner: ledger.Owner | None,
+    owner: ownership.Owner | None,
     job_id: str | None,
-    jobs: Mapping[str, queue.Job] | None,
-    slurm: ledger.SlurmLiveness,
+    jobs: Mapping[str, slurm_jobs.Job] | None,
+    slurm: ownership.SlurmLiveness,
 ) -> Row:
     if now == "done":
         return Row(run, "done", job_id=job_id)
     if now == "failed":
         return Row(run, "failed", job_id=job_id, reason=failure.reason(run.path))
     job = (jobs or {}).get(job_id or "")
-    if owner is not None and ledger.alive(owner, run.path, slurm):
+    if owner is not None and ownership.alive(owner, run.path, slurm):
         where = (job.node if job else "") or owner.host
         return Row(run, "running", job, job_id, progress_of(run.path), where, owner.gpu or "")
     if job_id is not None and (jobs is None or (job is not None and not job.over)):
@@ -152,7 +152,7 @@ def _row(
     return Row(run, "interrupted", job, job_id, progress_of(run.path), reason=how)
 
 
-def _why_queued(job: queue.Job | None) -> str:
+def _why_queued(job: slurm_jobs.Job | None) -> str:
     if job is None:
         return ""
     if job.state == "RUNNING":
@@ -334,7 +334,7 @@ class _Watcher:
         if not seen.reachable or row.state in ("running", "queued"):
             nobody = False
         elif stale:
-            known = queue.jobs([row.job_id]) if row.job_id else {}
+            known = slurm_jobs.jobs([row.job_id]) if row.job_id else {}
             job = (known or {}).get(row.job_id or "")
             nobody = known is not None and (job is None or job.over)
         else:
@@ -370,7 +370,7 @@ class _Watcher:
     def _accounted(self, row: Row) -> str:
         if row.job_id is None:
             return _UNKNOWN
-        job = queue.accounted([row.job_id]).get(row.job_id)
+        job = slurm_jobs.accounted([row.job_id]).get(row.job_id)
         return job.state if job else _UNKNOWN
 
     def _cancellation(self, row: Row, ended: str) -> str | None:

@@ -22,7 +22,8 @@ from typing import Any
 from loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
 
 from avatarl.errors import in_short
-from avatarl.sweep import faults, ledger
+from avatarl.runs import ownership
+from avatarl.sweep import faults
 from avatarl.sweep.faults import FailurePolicy, Fault
 from avatarl.sweep.plan.planned import PlannedRun
 from avatarl.sweep.workers import worker
@@ -120,7 +121,7 @@ class Pool:
             # What this launch already went through before the job was requeued counts.
             self._faults[run.id] = [
                 faults.remembered(past.reason or "")
-                for past in ledger.history(run.path)
+                for past in ownership.history(run.path)
                 if past.outcome == "failed" and past.submission == self.submission
             ]
         workers = [_Worker(number, slot) for number, slot in enumerate(self.slots)]
@@ -245,7 +246,7 @@ class Pool:
         if pid is not None:
             for run in runs:
                 with contextlib.suppress(OSError):
-                    ledger.release_dead(run.path, pid, state, reason)
+                    ownership.release_dead(run.path, pid, state, reason)
         if stopping:
             return [{"state": "interrupted"} for _ in runs]
         fault = {"state": "failed", "reason": reason, "kind": "infrastructure", "traceback": ""}
@@ -305,9 +306,9 @@ class Pool:
             return
         for _ in range(len(self._owned)):
             run, reason = self._owned.popleft()
-            owner = ledger.current_owner(run.path)
+            owner = ownership.current_owner(run.path)
             if (run.path / "result.json").exists() or (
-                owner is None or not ledger.alive(owner, run.path)
+                owner is None or not ownership.alive(owner, run.path)
             ):
                 self._queue.append(run)
             else:

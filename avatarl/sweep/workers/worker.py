@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from avatarl import failure
 from avatarl.files import read_json
-from avatarl.sweep import faults, ledger
+from avatarl.runs import failure, ownership
+from avatarl.sweep import faults
 
 #: ``module:function`` that executes one run: ``f(raw, *, stop, on_progress, prepared_corpus)``.
 DEFAULT_EXECUTE = "avatarl.training:execute_raw"
@@ -98,7 +98,7 @@ def _work(request: Mapping[str, Any]) -> list[dict[str, Any]]:
     runs = request["runs"]
     died = {"state": "failed", "reason": "worker died", "kind": "infrastructure"}
     answers: list[dict[str, Any]] = [died for _ in runs]
-    claims: dict[int, ledger.Claim] = {}
+    claims: dict[int, ownership.Claim] = {}
     try:
         for number, run in enumerate(runs):
             claimed = _claim(run, request)
@@ -127,7 +127,7 @@ def _directory(run: Mapping[str, Any]) -> Path:
     return Path(str(run["config"]["output_dir"]), str(run["directory"]))
 
 
-def _claim(run: Mapping[str, Any], request: Mapping[str, Any]) -> ledger.Claim | dict[str, Any]:
+def _claim(run: Mapping[str, Any], request: Mapping[str, Any]) -> ownership.Claim | dict[str, Any]:
     """Make a run ours; or say how it ended already, or why it can't be."""
     directory = _directory(run)
     done = stored(directory)
@@ -137,9 +137,9 @@ def _claim(run: Mapping[str, Any], request: Mapping[str, Any]) -> ledger.Claim |
         return {"state": "interrupted"}
     try:
         threads = (run["config"].get("trainer") or {}).get("threads") or _threads
-        me = ledger.this_process(request.get("submission", ""), request.get("code"), threads)
-        return ledger.claim(directory, me)
-    except ledger.Owned as owned:
+        me = ownership.this_process(request.get("submission", ""), request.get("code"), threads)
+        return ownership.claim(directory, me)
+    except ownership.Owned as owned:
         return {"state": "owned", "reason": str(owned)}
     except OSError as error:
         return _failed(error, "")

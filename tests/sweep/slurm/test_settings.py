@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from avatarl.errors import ConfigError
+from avatarl.runs import slurm_jobs
 from avatarl.sweep.faults import FailurePolicy
 from avatarl.sweep.plan import request as launch
-from avatarl.sweep.slurm import queue
 from avatarl.sweep.slurm.launch import SlurmSettings, _complaint, script
 from avatarl.sweep.workers import machine
 from avatarl.sweep.workers.local import LocalSettings
@@ -157,7 +157,7 @@ def test_what_sbatch_complains_of_is_told(said, complaint):
 
 
 def test_squeue_columns_are_read():
-    widths = [width for _, width in queue._FIELDS]
+    widths = [width for _, width in slurm_jobs._FIELDS]
     rows = [
         ("12_0", "RUNNING", "2", "node[1-3]", "None"),
         ("12_1", "PENDING", "0", "", "ReqNodeNotAvail, UnavailableNodes:node2"),
@@ -165,8 +165,8 @@ def test_squeue_columns_are_read():
     text = "\n".join(
         "".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
     )
-    found = queue.parse_squeue(text)
-    assert found["12_0"] == queue.Job("12_0", "RUNNING", 2, "node[1-3]", "None")
+    found = slurm_jobs.parse_squeue(text)
+    assert found["12_0"] == slurm_jobs.Job("12_0", "RUNNING", 2, "node[1-3]", "None")
     assert found["12_1"].reason == "ReqNodeNotAvail, UnavailableNodes:node2"
     assert [job.active for job in found.values()] == [True, False]
     assert not any(job.over for job in found.values())
@@ -174,10 +174,10 @@ def test_squeue_columns_are_read():
 
 def test_where_there_is_no_slurm_nothing_is_claimed_about_jobs(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert queue.jobs(["1"], fresh=True) is None
-    assert queue.lives("1", 0) is None
-    assert queue.accounted(["1"]) == {}
-    assert queue.max_array_size() == 1000
+    assert slurm_jobs.jobs(["1"], fresh=True) is None
+    assert slurm_jobs.lives("1", 0) is None
+    assert slurm_jobs.accounted(["1"]) == {}
+    assert slurm_jobs.max_array_size() == 1000
 
 
 @pytest.mark.parametrize(

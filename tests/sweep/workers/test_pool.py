@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from avatarl.files import read_json, write_json
-from avatarl.sweep import ledger
+from avatarl.runs import ownership
 from avatarl.sweep.faults import FailurePolicy, Fault, exit_reason, worth_retrying
 from avatarl.sweep.workers.pool import CannotStart, Pool, Slot, parse_exitcode
 
@@ -61,7 +61,7 @@ def test_a_fault_is_contained_retried_within_bounds_and_named(
         assert reason in broken.reason
         assert reason in read_json(plan.runs[0].path / "failure.json")["error"]
         assert any(e.what == "finished" and e.reason and reason in e.reason for e in told)
-    owner = ledger.current_owner(plan.runs[0].path)
+    owner = ownership.current_owner(plan.runs[0].path)
     assert owner.released is not None
     assert owner.outcome == state
 
@@ -109,8 +109,8 @@ def test_a_run_owned_by_a_living_process_is_waited_for(plan_of, trace_of, tmp_pa
     directory = plan.runs[0].path
     directory.mkdir(parents=True)
     code = (
-        "import sys, time; from pathlib import Path; from avatarl.sweep import ledger;"
-        f"c = ledger.claim(Path({str(directory)!r})); print('mine', flush=True);"
+        "import sys, time; from pathlib import Path; from avatarl.runs import ownership;"
+        f"c = ownership.claim(Path({str(directory)!r})); print('mine', flush=True);"
         "sys.stdin.readline();"
         "(c.directory / 'result.json').write_text('{\"val/nats\": 7.0}'); c.release('done')"
     )
@@ -137,12 +137,12 @@ def test_a_run_whose_owner_was_killed_is_taken_over(plan_of, trace_of):
     directory = plan.runs[0].path
     directory.mkdir(parents=True)
     code = (
-        "import os; from pathlib import Path; from avatarl.sweep import ledger;"
-        f"ledger.claim(Path({str(directory)!r})); os.kill(os.getpid(), 9)"
+        "import os; from pathlib import Path; from avatarl.runs import ownership;"
+        f"ownership.claim(Path({str(directory)!r})); os.kill(os.getpid(), 9)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
     assert pool().run(plan.runs)[plan.runs[0].id].state == "done"
-    assert [owner.outcome for owner in ledger.history(directory)] == [None, "done"]
+    assert [owner.outcome for owner in ownership.history(directory)] == [None, "done"]
 
 
 def test_workers_stop_when_their_parent_is_killed(plan_of, trace_of, tmp_path):
@@ -165,11 +165,11 @@ Pool([Slot(None, 1)], FailurePolicy(None, 2, 60), execute="sweep_executors:run")
             time.sleep(0.05)
         os.kill(client.pid, signal.SIGKILL)
         client.wait()
-    worker = ledger.current_owner(plan.runs[0].path).pid
+    worker = ownership.current_owner(plan.runs[0].path).pid
     deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and ledger._process_started(worker) is not None:
+    while time.monotonic() < deadline and ownership._process_started(worker) is not None:
         time.sleep(0.05)
-    assert ledger._process_started(worker) is None
+    assert ownership._process_started(worker) is None
     assert read_json(progress)["state"] == "interrupted"
 
 
@@ -240,4 +240,4 @@ def test_done_runs_need_no_worker_claim(plan_of):
     write_json(plan.runs[0].path / "result.json", {"val/nats": 3.0})
     outcomes = pool().run(plan.runs)
     assert outcomes[plan.runs[0].id].result == {"val/nats": 3.0}
-    assert ledger.current_owner(plan.runs[0].path) is None
+    assert ownership.current_owner(plan.runs[0].path) is None

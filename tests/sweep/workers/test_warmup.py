@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import avatarl
-from avatarl.sweep import ledger
+from avatarl.runs import ownership
 from avatarl.sweep.faults import FailurePolicy
 from avatarl.sweep.plan import snapshot
 from avatarl.sweep.workers.pool import Pool
@@ -46,7 +46,7 @@ def pid_of(process):
 
 def gone(pid, patience_s=10):
     deadline = time.monotonic() + patience_s
-    while ledger._process_started(pid) is not None:
+    while ownership._process_started(pid) is not None:
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)

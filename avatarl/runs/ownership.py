@@ -339,6 +339,6 @@ def _this_slurm_job(environment: Mapping[str, str]) -> SlurmJob | None:
 
 
 def _ask_slurm(job: SlurmJob) -> bool | None:
-    from avatarl.sweep.slurm import queue
+    from avatarl.runs import slurm_jobs
 
-    return queue.lives(job.id, job.restarts)
+    return slurm_jobs.lives(job.id, job.restarts)

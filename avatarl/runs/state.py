@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from avatarl import failure
 from avatarl.files import read_json
+from avatarl.runs import failure
 
 RunState = Literal["new", "done", "failed", "resumable", "running"]
 
@@ -17,7 +17,7 @@ def of(directory: Path) -> RunState:
     """State of the run in ``directory``.
 
     ``running`` means that the last thing it wrote says so; whether its process still lives is the
-    ledger's business (:func:`avatarl.sweep.ledger.alive`).
+    ledger's business (:func:`avatarl.runs.ownership.alive`).
     """
     try:
         names = {entry.name for entry in os.scandir(directory)}

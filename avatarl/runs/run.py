@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from avatarl.report import journal
-from avatarl.report.flatten import flatten
-from avatarl.report.select import Source
+from avatarl.runs import records
+from avatarl.runs.flatten import flatten
+from avatarl.runs.select import Source
 
 #: The newest ``result.json`` this code knows.
 SCHEMA = 1
@@ -90,12 +90,12 @@ def read_run(source: Source, now: float | None = None) -> Run:
     provenance = {} if result else _read(directory / "provenance.json", problems)
     nested = _config(directory, planned, problems)
     journal_path = directory / "metrics.jsonl"
-    header = {} if result else journal.read_header(journal_path)
-    latest = {} if result else journal.latest(journal_path)
+    header = {} if result else records.read_header(journal_path)
+    latest = {} if result else records.latest(journal_path)
     _check_schema(directory, result, problems)
     state = _state(directory, result, failure, progress, latest, now or time.time())
     if state != "queued" and not (state == "failed" and not journal_path.exists()):
-        problems += journal.quick_problems(journal_path, running=state == "running")
+        problems += records.quick_problems(journal_path, running=state == "running")
     step, steps = _steps(progress, latest, failure, nested)
     corpus = source.corpus or {}
     identity = directory.name.rpartition("-")[2]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from avatarl import composition, failure
-from avatarl.sweep import state
+from avatarl import composition
+from avatarl.runs import failure, state
 from avatarl.sweep.workers import worker
 from avatarl.training import ending
 from tests.tiny import TINY

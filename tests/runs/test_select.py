@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from avatarl.report.select import select
-
-from .conftest import Outputs, config
+from avatarl.runs.select import select
+from tests.report.conftest import Outputs, config
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from avatarl.tracking.journal import SCHEMA, JournalWriter
+from avatarl.runs.journal import SCHEMA, JournalWriter
 
 
 def lines(path: Path) -> list[dict[str, object]]:
