@@ -14,6 +14,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Le
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.errors import ConfigError
 from avatarl.explorer import sampling
@@ -38,24 +39,23 @@ class Config(sampling.Config):
             )
 
     @property
+    @override
     def needs_reference(self) -> bool:
-        """Whether behaviour reads the reference."""
         return self.reference_share > 0
+
+    @override
+    def build(self) -> Bandit:
+        return Bandit(self)
 
 
 class Bandit(sampling.Sampling):
     """Draws from the mixture above."""
 
+    @override
     def proposals(
         self, old_logprobs: Tensor, guide: Tensor | None, hparams: Hyperparameters
     ) -> Tensor:
-        """Describe the behaviour policy; see :class:`avatarl.explorer.sampling.Sampling`."""
         reference, uniform = hparams["reference_share"], hparams["uniform_share"]
         own = 1 - reference - uniform
         mixture = own * old_logprobs.exp() + uniform / old_logprobs.shape[-1]
         return mixture if guide is None else mixture + reference * guide.exp()
-
-
-def build(config: Config) -> Bandit:
-    """Make the explorer."""
-    return Bandit(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol
@@ -19,7 +20,7 @@ Decoder = Callable[[Tensor | None], Tensor]
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(ABC):
     """Settings that every explorer has."""
 
     name: str
@@ -28,6 +29,10 @@ class Config:
     # highest_entropy divides by what is left; a dropped position counts 0 in the mean instead.
     select: Literal["all", "highest_entropy", "drop_lowest", "drop_random"]
     select_share: Annotated[float, Ge(0), Lt(1)]  # kept (highest_entropy) or dropped (drop_…)
+
+    @abstractmethod
+    def build(self) -> Explorer:
+        """Make the explorer."""
 
     @property
     def weighting(self) -> str:
@@ -77,7 +82,9 @@ class Observation:
 class Explorer(Protocol):
     """Chooses the actions of a step."""
 
-    config: Config
+    @property
+    def config(self) -> Config:
+        """What it was built from."""
 
     def uniforms(self, windows: int, positions: int) -> tuple[int, ...]:
         """Shape of the uniform random numbers that ``explore`` wants; empty for none."""

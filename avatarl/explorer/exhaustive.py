@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.errors import ConfigError
 from avatarl.explorer import base
@@ -35,9 +36,13 @@ class Config(base.Config):
             )
 
     @property
+    @override
     def weighting(self) -> str:
-        """How actions count."""
         return self.action_weighting
+
+    @override
+    def build(self) -> Exhaustive:
+        return Exhaustive(self)
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,3 @@ class Exhaustive:
             old_probs=old_probs,
             position_weights=position_weights(self.config, old_logprobs, hparams, noise),
         )
-
-
-def build(config: Config) -> Exhaustive:
-    """Make the explorer."""
-    return Exhaustive(config)

@@ -24,6 +24,7 @@ from typing import Annotated
 import torch
 from annotated_types import Ge
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.explorer import base
 from avatarl.explorer.selection import position_weights
@@ -39,8 +40,8 @@ class Config(base.Config):
     weight_cap: Annotated[float, Ge(1)] | None
 
     @property
+    @override
     def actions_a_position(self) -> int | None:
-        """K: nothing is learned about the other characters."""
         return self.samples
 
 

@@ -12,6 +12,7 @@ from typing import Annotated
 import torch
 from annotated_types import Gt
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.errors import ConfigError
 from avatarl.explorer import sampling
@@ -38,21 +39,20 @@ class Config(Rollouts):
         if self.samples < 2:
             raise ConfigError("samples", self.samples, "2 or more", "a swarm has several members")
 
+    @override
+    def build(self) -> Swarm:
+        return Swarm(self)
+
 
 class Swarm(sampling.Sampling):
     """μ_k = (1 − g) · softmax(log π_old / τ_k) + g · ref."""
 
+    @override
     def proposals(
         self, old_logprobs: Tensor, guide: Tensor | None, hparams: Hyperparameters
     ) -> Tensor:
-        """Describe the proposals; see :class:`avatarl.explorer.sampling.Sampling`."""
         steps = torch.linspace(0, 1, self.config.samples, device=old_logprobs.device)  # (K,)
         span = hparams["temperature_max"] / hparams["temperature_min"]
         temperatures = hparams["temperature_min"] * span**steps
         tempered = (old_logprobs / temperatures.unsqueeze(-1)).softmax(dim=-1)  # (…,K,V)
         return sampling.mix(tempered, guide, hparams["guidance"])
-
-
-def build(config: Config) -> Swarm:
-    """Make the explorer."""
-    return Swarm(config)

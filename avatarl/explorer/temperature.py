@@ -7,6 +7,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.errors import ConfigError
 from avatarl.explorer import sampling
@@ -33,13 +34,13 @@ class Rollouts(sampling.Config):
             )
 
     @property
+    @override
     def steps_ahead(self) -> int:
-        """How many characters are explored one after another."""
         return self.horizon
 
     @property
+    @override
     def needs_reference(self) -> bool:
-        """Whether proposals read the reference."""
         return self.guidance > 0
 
 
@@ -49,18 +50,17 @@ class Config(Rollouts):
 
     temperature: Annotated[float, Gt(0)]
 
+    @override
+    def build(self) -> Temperature:
+        return Temperature(self)
+
 
 class Temperature(sampling.Sampling):
     """μ = (1 − g) · softmax(log π_old / τ) + g · ref."""
 
+    @override
     def proposals(
         self, old_logprobs: Tensor, guide: Tensor | None, hparams: Hyperparameters
     ) -> Tensor:
-        """Describe the proposal; see :class:`avatarl.explorer.sampling.Sampling`."""
         tempered = (old_logprobs / hparams["temperature"]).softmax(dim=-1)
         return sampling.mix(tempered, guide, hparams["guidance"])
-
-
-def build(config: Config) -> Temperature:
-    """Make the explorer."""
-    return Temperature(config)

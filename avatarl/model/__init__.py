@@ -6,13 +6,7 @@ import torch
 
 from avatarl.model.gpt import GPT, Config
 
-__all__ = ["GPT", "Config", "build", "parameter_count"]
-
-
-def build(config: Config, vocab_size: int, seed: int) -> GPT:
-    """Make a network with random weights that depend on ``seed`` alone (fp32, on the CPU)."""
-    generator = torch.Generator().manual_seed(seed)
-    return GPT(config, vocab_size, generator)
+__all__ = ["GPT", "Config", "parameter_count"]
 
 
 def parameter_count(model: torch.nn.Module) -> int:

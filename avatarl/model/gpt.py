@@ -42,6 +42,10 @@ class Config:
                 "n_embd", self.n_embd, f"a multiple of n_head={self.n_head}", "heads share it"
             )
 
+    def build(self, vocab_size: int, seed: int) -> GPT:
+        """Make a network with random weights that depend on ``seed`` alone (fp32, on the CPU)."""
+        return GPT(self, vocab_size, torch.Generator().manual_seed(seed))
+
 
 # Windows and heads that ``window_attention`` serves.
 _SHORT, _HEAD_SIZES = 64, (16, 32, 64, 128)

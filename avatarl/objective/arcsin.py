@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.interfaces import Exploration, Hyperparameters
 from avatarl.objective import regularised, terms
@@ -21,14 +22,18 @@ class Config(regularised.Config):
     """No settings of its own."""
 
     @property
+    @override
     def needs_policy_weights(self) -> bool:
-        """Sampled actions are counted by how likely they were."""
         return True
 
     @property
+    @override
     def needs_single_step(self) -> bool:
-        """A function of one choice."""
         return True
+
+    @override
+    def build(self) -> Arcsin:
+        return Arcsin(self)
 
 
 class Arcsin(regularised.Regularised):
@@ -50,8 +55,3 @@ class Arcsin(regularised.Regularised):
         old_probs = exploration.select(exploration.old_probs)
         counts = exploration.weights / old_probs.clamp_min(torch.finfo(old_probs.dtype).tiny)
         return -(counts * rewards * angles).sum(dim=-1)
-
-
-def build(config: Config) -> Arcsin:
-    """Make the objective."""
-    return Arcsin(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,10 +16,14 @@ ControllerState = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(ABC):
     """Settings that every objective has, and what the rest of a run must know of them."""
 
     name: str
+
+    @abstractmethod
+    def build(self) -> Objective:
+        """Make the objective."""
 
     @property
     def needs_reference(self) -> bool:
@@ -84,7 +89,9 @@ class LossOutput:
 class Objective(Protocol):
     """Maps one step's exploration and rewards to a loss."""
 
-    config: Config
+    @property
+    def config(self) -> Config:
+        """What it was built from."""
 
     def initial_control(self) -> dict[str, float]:
         """What controllers remember before the first step."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.interfaces import Exploration, Hyperparameters
 from avatarl.objective import regularised, terms
@@ -22,14 +23,18 @@ class Config(regularised.Config):
     """No settings of its own."""
 
     @property
+    @override
     def needs_policy_weights(self) -> bool:
-        """The two halves have to be in the same unit."""
         return True
 
     @property
+    @override
     def needs_single_step(self) -> bool:
-        """A score of one forecast."""
         return True
+
+    @override
+    def build(self) -> Brier:
+        return Brier(self)
 
 
 class Brier(regularised.Regularised):
@@ -45,8 +50,3 @@ class Brier(regularised.Regularised):
     ) -> Tensor:
         """Return ½Σπ² − Σ w·ρ·r, (B,T)."""
         return terms.half_square(logprobs) - terms.estimate(logprobs, exploration, rewards)
-
-
-def build(config: Config) -> Brier:
-    """Make the objective."""
-    return Brier(config)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.interfaces import Exploration, Hyperparameters, Regularisers, mean_over_positions
 from avatarl.objective import base, terms
@@ -19,9 +20,13 @@ class Config(base.Config):
     """No settings of its own."""
 
     @property
+    @override
     def needs_every_action(self) -> bool:
-        """The text's character must be among the tried ones."""
         return True
+
+    @override
+    def build(self) -> CrossEntropy:
+        return CrossEntropy(self)
 
 
 class CrossEntropy:
@@ -58,8 +63,3 @@ class CrossEntropy:
             divergence = terms.kl_divergence(probs, logprobs, regularisers.reference)
             facts["train/kl"] = divergence.mean()
         return base.LossOutput(loss, {name: fact.detach() for name, fact in facts.items()}, control)
-
-
-def build(config: Config) -> CrossEntropy:
-    """Make the objective."""
-    return CrossEntropy(config)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from avatarl.objective.grpo import Clipped, ClippedObjective
 
 
@@ -14,7 +16,6 @@ from avatarl.objective.grpo import Clipped, ClippedObjective
 class Config(Clipped):
     """The clipped, KL-regularised objective on centred rewards."""
 
-
-def build(config: Config) -> ClippedObjective:
-    """Make the objective."""
-    return ClippedObjective(config, normalize_std=False)
+    @override
+    def build(self) -> ClippedObjective:
+        return ClippedObjective(self, normalize_std=False)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.interfaces import Exploration, Hyperparameters
 from avatarl.objective import regularised, terms
@@ -22,9 +23,13 @@ class Config(regularised.Config):
     baseline: Literal["group_mean", "none"]
 
     @property
+    @override
     def uses_baseline(self) -> bool:
-        """As configured."""
         return self.baseline != "none"
+
+    @override
+    def build(self) -> Expected:
+        return Expected(self)
 
 
 class Expected(regularised.Regularised):
@@ -47,8 +52,3 @@ class Expected(regularised.Regularised):
         if self.config.uses_baseline:
             returns = returns - terms.group_mean(returns, exploration.group)
         return -terms.estimate(logprobs, exploration, returns)
-
-
-def build(config: Config) -> Expected:
-    """Make the objective."""
-    return Expected(config)

@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.errors import ConfigError
 from avatarl.interfaces import Exploration, Hyperparameters
@@ -48,8 +49,8 @@ class Clipped(regularised.Config):
             )
 
     @property
+    @override
     def uses_baseline(self) -> bool:
-        """As configured."""
         return self.baseline != "none"
 
 
@@ -58,6 +59,10 @@ class Config(Clipped):
     """GRPO: advantages divided by the group's std."""
 
     std_floor: Annotated[float, Gt(0)]
+
+    @override
+    def build(self) -> ClippedObjective:
+        return ClippedObjective(self, normalize_std=True)
 
 
 class ClippedObjective(regularised.Regularised):
@@ -120,8 +125,3 @@ class ClippedObjective(regularised.Regularised):
                 "reward/spread_scaled": terms.group_std(advantages, exploration.group).mean(),
             }
         return -(weights * surrogate).sum(dim=-1)
-
-
-def build(config: Config) -> ClippedObjective:
-    """Make the objective."""
-    return ClippedObjective(config, normalize_std=True)

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.errors import ConfigError
 from avatarl.interfaces import (
@@ -56,13 +57,13 @@ class Config(base.Config):
             raise ConfigError("ent_min", self.ent_min, f"at most ent_max={self.ent_max}")
 
     @property
+    @override
     def needs_reference(self) -> bool:
-        """Where the KL term counts."""
         return is_on(self.kl_coef)
 
     @property
+    @override
     def needs_opponent(self) -> bool:
-        """Where the KL to a past self counts."""
         return is_on(self.past_kl_coef)
 
     @property
@@ -71,18 +72,18 @@ class Config(base.Config):
         return self.ent_min is not None or self.ent_max is not None
 
     @property
+    @override
     def weighs_entropy(self) -> bool:
-        """Whether entropy is part of the loss."""
         return is_on(self.ent_coef) or self.controls_entropy
 
     @property
+    @override
     def old_policy_age(self) -> int:
-        """Steps between refreshes of the acting policy."""
         return self.sync_every
 
     @property
+    @override
     def inner_steps(self) -> int:
-        """Optimiser steps on each batch."""
         return self.inner_epochs
 
 

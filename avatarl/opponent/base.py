@@ -35,6 +35,10 @@ class Config:
         """What a refresh keeps of the newest self; 0 replaces it."""
         return 0.0
 
+    def build(self, parameters: Mapping[str, Tensor]) -> League:
+        """Make the league, its first past self the network with ``parameters``, by name."""
+        return League(self, parameters)
+
 
 class League:
     """The weights of past selves, the newest first.

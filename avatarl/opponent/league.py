@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from annotated_types import Ge
+from typing_extensions import override
 
 from avatarl.opponent import base
 
@@ -26,16 +27,16 @@ class Config(base.Config):
     averaged: bool  # their mean plays
 
     @property
+    @override
     def members(self) -> int:
-        """As configured."""
         return self.size
 
     @property
+    @override
     def refresh_every(self) -> int:
-        """As configured."""
         return self.every
 
     @property
+    @override
     def plays_averaged(self) -> bool:
-        """As configured."""
         return self.averaged

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from annotated_types import Ge, Lt
+from typing_extensions import override
 
 from avatarl.opponent import base
 
@@ -18,16 +19,16 @@ class Config(base.Config):
     decay: Annotated[float, Ge(0), Lt(1)]  # kept at each; 0: a snapshot
 
     @property
+    @override
     def members(self) -> int:
-        """One."""
         return 1
 
     @property
+    @override
     def refresh_every(self) -> int:
-        """As configured."""
         return self.every
 
     @property
+    @override
     def ema_decay(self) -> float:
-        """As configured."""
         return self.decay

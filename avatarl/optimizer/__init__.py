@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-
 import torch
 
 from avatarl.optimizer.base import Config, learning_rate_factor
 
-__all__ = ["Config", "build", "learning_rate_factor", "set_learning_rate"]
-
-
-def build(config: Config, parameters: dict[str, torch.Tensor]) -> list[torch.optim.Optimizer]:
-    """Make the optimisers that together update all ``parameters`` (by name)."""
-    module = importlib.import_module(f"avatarl.optimizer.{config.name}")
-    optimizers: list[torch.optim.Optimizer] = module.build(config, parameters)
-    return optimizers
+__all__ = ["Config", "learning_rate_factor", "set_learning_rate"]
 
 
 def set_learning_rate(optimizers: list[torch.optim.Optimizer], factor: float) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from typing_extensions import override
 
 from avatarl.optimizer import base
 from avatarl.optimizer.uncompiled import uncompiled
@@ -19,8 +20,12 @@ _AdamW = uncompiled(torch.optim.AdamW)
 class Config(base.Config):
     """AdamW has the common settings only."""
 
+    @override
+    def build(self, parameters: dict[str, torch.Tensor]) -> list[torch.optim.Optimizer]:
+        return [fused_adamw(self, parameters)]
 
-def build(config: base.Config, parameters: dict[str, torch.Tensor]) -> list[torch.optim.Optimizer]:
+
+def fused_adamw(config: base.Config, parameters: dict[str, torch.Tensor]) -> torch.optim.Optimizer:
     """Make one fused AdamW over ``parameters``; on a GPU its learning rate is a tensor there."""
     decayed = [weight for weight in parameters.values() if weight.dim() >= 2]
     plain = [weight for weight in parameters.values() if weight.dim() < 2]
@@ -35,4 +40,7 @@ def build(config: base.Config, parameters: dict[str, torch.Tensor]) -> list[torc
         for weights, decay in ((decayed, config.weight_decay), (plain, 0.0))
     ]
     betas = (config.beta1, config.beta2)
-    return [_AdamW(groups, lr=rate(), betas=betas, fused=True, capturable=on_gpu)]
+    optimizer: torch.optim.Optimizer = _AdamW(
+        groups, lr=rate(), betas=betas, fused=True, capturable=on_gpu
+    )
+    return optimizer

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import torch
 from annotated_types import Ge, Gt, Le, Lt
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(ABC):
     """Learning rate, its schedule, and clipping of the gradient."""
 
     name: str
@@ -22,6 +24,13 @@ class Config:
     schedule: Literal["constant", "cosine"]
     warmup_fraction: Annotated[float, Ge(0), Lt(1)]  # of the run's steps
     final_fraction: Annotated[float, Ge(0), Le(1)]  # of lr, at the end of a cosine
+
+    @abstractmethod
+    def build(self, parameters: dict[str, torch.Tensor]) -> list[torch.optim.Optimizer]:
+        """Make the optimisers that together update all ``parameters`` (by name).
+
+        Each group of theirs holds its learning rate a second time, as ``base_lr``.
+        """
 
 
 def learning_rate_factor(config: Config, step: int, steps: int) -> float:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Lt
+from typing_extensions import override
 
 from avatarl.optimizer import adamw, base
 from avatarl.optimizer.recordable_muon import RecordableMuon
@@ -25,24 +26,23 @@ class Config(base.Config):
 
     momentum: Annotated[float, Ge(0), Lt(1)]
 
-
-def build(config: Config, parameters: dict[str, torch.Tensor]) -> list[torch.optim.Optimizer]:
-    """Make Muon for matrices inside blocks and AdamW for the rest."""
-    hidden = {
-        name: weight
-        for name, weight in parameters.items()
-        if weight.dim() == 2 and name.startswith("blocks.")
-    }
-    rest = {name: weight for name, weight in parameters.items() if name not in hidden}
-    options: dict[str, Any] = {
-        "lr": config.lr,
-        "weight_decay": config.weight_decay,
-        "momentum": config.momentum,
-        "adjust_lr_fn": "match_rms_adamw",
-    }
-    device = next(iter(parameters.values())).device
-    kind: type[torch.optim.Optimizer] = _Muon
-    if device.type == "cuda":
-        kind, options["lr"] = RecordableMuon, torch.tensor(config.lr, device=device)
-    muon = kind([{"params": list(hidden.values()), "base_lr": config.lr}], **options)
-    return [muon, *adamw.build(config, rest)]
+    @override
+    def build(self, parameters: dict[str, torch.Tensor]) -> list[torch.optim.Optimizer]:
+        hidden = {
+            name: weight
+            for name, weight in parameters.items()
+            if weight.dim() == 2 and name.startswith("blocks.")
+        }
+        rest = {name: weight for name, weight in parameters.items() if name not in hidden}
+        options: dict[str, Any] = {
+            "lr": self.lr,
+            "weight_decay": self.weight_decay,
+            "momentum": self.momentum,
+            "adjust_lr_fn": "match_rms_adamw",
+        }
+        device = next(iter(parameters.values())).device
+        kind: type[torch.optim.Optimizer] = _Muon
+        if device.type == "cuda":
+            kind, options["lr"] = RecordableMuon, torch.tensor(self.lr, device=device)
+        muon = kind([{"params": list(hidden.values()), "base_lr": self.lr}], **options)
+        return [muon, adamw.fused_adamw(self, rest)]

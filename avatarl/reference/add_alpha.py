@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.reference import cross_fit
 from avatarl.reference.base import CountedConfig, Reliability
@@ -43,6 +44,23 @@ class Config(CountedConfig):
     order: Annotated[int, Ge(1)]
     alpha: Annotated[float, Gt(0)]
 
+    @override
+    def build(
+        self, train_ids: np.ndarray, vocab_size: int, device: torch.device
+    ) -> DenseTable | RowTable:
+        check_order(self.order, len(train_ids), vocab_size)
+        # Both tables give the same distributions; a dense one is looked up by arithmetic alone.
+        size = dense_rows(vocab_size, self.order) * vocab_size * 4
+        fitted = cross_fit.resolve(self.cross_fit, self.order)
+        if size > MAX_DENSE_BYTES or fitted is not None:
+            smoothing = AddAlpha(self.alpha, vocab_size)
+            settings = {"alpha": self.alpha}
+            return build_counted(
+                self, self.order, smoothing, train_ids, vocab_size, device, settings
+            )
+        require_memory(4 * size, "reference.order", self.order, "a dense table")
+        return build_dense(self.order, self.alpha, train_ids, vocab_size, device)
+
 
 @dataclass(frozen=True)
 class AddAlpha:
@@ -68,29 +86,6 @@ class AddAlpha:
     def escape(self, facts: ContextFacts) -> Floats:
         """Give every character α."""
         return np.full_like(facts.total, self.alpha * self.vocab_size)
-
-
-def build(
-    config: Config, train_ids: np.ndarray, vocab_size: int, device: torch.device
-) -> DenseTable | RowTable:
-    """Tabulate every possible context if that is small, else every context that occurs.
-
-    Both give the same distributions; a dense table is looked up by arithmetic alone.
-
-    Raises:
-        ConfigError: The order doesn't suit the text, or the table doesn't fit into memory.
-    """
-    check_order(config.order, len(train_ids), vocab_size)
-    size = dense_rows(vocab_size, config.order) * vocab_size * 4
-    fitted = cross_fit.resolve(config.cross_fit, config.order)
-    if size > MAX_DENSE_BYTES or fitted is not None:
-        smoothing = AddAlpha(config.alpha, vocab_size)
-        settings = {"alpha": config.alpha}
-        return build_counted(
-            config, config.order, smoothing, train_ids, vocab_size, device, settings
-        )
-    require_memory(4 * size, "reference.order", config.order, "a dense table")
-    return build_dense(config.order, config.alpha, train_ids, vocab_size, device)
 
 
 def build_dense(

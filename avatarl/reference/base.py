@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.errors import ConfigError
 from avatarl.reference.counts import check_order
@@ -87,7 +90,7 @@ class Reference(Protocol):
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(ABC):
     """What every option has.
 
     Attributes:
@@ -96,8 +99,8 @@ class Config:
 
     name: str
 
-    def check_text(self, length: int, vocab_size: int) -> None:
-        """Refuse a text that :func:`avatarl.reference.build` would refuse for its size.
+    def check_text(self, length: int, vocab_size: int) -> None:  # noqa: B027
+        """Refuse a text that :meth:`build` would refuse for its size.
 
         Quick, so that a plan can check each of its runs.
 
@@ -107,6 +110,21 @@ class Config:
 
         Raises:
             ConfigError: Names the order, and what the text has room for.
+        """
+
+    @abstractmethod
+    def build(
+        self, train_ids: np.ndarray, vocab_size: int, device: torch.device
+    ) -> Reference | None:
+        """Build the reference; None where the text itself is the only signal.
+
+        Args:
+            train_ids: (N,) integers in [0, V): the training text and nothing else.
+            vocab_size: V.
+            device: Where look-ups happen.
+
+        Raises:
+            ConfigError: The order doesn't suit the text, or the table doesn't fit into memory.
         """
 
 
@@ -139,8 +157,12 @@ class CountedConfig(Config):
         if isinstance(order, int):
             check_rungs(self.schedule, order)
 
+    @abstractmethod
+    @override
+    def build(self, train_ids: np.ndarray, vocab_size: int, device: torch.device) -> Reference: ...
+
+    @override
     def check_text(self, length: int, vocab_size: int) -> None:
-        """Refuse an order that the text has no room for."""
         order = getattr(self, "order", None)
         if isinstance(order, int):
             check_order(order, length, vocab_size)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from annotated_types import Gt, Le
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.errors import ConfigError
 from avatarl.reference.base import CountedConfig, Reference, Reliability
@@ -57,8 +58,8 @@ class Config(CountedConfig):
             )
         self.parse_members()
 
+    @override
     def check_text(self, length: int, vocab_size: int) -> None:
-        """Refuse members whose order the text has no room for, or what is left of it to tune on."""
         members = self.parse_members()
         if self.weights is None and len(members) > 1:
             length = tuning_begin(length, self.dev_fraction)
@@ -68,6 +69,19 @@ class Config(CountedConfig):
     def parse_members(self) -> list[CountedConfig]:
         """Give the members' typed settings, in order."""
         return [_parse_member(self, name, raw) for name, raw in self.members.items()]
+
+    @override
+    def build(self, train_ids: np.ndarray, vocab_size: int, device: torch.device) -> Ensemble:
+        configs = self.parse_members()
+        if self.weights is not None:
+            given = torch.tensor(self.weights)
+            weights = given / given.sum()
+        elif len(configs) == 1:
+            weights = torch.ones(1)
+        else:
+            weights = _tuned(self, configs, train_ids, vocab_size)
+        members = [member.build(train_ids, vocab_size, device) for member in configs]
+        return Ensemble(members, weights)
 
 
 def _parse_member(ensemble: Config, name: str, raw: dict[str, Any]) -> CountedConfig:
@@ -156,7 +170,7 @@ def tune(
     for config in configs:
         # The slice isn't part of what the member saw: nothing to cross-fit.
         unfitted = dataclasses.replace(config, cross_fit=None)
-        member = _build(unfitted, train_ids[:begin], vocab_size, torch.device("cpu"))
+        member = unfitted.build(train_ids[:begin], vocab_size, torch.device("cpu"))
         back = torch.arange(member.order - 1, 0, -1)
         scores = []
         for start in range(begin, len(text), BATCH):
@@ -190,29 +204,3 @@ def _tuned(
     rule = {"rule": "Ensemble", "members": settings, "dev_fraction": config.dev_fraction}
     name = fingerprint(train_ids, vocab_size, rule)
     return cached(config.cache_dir, name, make)["weights"]
-
-
-def _build(
-    config: CountedConfig, train_ids: np.ndarray, vocab_size: int, device: torch.device
-) -> Reference:
-    module = importlib.import_module(type(config).__module__)
-    member: Reference = module.build(config, train_ids, vocab_size, device)
-    return member
-
-
-def build(config: Config, train_ids: np.ndarray, vocab_size: int, device: torch.device) -> Ensemble:
-    """Build every member and weigh them.
-
-    Raises:
-        ConfigError: From a member, or the text is too short to tune on.
-    """
-    configs = config.parse_members()
-    if config.weights is not None:
-        given = torch.tensor(config.weights)
-        weights = given / given.sum()
-    elif len(configs) == 1:
-        weights = torch.ones(1)
-    else:
-        weights = _tuned(config, configs, train_ids, vocab_size)
-    members = [_build(member, train_ids, vocab_size, device) for member in configs]
-    return Ensemble(members, weights)

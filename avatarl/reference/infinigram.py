@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.errors import ConfigError
 from avatarl.reference.base import CountedConfig, Reliability
@@ -54,11 +55,55 @@ class Config(CountedConfig):
     base_order: Annotated[int, Ge(1), Le(12)]
     dev_fraction: Annotated[float, Gt(0), Le(0.5)]
 
+    @override
     def check_text(self, length: int, vocab_size: int) -> None:
-        """Refuse an order of the base that the text has no room for."""
         check_order(self.base_order, length, vocab_size)
         if length < 2:
             raise ConfigError("reference", self.name, "a text of at least 2 characters")
+
+    @override
+    def build(self, train_ids: np.ndarray, vocab_size: int, device: torch.device) -> InfiniGram:
+        size = len(train_ids)
+        self.check_text(size, vocab_size)
+        need = size * ((0 if self.cross_fit is None else 4 * vocab_size) + 120)
+        require_memory(need, "reference", self.name, "the longest matches of every position")
+        base = build_counted(self, self.base_order, KneserNey(), train_ids, vocab_size, device)
+        setting = resolve(self.cross_fit, self.max_context + 1)
+        if isinstance(setting, int):
+            setting = min(setting, size)
+        settings = {
+            "rule": "InfiniGram",
+            "max_context": self.max_context,
+            "min_count": self.min_count,
+            "base_order": self.base_order,
+            "dev_fraction": self.dev_fraction,
+            "cross_fit": setting,
+        }
+        words = torch.from_numpy(pack_histories(train_ids, vocab_size, longest_key(vocab_size)))
+        text = torch.from_numpy(train_ids.astype(np.int64)).to(device)
+
+        def assemble(ranks: Tensor, weights: Tensor) -> InfiniGram:
+            return InfiniGram(
+                self,
+                text,
+                words.to(device),
+                ranks.to(device),
+                weights.to(device),
+                base,
+                setting,
+            )
+
+        def make() -> dict[str, Tensor]:
+            ranks = torch.from_numpy(sort_histories(train_ids, vocab_size))
+            weights = tune(self, train_ids, vocab_size)
+            found = {"ranks": ranks, "weights": weights}
+            # Scored by the whole text, training positions say nothing worth keeping.
+            return found if setting is None else {**found, **assemble(ranks, weights).precompute()}
+
+        found = dict(cached(self.cache_dir, fingerprint(train_ids, vocab_size, settings), make))
+        reference = assemble(found.pop("ranks"), found.pop("weights"))
+        reference.keep(found)
+        return reference
 
 
 def bucket(length: Tensor, count: Tensor) -> Tensor:
@@ -275,54 +320,3 @@ def tune(config: Config, train_ids: np.ndarray, vocab_size: int) -> Tensor:
         prior = by_length.repeat_interleave(COUNTS)
         weight = ((sums + PRIOR * prior) / (sizes + PRIOR)).clamp(1e-3, 1 - 1e-3)
     return weight.float()
-
-
-def build(
-    config: Config, train_ids: np.ndarray, vocab_size: int, device: torch.device
-) -> InfiniGram:
-    """Sort, tune, and score the training text.
-
-    Raises:
-        ConfigError: The base's order doesn't suit the text, or memory is short.
-    """
-    size = len(train_ids)
-    config.check_text(size, vocab_size)
-    need = size * ((0 if config.cross_fit is None else 4 * vocab_size) + 120)
-    require_memory(need, "reference", config.name, "the longest matches of every position")
-    base = build_counted(config, config.base_order, KneserNey(), train_ids, vocab_size, device)
-    setting = resolve(config.cross_fit, config.max_context + 1)
-    if isinstance(setting, int):
-        setting = min(setting, size)
-    settings = {
-        "rule": "InfiniGram",
-        "max_context": config.max_context,
-        "min_count": config.min_count,
-        "base_order": config.base_order,
-        "dev_fraction": config.dev_fraction,
-        "cross_fit": setting,
-    }
-    words = torch.from_numpy(pack_histories(train_ids, vocab_size, longest_key(vocab_size)))
-    text = torch.from_numpy(train_ids.astype(np.int64)).to(device)
-
-    def assemble(ranks: Tensor, weights: Tensor) -> InfiniGram:
-        return InfiniGram(
-            config,
-            text,
-            words.to(device),
-            ranks.to(device),
-            weights.to(device),
-            base,
-            setting,
-        )
-
-    def make() -> dict[str, Tensor]:
-        ranks = torch.from_numpy(sort_histories(train_ids, vocab_size))
-        weights = tune(config, train_ids, vocab_size)
-        found = {"ranks": ranks, "weights": weights}
-        # Scored by the whole text, training positions say nothing worth keeping.
-        return found if setting is None else {**found, **assemble(ranks, weights).precompute()}
-
-    found = dict(cached(config.cache_dir, fingerprint(train_ids, vocab_size, settings), make))
-    reference = assemble(found.pop("ranks"), found.pop("weights"))
-    reference.keep(found)
-    return reference

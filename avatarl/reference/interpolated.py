@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from avatarl.reference.base import CountedConfig
 from avatarl.reference.counted import build_counted
@@ -46,6 +47,15 @@ class Config(CountedConfig):
 
     order: Annotated[int, Ge(1), Le(12)]
     dev_fraction: Annotated[float, Gt(0), Le(0.5)]
+
+    @override
+    def build(self, train_ids: np.ndarray, vocab_size: int, device: torch.device) -> RowTable:
+        check_order(self.order, len(train_ids), vocab_size)
+        begin = max(1, len(train_ids) - max(1, int(self.dev_fraction * len(train_ids))))
+        counts = count_grams(train_ids, vocab_size, self.order)
+        smoothing = Interpolated(tune(counts, begin))
+        settings = {"dev_fraction": self.dev_fraction}
+        return build_counted(self, self.order, smoothing, train_ids, vocab_size, device, settings)
 
 
 @dataclass(frozen=True)
@@ -133,13 +143,3 @@ def tune(counts: Counts, begin: int) -> list[Floats]:
         tuned.append(weight)
         lower = np.where(known, weight[bucket] * own + (1 - weight[bucket]) * lower, lower)
     return tuned
-
-
-def build(config: Config, train_ids: np.ndarray, vocab_size: int, device: torch.device) -> RowTable:
-    """Tune, count, smooth and tabulate; see ``kneser_ney.build``."""
-    check_order(config.order, len(train_ids), vocab_size)
-    begin = max(1, len(train_ids) - max(1, int(config.dev_fraction * len(train_ids))))
-    counts = count_grams(train_ids, vocab_size, config.order)
-    smoothing = Interpolated(tune(counts, begin))
-    settings = {"dev_fraction": config.dev_fraction}
-    return build_counted(config, config.order, smoothing, train_ids, vocab_size, device, settings)

@@ -11,6 +11,7 @@ from typing import Annotated
 import numpy as np
 import torch
 from annotated_types import Ge, Le
+from typing_extensions import override
 
 from avatarl.reference.base import CountedConfig
 from avatarl.reference.counted import build_counted
@@ -30,6 +31,10 @@ class Config(CountedConfig):
     """
 
     order: Annotated[int, Ge(1), Le(12)]
+
+    @override
+    def build(self, train_ids: np.ndarray, vocab_size: int, device: torch.device) -> RowTable:
+        return build_counted(self, self.order, KneserNey(), train_ids, vocab_size, device)
 
 
 @dataclass(frozen=True)
@@ -83,12 +88,3 @@ def modified_discounts(counts_of_counts: list[int]) -> Discounts:
         if 0 <= one <= 1 and 0 <= two <= 2 and 0 <= more <= 3:
             return Discounts(one, two, more)
     return Discounts(*FALLBACK_DISCOUNTS)
-
-
-def build(config: Config, train_ids: np.ndarray, vocab_size: int, device: torch.device) -> RowTable:
-    """Count, smooth and tabulate.
-
-    Raises:
-        ConfigError: The order doesn't suit the text, or the table doesn't fit into memory.
-    """
-    return build_counted(config, config.order, KneserNey(), train_ids, vocab_size, device)

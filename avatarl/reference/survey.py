@@ -163,7 +163,7 @@ def _build(name: str, order: int, train_ids: np.ndarray, vocab_size: int, folder
     common = (None, folder, Constant("constant"))
     if name == "infinigram":
         long = infinigram.Config(name, name, *common, 32, 1, order, DEV_FRACTION)
-        return infinigram.build(long, train_ids, vocab_size, torch.device("cpu"))
+        return long.build(train_ids, vocab_size, torch.device("cpu"))
     if name == "ensemble":
         plain = {"cross_fit": None, "cache_dir": None, "schedule": {"kind": "constant"}}
         members: dict[str, dict[str, Any]] = {
@@ -171,7 +171,7 @@ def _build(name: str, order: int, train_ids: np.ndarray, vocab_size: int, folder
             for member, own in (("short", min(order, SHORT_ORDER)), ("long", order))
         }
         both = ensemble.Config(name, name, *common, members, None, DEV_FRACTION)
-        return ensemble.build(both, train_ids, vocab_size, torch.device("cpu"))
+        return both.build(train_ids, vocab_size, torch.device("cpu"))
     counts = count_grams(train_ids, vocab_size, order)
     smoothing: Smoothing
     if name == "add_alpha":

@@ -11,6 +11,7 @@ from typing import Annotated
 import numpy as np
 import torch
 from annotated_types import Ge, Le
+from typing_extensions import override
 
 from avatarl.reference.base import CountedConfig
 from avatarl.reference.counted import build_counted
@@ -27,6 +28,10 @@ class Config(CountedConfig):
     """
 
     order: Annotated[int, Ge(1), Le(12)]
+
+    @override
+    def build(self, train_ids: np.ndarray, vocab_size: int, device: torch.device) -> RowTable:
+        return build_counted(self, self.order, WittenBell(), train_ids, vocab_size, device)
 
 
 class WittenBell:
@@ -50,8 +55,3 @@ class WittenBell:
     def escape(self, facts: ContextFacts) -> Floats:
         """Count the distinct next characters."""
         return facts.singles + facts.doubles + facts.more
-
-
-def build(config: Config, train_ids: np.ndarray, vocab_size: int, device: torch.device) -> RowTable:
-    """Count, smooth and tabulate; see ``kneser_ney.build``."""
-    return build_counted(config, config.order, WittenBell(), train_ids, vocab_size, device)

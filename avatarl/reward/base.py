@@ -10,12 +10,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule
+from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, current
 
 
 @dataclass(frozen=True)
 class Config:
-    """Settings that every reward has."""
+    """Settings that every reward has, and what it computes from them.
+
+    A reward overrides :meth:`rewards`; one that keeps tables of the text, :meth:`prepare`.
+    """
 
     # Settings that are part of the computation whatever their value is, even 0.
     always_on: ClassVar[frozenset[str]] = frozenset()
@@ -44,6 +47,28 @@ class Config:
         weight = self.weight
         least = min(weight.start, weight.end) if isinstance(weight, Schedule) else weight
         return self.costs or least < 0
+
+    def build(self, text: Text) -> Reward:
+        """Make the reward, times its weight."""
+        unweighted = self.prepare(text)
+
+        def reward(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+            return current(self.weight, hparams, "weight") * unweighted(inputs, hparams)
+
+        return reward
+
+    def prepare(self, text: Text) -> Reward:
+        """Read what the reward needs of the text, and return the reward without its weight."""
+        return self.rewards
+
+    def rewards(self, inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+        """Return the reward of each action without the weight, (B,T,K) float32.
+
+        Args:
+            inputs: What was tried and what came of it.
+            hparams: The reward's numbers, as 0-d tensors.
+        """
+        raise NotImplementedError(f"{type(self).__module__} overrides neither rewards nor prepare")
 
 
 @dataclass(frozen=True)

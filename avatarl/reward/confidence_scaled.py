@@ -14,6 +14,7 @@ from typing import Annotated, ClassVar
 import torch
 from annotated_types import Ge, Le
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.errors import ConfigError
 from avatarl.interfaces import (
@@ -24,7 +25,7 @@ from avatarl.interfaces import (
     current,
     is_on,
 )
-from avatarl.reward import base, mixed
+from avatarl.reward import mixed
 
 
 @dataclass(frozen=True)
@@ -47,33 +48,24 @@ class Config(mixed.Config):
             raise ConfigError("scale_min", self.scale_min, f"at most scale_max={self.scale_max}")
 
     @property
+    @override
     def costs(self) -> bool:
-        """Where log-probabilities count, and with a penalty."""
         return super().costs or is_on(self.penalty)
 
-
-def scale(config: Config, inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
-    """Return the factor of each action, (B,T,K): 1 unless it hit."""
-    weight = current(config.confidence_weight, hparams, "confidence_weight")
-    confident = 1 + weight * inputs.old_probs
-    confident = confident.maximum(hparams["scale_min"]).minimum(hparams["scale_max"])
-    return torch.lerp(torch.ones_like(weight), confident, inputs.matches)
+    @override
+    def rewards(self, inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+        weight = current(self.confidence_weight, hparams, "confidence_weight")
+        confident = 1 + weight * inputs.old_probs
+        confident = confident.maximum(hparams["scale_min"]).minimum(hparams["scale_max"])
+        factor = torch.lerp(torch.ones_like(weight), confident, inputs.matches)  # 1 unless it hit
+        scaled = super().rewards(inputs, hparams) * factor
+        if not is_on(self.penalty):
+            return scaled
+        held = overconfidence(inputs, hparams["penalty_threshold"])
+        return scaled - current(self.penalty, hparams, "penalty") * held
 
 
 def overconfidence(inputs: RewardInputs, threshold: Tensor) -> Tensor:
     """Return π_old of the wrong actions held above ``threshold``, else 0, (B,T,K)."""
     held = (inputs.old_probs > threshold).to(inputs.matches.dtype)
     return inputs.old_probs * held * (1 - inputs.matches)
-
-
-def build(config: Config, text: base.Text) -> base.Reward:
-    """Make the reward."""
-
-    def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
-        scaled = mixed.mix(config, inputs, hparams) * scale(config, inputs, hparams)
-        if not is_on(config.penalty):
-            return scaled
-        held = overconfidence(inputs, hparams["penalty_threshold"])
-        return scaled - current(config.penalty, hparams, "penalty") * held
-
-    return rewards

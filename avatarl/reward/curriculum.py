@@ -26,6 +26,7 @@ import numpy.typing as npt
 import torch
 from annotated_types import Ge
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.errors import ConfigError
 from avatarl.interfaces import (
@@ -65,6 +66,60 @@ class Config(base.Config):
             check_at_least(term, getattr(self, term), 0)
         if self.line_min > self.line_max:
             raise ConfigError("line_min", self.line_min, f"at most line_max={self.line_max}")
+
+    @override
+    def prepare(self, text: base.Text) -> base.Reward:
+        size, device = len(text.characters), text.device
+        ids: npt.NDArray[Any] = np.asarray(text.train).astype(np.int64)
+        single = np.bincount(ids, minlength=size) + 1.0
+        frequency = torch.tensor(single / single.sum(), dtype=torch.float32, device=device)  # (V,)
+        pairs = (
+            np.bincount(ids[:-1] * size + ids[1:], minlength=size * size).reshape(size, size) + 1.0
+        )
+        following = pairs / pairs.sum(axis=1, keepdims=True)
+        transitions = torch.tensor(following, dtype=torch.float32, device=device)  # (V,V)
+        speller = spell(text, self.word_count) if is_on(self.words) else None
+        kind = torch.tensor(kinds(text.characters), device=device)  # (V,)
+        marks, layout = (rule[..., kind.cpu()].to(device) for rule in rules())  # (7,7,V) each
+        breaks = (kind == BREAK).float()  # (V,)
+
+        def usual_break(last_break: Tensor, here: Tensor, hparams: Hyperparameters) -> Tensor:
+            length = here - last_break
+            usual = (
+                (length >= hparams["line_min"])
+                & (length <= hparams["line_max"])
+                & (last_break >= 0)
+            )
+            return usual.float().unsqueeze(-1) * breaks  # (N,T,V)
+
+        def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+            exploration = inputs.exploration
+            contexts = exploration.contexts  # (N,L)
+            positions = exploration.old_logprobs.shape[-2]  # T
+            last = contexts[:, -positions:]
+            kind_last = kind[last]  # (N,T)
+            before = torch.cat([torch.full_like(kind_last[:, :1], OTHER), kind[contexts]], dim=1)
+            kind_before = before[:, :-1][:, -positions:]
+
+            def weight(term: str) -> Tensor:
+                return current(getattr(self, term), hparams, term)
+
+            table = weight("frequency") * frequency + weight("transitions") * transitions[last]
+            if speller is not None:
+                states = speller.states(contexts, positions)
+                table = table + weight("words") * speller.worth[states]
+            if is_on(self.punctuation):
+                table = table + weight("punctuation") * marks[kind_before, kind_last]
+            if is_on(self.lines):
+                where = torch.arange(contexts.shape[1], device=contexts.device)
+                at_break = torch.where(kind[contexts] == BREAK, where, torch.full_like(where, -1))
+                last_break = at_break.cummax(dim=1).values[:, -positions:]  # (N,T)
+                shown = layout[kind_before, kind_last]
+                usual = usual_break(last_break, where[-positions:], hparams)
+                table = table + weight("lines") * torch.maximum(shown, usual)
+            return exploration.select(table) + weight("match") * inputs.matches
+
+        return rewards
 
 
 @dataclass(frozen=True)
@@ -143,54 +198,3 @@ def rules() -> tuple[Tensor, Tensor]:
     lines[BREAK, BREAK, CAPITAL] = 1
     lines[:, COLON, BREAK] = 1
     return marks, lines
-
-
-def build(config: Config, text: base.Text) -> base.Reward:
-    """Make the reward."""
-    size, device = len(text.characters), text.device
-    ids: npt.NDArray[Any] = np.asarray(text.train).astype(np.int64)
-    single = np.bincount(ids, minlength=size) + 1.0
-    frequency = torch.tensor(single / single.sum(), dtype=torch.float32, device=device)  # (V,)
-    pairs = np.bincount(ids[:-1] * size + ids[1:], minlength=size * size).reshape(size, size) + 1.0
-    following = pairs / pairs.sum(axis=1, keepdims=True)
-    transitions = torch.tensor(following, dtype=torch.float32, device=device)  # (V,V)
-    speller = spell(text, config.word_count) if is_on(config.words) else None
-    kind = torch.tensor(kinds(text.characters), device=device)  # (V,)
-    marks, layout = (rule[..., kind.cpu()].to(device) for rule in rules())  # (7,7,V) each
-    breaks = (kind == BREAK).float()  # (V,)
-
-    def usual_break(last_break: Tensor, here: Tensor, hparams: Hyperparameters) -> Tensor:
-        length = here - last_break
-        usual = (
-            (length >= hparams["line_min"]) & (length <= hparams["line_max"]) & (last_break >= 0)
-        )
-        return usual.float().unsqueeze(-1) * breaks  # (N,T,V)
-
-    def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
-        exploration = inputs.exploration
-        contexts = exploration.contexts  # (N,L)
-        positions = exploration.old_logprobs.shape[-2]  # T
-        last = contexts[:, -positions:]
-        kind_last = kind[last]  # (N,T)
-        before = torch.cat([torch.full_like(kind_last[:, :1], OTHER), kind[contexts]], dim=1)
-        kind_before = before[:, :-1][:, -positions:]
-
-        def weight(term: str) -> Tensor:
-            return current(getattr(config, term), hparams, term)
-
-        table = weight("frequency") * frequency + weight("transitions") * transitions[last]
-        if speller is not None:
-            states = speller.states(contexts, positions)
-            table = table + weight("words") * speller.worth[states]
-        if is_on(config.punctuation):
-            table = table + weight("punctuation") * marks[kind_before, kind_last]
-        if is_on(config.lines):
-            where = torch.arange(contexts.shape[1], device=contexts.device)
-            at_break = torch.where(kind[contexts] == BREAK, where, torch.full_like(where, -1))
-            last_break = at_break.cummax(dim=1).values[:, -positions:]  # (N,T)
-            shown = layout[kind_before, kind_last]
-            usual = usual_break(last_break, where[-positions:], hparams)
-            table = table + weight("lines") * torch.maximum(shown, usual)
-        return exploration.select(table) + weight("match") * inputs.matches
-
-    return rewards

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.errors import ConfigError
 from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, check_at_least, current
@@ -32,25 +33,21 @@ class Config(base.Config):
             raise ConfigError("low", self.low, f"at most high={self.high}")
 
     @property
+    @override
     def needs_reference(self) -> bool:
-        """Always."""
         return True
 
     @property
+    @override
     def costs(self) -> bool:
-        """Where being behind the reference costs more than a hit pays."""
+        # Where being behind the reference costs more than a hit pays.
         most = max(self.gain.start, self.gain.end) if isinstance(self.gain, Schedule) else self.gain
         return most * self.low < -1
 
-
-def build(config: Config, text: base.Text) -> base.Reward:
-    """Make the reward."""
-
-    def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+    @override
+    def rewards(self, inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
         assert inputs.ref_logprobs is not None
         ahead = (log_confidence(inputs) - inputs.ref_logprobs).clamp(
             hparams["low"], hparams["high"]
         )
-        return inputs.matches * (1 + current(config.gain, hparams, "gain") * ahead)
-
-    return rewards
+        return inputs.matches * (1 + current(self.gain, hparams, "gain") * ahead)

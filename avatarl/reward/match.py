@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.interfaces import Hyperparameters, RewardInputs
 from avatarl.reward import base
@@ -14,12 +15,6 @@ from avatarl.reward import base
 class Config(base.Config):
     """One for the text's character, zero for every other."""
 
-
-def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
-    """Return 1[a = y], (B,T,K)."""
-    return inputs.matches
-
-
-def build(config: Config, text: base.Text) -> base.Reward:
-    """Make the reward."""
-    return rewards
+    @override
+    def rewards(self, inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+        return inputs.matches

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.interfaces import (
     Hyperparameters,
@@ -32,33 +33,21 @@ class Config(base.Config):
         check_at_least("soft_weight", self.soft_weight, 0)
 
     @property
+    @override
     def needs_reference(self) -> bool:
-        """Only where the soft signal counts."""
         return is_on(self.soft_weight)
 
     @property
+    @override
     def costs(self) -> bool:
-        """Where log-probabilities count."""
         return is_on(self.soft_weight) and self.signal != "probability"
 
-
-def mix(config: Config, inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
-    """Return the weighted sum of both signals, (B,T,K).
-
-    A schedule of the reference weighs its share here as it weighs the KL term: handed over to the
-    truth, the text alone judges.
-    """
-    hard = current(config.hard_weight, hparams, "hard_weight") * inputs.matches
-    if inputs.ref_logprobs is None:
-        return hard
-    weight = current(config.soft_weight, hparams, "soft_weight") * hparams["reference_factor"]
-    return hard + weight * soft(config.signal, inputs)
-
-
-def build(config: Config, text: base.Text) -> base.Reward:
-    """Make the reward."""
-
-    def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
-        return mix(config, inputs, hparams)
-
-    return rewards
+    @override
+    def rewards(self, inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+        hard = current(self.hard_weight, hparams, "hard_weight") * inputs.matches
+        if inputs.ref_logprobs is None:
+            return hard
+        # A schedule of the reference weighs its share here as it weighs the KL term: handed over
+        # to the truth, the text alone judges.
+        weight = current(self.soft_weight, hparams, "soft_weight") * hparams["reference_factor"]
+        return hard + weight * soft(self.signal, inputs)

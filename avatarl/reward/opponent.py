@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, check_at_least, current
 from avatarl.reward import base
@@ -25,17 +26,12 @@ class Config(base.Config):
         check_at_least("strength", self.strength, 0)
 
     @property
+    @override
     def needs_opponent(self) -> bool:
-        """Always."""
         return True
 
-
-def build(config: Config, text: base.Text) -> base.Reward:
-    """Make the reward."""
-
-    def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+    @override
+    def rewards(self, inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
         assert inputs.past_logprobs is not None
-        strength = current(config.strength, hparams, "strength")
+        strength = current(self.strength, hparams, "strength")
         return inputs.matches * (1 - strength * inputs.past_logprobs.exp())
-
-    return rewards

@@ -17,6 +17,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Le
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.interfaces import Hyperparameters, RewardInputs
 from avatarl.reward import base
@@ -38,20 +39,17 @@ class Config(base.Config):
     penalty_threshold: Annotated[float, Ge(0), Le(1)]
 
     @property
+    @override
     def needs_reference(self) -> bool:
-        """Always."""
         return True
 
     @property
+    @override
     def costs(self) -> bool:
-        """Half of the actions, since the mean is subtracted."""
-        return True
+        return True  # half of the actions, since the mean is subtracted
 
-
-def build(config: Config, text: base.Text) -> base.Reward:
-    """Make the reward."""
-
-    def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+    @override
+    def rewards(self, inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
         assert inputs.ref_logprobs is not None
         surprise = -inputs.ref_logprobs
         ahead = (log_confidence(inputs) + surprise).clamp(hparams["low"], hparams["high"])
@@ -61,5 +59,3 @@ def build(config: Config, text: base.Text) -> base.Reward:
         held = overconfidence(inputs, hparams["penalty_threshold"])
         total = plain * factor - hparams["penalty"] * held
         return total - total.mean(dim=-1, keepdim=True)
-
-    return rewards

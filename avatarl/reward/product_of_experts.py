@@ -12,6 +12,7 @@ from typing import Annotated
 
 from annotated_types import Gt, Lt
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, check_at_least, current
 from avatarl.reward import base
@@ -31,21 +32,16 @@ class Config(base.Config):
         check_at_least("reference", self.reference, 0)
 
     @property
+    @override
     def needs_reference(self) -> bool:
-        """Always."""
         return True
 
-
-def build(config: Config, text: base.Text) -> base.Reward:
-    """Make the reward."""
-    size = len(text.characters)
-
-    def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+    @override
+    def rewards(self, inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
         assert inputs.ref_logprobs is not None
+        size = inputs.exploration.old_logprobs.shape[-1]  # V
         soft = hparams["softening"]
         real = (1 - soft) * inputs.matches + soft / size
-        log_real = current(config.reality, hparams, "reality") * real.log()
-        log_ref = current(config.reference, hparams, "reference") * inputs.ref_logprobs
+        log_real = current(self.reality, hparams, "reality") * real.log()
+        log_ref = current(self.reference, hparams, "reference") * inputs.ref_logprobs
         return (log_real + log_ref).exp()
-
-    return rewards

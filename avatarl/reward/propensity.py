@@ -13,6 +13,7 @@ from typing import Annotated
 import torch
 from annotated_types import Gt
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.errors import ConfigError
 from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, check_at_least, current
@@ -35,15 +36,10 @@ class Config(base.Config):
         if max(ends) > 1:
             raise ConfigError("alpha", max(ends), "a number from 0 to 1")
 
-
-def build(config: Config, text: base.Text) -> base.Reward:
-    """Make the reward."""
-
-    def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+    @override
+    def rewards(self, inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
         held = inputs.old_probs.clamp_min(torch.finfo(inputs.old_probs.dtype).tiny)
-        inverse = held.pow(-current(config.alpha, hparams, "alpha"))
-        if config.cap is not None:
+        inverse = held.pow(-current(self.alpha, hparams, "alpha"))
+        if self.cap is not None:
             inverse = inverse.minimum(hparams["cap"])
         return inputs.matches * inverse
-
-    return rewards

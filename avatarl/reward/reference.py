@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from avatarl.interfaces import Hyperparameters, RewardInputs
 from avatarl.reward import base
@@ -21,14 +22,18 @@ class Config(base.Config):
     signal: Signal
 
     @property
+    @override
     def needs_reference(self) -> bool:
-        """Always."""
         return True
 
     @property
+    @override
     def costs(self) -> bool:
-        """Where log-probabilities count."""
         return self.signal != "probability"
+
+    @override
+    def rewards(self, inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+        return soft(self.signal, inputs)
 
 
 def soft(signal: Signal, inputs: RewardInputs) -> Tensor:
@@ -44,12 +49,3 @@ def soft(signal: Signal, inputs: RewardInputs) -> Tensor:
 def log_confidence(inputs: RewardInputs) -> Tensor:
     """Return log π_old of each action, finite, (B,T,K)."""
     return inputs.old_probs.clamp_min(torch.finfo(inputs.old_probs.dtype).tiny).log()
-
-
-def build(config: Config, text: base.Text) -> base.Reward:
-    """Make the reward."""
-
-    def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
-        return soft(config.signal, inputs)
-
-    return rewards

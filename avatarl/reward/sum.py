@@ -9,12 +9,14 @@ Components are added, changed and left out on the command line::
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
+from typing_extensions import override
 
-from avatarl import reward
 from avatarl.errors import ConfigError
 from avatarl.interfaces import Hyperparameters, RewardInputs, scoped
 from avatarl.reward import base
@@ -37,31 +39,28 @@ class Config(base.Config):
         return self.components
 
     @property
+    @override
     def needs_reference(self) -> bool:
-        """Whether any component does."""
         return any(part.needs_reference for part in self.parts.values())
 
     @property
+    @override
     def needs_opponent(self) -> bool:
-        """Whether any component does."""
         return any(part.needs_opponent for part in self.parts.values())
 
     @property
+    @override
     def costs(self) -> bool:
-        """Whether any component does."""
         return any(part.may_be_negative for part in self.parts.values())
 
+    @override
+    def prepare(self, text: base.Text) -> base.Reward:
+        parts = {name: part.build(text) for name, part in self.parts.items()}
 
-def build(config: Config, text: base.Text) -> base.Reward:
-    """Make the reward."""
-    parts = {name: reward.build(part, text) for name, part in config.parts.items()}
+        def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+            values = [
+                part(inputs, scoped(hparams, f"components.{name}")) for name, part in parts.items()
+            ]
+            return functools.reduce(torch.add, values)
 
-    def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
-        total = None
-        for name, part in parts.items():
-            value = part(inputs, scoped(hparams, f"components.{name}"))
-            total = value if total is None else total + value
-        assert total is not None
-        return total
-
-    return rewards
+        return rewards

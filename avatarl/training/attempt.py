@@ -15,7 +15,6 @@ import torch
 from avatarl.config import RunConfig
 from avatarl.data import Corpus
 from avatarl.files import write_atomic, write_json
-from avatarl.model import build as build_model
 from avatarl.model import parameter_count
 from avatarl.reference.levels import ngram_levels
 from avatarl.runs.journal import JournalWriter, read
@@ -268,7 +267,7 @@ class Attempt:
 
     def _log_sparsity(self) -> None:
         # The initial weights follow from the seed, so they needn't be kept.
-        model = build_model(self.config.model, self.corpus.vocab_size, self.config.seed)
+        model = self.config.model.build(self.corpus.vocab_size, self.config.seed)
         first = {name: value.to(self.device) for name, value in model.named_parameters()}
         facts = update_facts(self.learner.parameters, first, self._measured)
         self._measured = self._weights()

@@ -10,10 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-import avatarl.explorer
 import avatarl.model
-import avatarl.objective
-import avatarl.opponent
 import avatarl.optimizer
 import avatarl.reference
 import avatarl.reward
@@ -90,19 +87,17 @@ class Learner:
             1, round(config.trainer.epochs * self.windows.steps_per_epoch)
         )
         self.last = config.explorer.positions == "last"
-        self.model = avatarl.model.build(config.model, corpus.vocab_size, config.seed).to(device)
+        self.model = config.model.build(corpus.vocab_size, config.seed).to(device)
         self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
-        self.optimizers = avatarl.optimizer.build(config.optimizer, self.parameters)
-        reference = avatarl.reference.build(config.reference, text, corpus.vocab_size, device)
+        self.optimizers = config.optimizer.build(self.parameters)
+        reference = config.reference.build(text, corpus.vocab_size, device)
         self.reference_schedule = ReferenceSchedule(
             config.reference, reference, development, context_length
         )
         self.program = Program(
-            explorer=avatarl.explorer.build(config.explorer),
-            reward=avatarl.reward.build(
-                config.reward, avatarl.reward.Text(corpus.characters, text, device)
-            ),
-            objective=avatarl.objective.build(config.objective),
+            explorer=config.explorer.build(),
+            reward=config.reward.build(avatarl.reward.Text(corpus.characters, text, device)),
+            objective=config.objective.build(),
             reference=reference,
             vocab_size=corpus.vocab_size,
             prior=config.model.prior,
@@ -110,12 +105,12 @@ class Learner:
         )
         self.old_model: avatarl.model.GPT | None = None
         if config.objective.old_policy_age > 1:
-            self.old_model = avatarl.model.build(config.model, corpus.vocab_size, config.seed)
+            self.old_model = config.model.build(corpus.vocab_size, config.seed)
             self.old_model.to(device).requires_grad_(False)
         self.mode = mode = compile_mode(config, device, self.remarks)
         self.forward = forward_of(self.model, mode)
         self.old_forward = self.old_model and forward_of(self.old_model, mode)
-        self.league = avatarl.opponent.League(config.opponent, self.parameters)
+        self.league = config.opponent.build(self.parameters)
         self.control: dict[str, Tensor] = {
             name: torch.tensor(value, device=device)
             for name, value in self.program.objective.initial_control().items()

@@ -12,8 +12,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-import avatarl.explorer
-import avatarl.objective
 import avatarl.reward
 from avatarl.config import RunConfig
 from avatarl.interfaces import Exploration, dynamic_values, hyperparameters_of
@@ -85,16 +83,15 @@ class Tabular:
             history=torch.ones(1, dtype=torch.int64),
         )
         self.program = Program(
-            explorer=avatarl.explorer.build(config.explorer),
-            reward=avatarl.reward.build(
-                config.reward,
+            explorer=config.explorer.build(),
+            reward=config.reward.build(
                 avatarl.reward.Text(
                     tuple(map(chr, range(97, 97 + self.vocab_size))),
                     target.numpy(),
                     torch.device("cpu"),
-                ),
+                )
             ),
-            objective=avatarl.objective.build(config.objective),
+            objective=config.objective.build(),
             reference=None if reference is None else TableReference(reference, context),
             vocab_size=self.vocab_size,
             prior=False,

@@ -110,13 +110,12 @@ def test_samples_follow_their_proposal() -> None:
 
 
 def test_a_swarm_spans_its_temperatures() -> None:
-    import avatarl.explorer
     from avatarl.interfaces import hyperparameters_of
 
     config = composition.compose(["data=folio", "tracking=files", "explorer=swarm",
         "explorer.samples=3", "explorer.temperature_min=0.5",
         "explorer.temperature_max=2"])  # fmt: skip
-    swarm = avatarl.explorer.build(config.explorer)
+    swarm = config.explorer.build()
     assert isinstance(swarm, sampling.Sampling)
     hparams = hyperparameters_of(config.raw["explorer"], torch.device("cpu"))
     logprobs = LOGITS.log_softmax(-1)

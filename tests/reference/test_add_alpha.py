@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avatarl.errors import ConfigError
-from avatarl.reference import MISSING, build, history_windows, window_logprobs
+from avatarl.reference import MISSING, history_windows, window_logprobs
 from avatarl.reference.add_alpha import AddAlpha, Config, build_dense
 from avatarl.reference.counted import tabulate
 from avatarl.reference.counts import count_grams
@@ -20,7 +20,7 @@ from avatarl.reference.table import RowTable
 
 def table(ids, vocab_size, order, alpha=1.0):
     config = Config("add_alpha", "add_alpha", None, None, Constant("constant"), order, alpha)
-    return build(config, np.asarray(ids), vocab_size)
+    return config.build(np.asarray(ids), vocab_size, torch.device("cpu"))
 
 
 def by_dictionary(ids, vocab_size, history, alpha):

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from avatarl.errors import ConfigError
-from avatarl.reference import build
 from avatarl.reference.ensemble import Config, tune
 from avatarl.reference.schedule import Constant
 
+CPU = torch.device("cpu")
 CONSTANT = {"kind": "constant"}
 COMMON = {"cross_fit": "auto", "cache_dir": None, "schedule": CONSTANT}
 BIGRAM = {"name": "b", "kind": "add_alpha", "order": 2, "alpha": 1.0, **COMMON}
@@ -25,7 +25,7 @@ def config(members, weights=None, cross_fit=None):
 
 
 def test_probabilities_are_averaged_with_the_given_weights():
-    whole = build(config({"a": BIGRAM, "b": KNESER_NEY}, (3.0, 1.0)), IDS, 9)
+    whole = config({"a": BIGRAM, "b": KNESER_NEY}, (3.0, 1.0)).build(IDS, 9, CPU)
     first, second = whole.members
     contexts = torch.randint(0, 9, (20, 6))
     expected = 0.75 * first.logprobs(contexts).exp() + 0.25 * second.logprobs(contexts).exp()
@@ -43,7 +43,7 @@ def test_tuned_weights_are_the_most_likely_ones_on_the_slice():
     assert tune(members, IDS, 9, 3600)[1] > 0.95
     mixed = np.concatenate([IDS[:3800], np.random.default_rng(1).choice(IDS, 200)])
     found = tune(members, mixed, 9, 3600)
-    first, second = (build(member, mixed[:3600], 9) for member in members)
+    first, second = (member.build(mixed[:3600], 9, CPU) for member in members)
     text = torch.from_numpy(mixed)
     contexts = text.unfold(0, 2, 1)[3598:-1]
 
@@ -64,17 +64,17 @@ def test_the_slice_is_scored_by_members_that_never_saw_it():
 
 def test_weights_are_tuned_once_and_nothing_else_is_left_behind(tmp_path):
     tuned = dataclasses.replace(config({"a": UNIGRAM, "k": KNESER_NEY}), cache_dir=str(tmp_path))
-    first = build(tuned, IDS, 9)
+    first = tuned.build(IDS, 9, CPU)
     # The weights, and the table of the one member that isn't dense.
     kept = sorted(p for p in tmp_path.iterdir() if p.is_dir())
     assert sorted(len(list(p.glob("*.npy"))) for p in kept) == [1, 5]
     before = [p.stat().st_mtime_ns for p in kept]
-    assert torch.equal(build(tuned, IDS, 9).weights, first.weights)
+    assert torch.equal(tuned.build(IDS, 9, CPU).weights, first.weights)
     assert [p.stat().st_mtime_ns for p in kept] == before
 
 
 def test_reliability_is_that_of_the_longest_match():
-    whole = build(config({"a": BIGRAM, "b": KNESER_NEY}, (1.0, 1.0)), IDS, 9)
+    whole = config({"a": BIGRAM, "b": KNESER_NEY}, (1.0, 1.0)).build(IDS, 9, CPU)
     contexts = torch.from_numpy(IDS[None, 100:110])
     alone = whole.members[1].reliability(contexts)
     found = whole.reliability(contexts)
@@ -83,8 +83,8 @@ def test_reliability_is_that_of_the_longest_match():
 
 
 def test_members_share_the_cross_fitting():
-    fitted = build(config({"k": KNESER_NEY}, cross_fit=4), IDS, 9)
-    plain = build(config({"k": KNESER_NEY}, cross_fit=None), IDS, 9)
+    fitted = config({"k": KNESER_NEY}, cross_fit=4).build(IDS, 9, CPU)
+    plain = config({"k": KNESER_NEY}, cross_fit=None).build(IDS, 9, CPU)
     positions = torch.arange(4000)
     text = torch.from_numpy(IDS)[:, None]
     losses = [-r.train_logprobs(positions).gather(1, text).mean() for r in (fitted, plain)]

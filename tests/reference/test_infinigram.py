@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from avatarl.reference import MISSING
 from avatarl.reference.counted import tabulate
 from avatarl.reference.counts import count_grams, longest_key
-from avatarl.reference.infinigram import COUNTS, LENGTHS, Config, InfiniGram, build, tune
+from avatarl.reference.infinigram import COUNTS, LENGTHS, Config, InfiniGram, tune
 from avatarl.reference.kneser_ney import KneserNey
 from avatarl.reference.schedule import Constant
 from avatarl.reference.suffixes import SuffixIndex, pack_histories, sort_histories
@@ -139,7 +139,7 @@ def test_training_positions_never_count_themselves(text, setting, data):
 @pytest.mark.parametrize("cross_fit", [None, 3, "loo"])
 def test_precomputed_positions_answer_as_a_search_does(cross_fit):
     ids = np.cumsum(np.random.default_rng(0).integers(0, 3, 900)) % 7
-    reference = build(settings_of(cross_fit), ids, 7, torch.device("cpu"))
+    reference = settings_of(cross_fit).build(ids, 7, torch.device("cpu"))
     positions = torch.arange(900)
     # A tensor of histories always searches.
     searched = reference.train_logprobs(positions, torch.full((900,), 99))
@@ -153,7 +153,7 @@ def test_weights_trust_what_proved_right():
     config = settings_of(base_order=1)
     weights = tune(config, ids, 4).view(LENGTHS, COUNTS)
     assert weights[9, COUNTS - 1] > 0.95
-    scored = build(config, ids, 4, torch.device("cpu")).logprobs(torch.from_numpy(ids[-13:-4]))
+    scored = config.build(ids, 4, torch.device("cpu")).logprobs(torch.from_numpy(ids[-13:-4]))
     assert scored.exp()[ids[-4]] > 0.95
 
 
@@ -161,6 +161,6 @@ def test_weights_trust_what_proved_right():
 @pytest.mark.slow
 def test_better_than_kneser_ney_alone(shakespeare, measure):
     config = settings_of(None, max_context=32, base_order=7)
-    reference = build(config, shakespeare.train, shakespeare.vocab_size, torch.device("cpu"))
+    reference = config.build(shakespeare.train, shakespeare.vocab_size, torch.device("cpu"))
     nats, _ = measure(reference, shakespeare.heldout)
     assert nats < 1.5165

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from pydantic import TypeAdapter, ValidationError
 
 from avatarl.errors import ConfigError
-from avatarl.reference import MISSING, Reference, build
+from avatarl.reference import MISSING, Reference
 from avatarl.reference.schedule import ScheduleConfig
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "reference"
@@ -37,7 +37,7 @@ def settings(option, *overrides):
 def test_every_option_answers_any_context(option):
     rng = np.random.default_rng(0)
     ids = np.cumsum(rng.integers(0, 3, 3000)) % 11
-    reference = build(settings(option), ids, 11)
+    reference = settings(option).build(ids, 11, torch.device("cpu"))
     if option == "none":
         assert reference is None
         return
@@ -96,6 +96,6 @@ def test_what_a_plan_refuses_is_what_building_refuses(option, length):
         return None
 
     planned = refusal(lambda: config.check_text(length, 11))
-    assert planned == refusal(lambda: build(config, ids, 11))
+    assert planned == refusal(lambda: config.build(ids, 11, torch.device("cpu")))
     if option == "ngram4":
         assert (planned is None) is (length >= 4)

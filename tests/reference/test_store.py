@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from avatarl.reference import build, store
+from avatarl.reference import store
 from avatarl.reference.kneser_ney import Config
 from avatarl.reference.schedule import Constant
 
@@ -17,7 +17,7 @@ IDS = np.random.default_rng(0).integers(0, 9, 4000)
 
 def kneser_ney(cache_dir, ids=IDS, order=5, fit=None):
     config = Config("kneser_ney", "kneser_ney", fit, str(cache_dir), Constant("constant"), order)
-    return build(config, ids, 9)
+    return config.build(ids, 9, torch.device("cpu"))
 
 
 def folders(cache_dir):

@@ -31,7 +31,7 @@ def inputs(old: torch.Tensor = OLD) -> RewardInputs:
 
 def paid(*overrides: str, of: RewardInputs | None = None, progress: float = 0.0) -> torch.Tensor:
     config = composition.compose(["data=folio", "opponent=past", "tracking=files", *overrides])
-    reward = avatarl.reward.build(config.reward, TEXT)
+    reward = config.reward.build(TEXT)
     hparams = hyperparameters_of(config.raw["reward"], CPU)
     hparams["progress"].fill_(progress)
     return reward(of or inputs(), hparams)[0, 0]
@@ -149,7 +149,7 @@ def curriculum() -> Callable[..., Judge]:
         overrides = [f"reward.{name}={float(name == term)}" for name in terms]
         overrides += [f"reward.{key}={value}" for key, value in settings.items()]
         config = composition.compose(["data=folio", "reward=curriculum", *overrides])
-        reward = avatarl.reward.build(config.reward, avatarl.reward.Text(characters, ids, CPU))
+        reward = config.reward.build(avatarl.reward.Text(characters, ids, CPU))
         hparams = hyperparameters_of(config.raw["reward"], CPU)
 
         def judge(context: str, char: str) -> float:
@@ -208,7 +208,7 @@ def test_curriculum_judges_every_position_and_rollout_alike() -> None:
     characters = tuple(sorted(set(text)))
     ids = np.array([characters.index(char) for char in text])
     config = composition.compose(["data=folio", "reward=curriculum"])
-    reward = avatarl.reward.build(config.reward, avatarl.reward.Text(characters, ids, CPU))
+    reward = config.reward.build(avatarl.reward.Text(characters, ids, CPU))
     hparams = hyperparameters_of(config.raw["reward"], CPU)
     hparams["progress"].fill_(0.7)
     size, length = len(characters), 12

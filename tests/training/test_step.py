@@ -171,9 +171,9 @@ def test_rollouts_estimate_the_value_of_writing_on_without_bias() -> None:
 
     text = avatarl.reward.Text(tuple("abcd"), torch.zeros(1).numpy().astype(int), CPU)
     program = Program(
-        explorer=avatarl.explorer.build(config.explorer),
-        reward=avatarl.reward.build(config.reward, text),
-        objective=avatarl.objective.build(config.objective),
+        explorer=config.explorer.build(),
+        reward=config.reward.build(text),
+        objective=config.objective.build(),
         reference=None,
         vocab_size=4,
         prior=False,
@@ -420,12 +420,10 @@ def test_the_step_stacks_under_vmap(words: Corpus) -> None:
 
 def test_every_pair_of_settings_names_another_step() -> None:
     """Words are structure: no two objectives or explorers share a class by accident."""
-    import avatarl.objective
-
     kinds = {
-        name: type(avatarl.objective.build(
-            composition.compose(["data=folio", f"objective={name}"]).objective
-        ))
+        name: type(
+            composition.compose(["data=folio", f"objective={name}"]).objective.build()
+        )
         for name in ("grpo", "expected", "brier", "arcsin", "cross_entropy")
     }  # fmt: skip
     for one, other in itertools.combinations(kinds, 2):
