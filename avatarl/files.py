@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -59,6 +61,58 @@ def read_json(path: Path) -> Any:
         json.JSONDecodeError: The file isn't JSON.
     """
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_object(path: Path, problems: list[str] | None = None) -> dict[str, Any]:
+    """Read a JSON object; empty where there is none, or what is there is none.
+
+    Args:
+        path: The file.
+        problems: Collects what is wrong with a file that is there.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        why = f"can't be read ({error})"
+    else:
+        if isinstance(value, dict):
+            return value
+        why = f"holds {type(value).__name__}"
+    if problems is not None:
+        problems.append(f"{path} {why}; valid: a JSON object")
+    return {}
+
+
+def create_exclusively(path: Path, content: str) -> bool:
+    """Create a file unless it exists, its content whole from the first moment; whether it was made.
+
+    Hard links give that; where the file system has none, a reader may see the file half written.
+    """
+    temporary = path.with_name(f".{uuid.uuid4().hex}")
+    try:
+        temporary.write_text(content, encoding="utf-8")
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+                raise
+            return _create_without_links(path, content)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def _create_without_links(path: Path, content: str) -> bool:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(content)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _sync_directory(directory: Path) -> None:

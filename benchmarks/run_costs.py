@@ -118,6 +118,7 @@ def child(threads: int) -> None:
     import torch
 
     from avatarl.data import load
+    from avatarl.runs.folder import RunFolder
     from avatarl.training import checkpoint
     from avatarl.training.evaluation import HeldOut, evaluate
 
@@ -135,7 +136,7 @@ def child(threads: int) -> None:
         limit=1024,
     )
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint.write_checkpoint(Path(folder), 2, subject.state_tensors(), {})
+        checkpoint.write_checkpoint(RunFolder(Path(folder)), 2, subject.state_tensors(), {})
     kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({"peak_gib": kib / 2**20}))
 

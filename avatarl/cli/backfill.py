@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from avatarl.cli.selection import add_outputs, run_directories
+from avatarl.cli.options import add_output_dir, add_runs
 from avatarl.errors import UserError, in_short
-from avatarl.files import read_json
+from avatarl.runs.find import select_folders
+from avatarl.runs.folder import RunFolder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's options."""
-    parser.add_argument("runs", nargs="*", help="sweeps, runs, ids or globs (default: all)")
+    add_runs(parser)
     parser.add_argument("--project", default=None, help="wandb project (default: the run's own)")
     parser.add_argument("--entity", default=None, help="wandb entity (default: the run's own)")
     parser.add_argument(
@@ -24,31 +24,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="upload final checkpoints too (default: as the run was told)",
     )
-    add_outputs(parser)
+    add_output_dir(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Log each run anew, under its own id; exit code 1 if one of them failed."""
-    directories = run_directories(args.runs, args.outputs)
-    if not directories:
-        raise UserError(f"no runs under {args.outputs}; --output-dir names another directory")
+    folders = select_folders(args.runs, args.output_dir)
+    if not folders:
+        raise UserError(f"no runs under {args.output_dir}; --output-dir names another directory")
     failed = 0
-    for directory in directories:
+    for folder in folders:
         try:
-            count = _send(directory, args)
+            count = _send(folder, args)
         except Exception as error:
             failed += 1
-            print(f"{directory.name}: {_reason(error)}", file=sys.stderr)
+            print(f"{folder.path.name}: {_reason(error)}", file=sys.stderr)
         else:
-            print(f"{directory.name}: {count} records")
+            print(f"{folder.path.name}: {count} records")
     return 1 if failed else 0
 
 
-def _send(directory: Path, args: argparse.Namespace) -> int:
+def _send(folder: RunFolder, args: argparse.Namespace) -> int:
     from avatarl.runs import journal
     from avatarl.tracking import wandb as sink
 
-    raw = read_json(directory / "config.json")
+    raw = folder.read_config()
     tracking = raw["tracking"]
     config = sink.Config(
         name="wandb",
@@ -60,12 +60,13 @@ def _send(directory: Path, args: argparse.Namespace) -> int:
         tags=tuple(tracking.get("tags", ())),
         artifact=args.artifact or tracking.get("artifact", False),
     )
-    header, records = journal.read(directory / "metrics.jsonl")
-    opened = sink.start(config, raw, header["run_id"], directory, history=records)
+    header, records = journal.read(folder.journal)
+    opened = sink.start(config, raw, header["run_id"], folder.path, history=records)
     if opened is None:
         raise UserError("wandb is disabled: WANDB_MODE says so; --mode overrides it")
-    if (directory / "result.json").exists():
-        opened.summary(read_json(directory / "result.json"))
+    result = folder.read_result()
+    if result is not None:
+        opened.summary(result)
     opened.finish()
     return len(records)
 

@@ -9,21 +9,24 @@ import socket
 import sys
 from pathlib import Path
 
+from avatarl.cli.options import add_output_dir
 from avatarl.errors import UserError
-from avatarl.files import read_json
-from avatarl.runs import find, ownership, slurm_jobs
+from avatarl.files import read_object
+from avatarl.runs import ownership, slurm_jobs
+from avatarl.runs.find import find_sweep
+from avatarl.runs.outputs import SweepFolder
 from avatarl.sweep.slurm.submission import submissions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("sweep", help="name, beginning of it, or path")
-    find.add_output_dir(parser)
+    add_output_dir(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Cancel; running runs checkpoint, so that ``avatarl retry`` continues them."""
-    directory = find.sweep_directory(args.sweep, args.output_dir)
+    directory = find_sweep(args.sweep, args.output_dir).path
     past = submissions(directory)
     jobs = [job for submission in past for job in submission.jobs]
     known = slurm_jobs.jobs(jobs, fresh=True)
@@ -53,10 +56,10 @@ def main(args: argparse.Namespace) -> int:
 def _stop_local(directory: Path) -> int | None:
     """Send SIGTERM to the launching process, if it lives on this host."""
     try:
-        owner = ownership.Owner.from_json(read_json(directory / "launch.json")["owner"])
-    except (OSError, ValueError, KeyError, TypeError):
+        owner = ownership.Owner.from_json(read_object(SweepFolder(directory).launch)["owner"])
+    except (KeyError, TypeError):
         return None
-    if owner.host != socket.gethostname() or not ownership.alive(owner, directory):
+    if owner.host != socket.gethostname() or not ownership.lives(owner):
         return None
     try:
         os.kill(owner.pid, signal.SIGTERM)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avatarl.cli.options import add_output_dir
 from avatarl.errors import UserError
 
 if TYPE_CHECKING:
@@ -47,10 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "selection", nargs="*", metavar="RUNS",
         help="sweeps or runs: a path, a name, an id (or its start) or a glob; all by default",
     )  # fmt: skip
-    parser.add_argument(
-        "--output-dir", dest="outputs", type=Path, default=Path("outputs"), metavar="DIR",
-        help="the output directory that names and ids are looked up in (outputs)",
-    )  # fmt: skip
+    add_output_dir(parser)
     parser.add_argument(
         "--where", action="append", default=[], metavar="EXPR",
         help="keep only runs for which this holds: comparisons of keys (reference.name), metrics "
@@ -152,7 +150,7 @@ def _load(args: argparse.Namespace) -> tuple[Runs, Comparison]:
     from avatarl.report.aggregate import compare
     from avatarl.report.load import load_runs
 
-    runs = load_runs(args.selection, where=args.where, outputs=args.outputs)
+    runs = load_runs(args.selection, where=args.where, outputs=args.output_dir)
     if not runs:
         raise UserError("; ".join(runs.errors))
     comparison = compare(

@@ -8,8 +8,9 @@ import time
 from collections import deque
 from pathlib import Path
 
+from avatarl.cli.options import add_output_dir
 from avatarl.errors import UserError
-from avatarl.runs import find
+from avatarl.runs.find import find_run, find_sweep
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--lines", type=int, default=20, help="last lines of each log")
     parser.add_argument("-f", "--follow", action="store_true", help="go on as a run's log grows")
     parser.add_argument("--jobs", action="store_true", help="the logs of a sweep's SLURM jobs")
-    find.add_output_dir(parser)
+    add_output_dir(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -42,7 +43,7 @@ def _logs(args: argparse.Namespace) -> list[Path]:
     no_run = ""
     if args.name is not None and not args.jobs:
         try:
-            log = find.run_directory(args.name, args.output_dir) / "run.log"
+            log = find_run(args.name, args.output_dir).log
         except UserError as error:
             no_run = f"{error}; "
         else:
@@ -50,14 +51,14 @@ def _logs(args: argparse.Namespace) -> list[Path]:
                 raise UserError(f"{log} isn't there: the run hasn't printed anything yet")
             return [log]
     try:
-        directory = find.sweep_directory(args.name, args.output_dir)
+        directory = find_sweep(args.name, args.output_dir).path
     except UserError as no_sweep:
         raise UserError(f"{no_run}{no_sweep}") from no_sweep
     if args.jobs:
         found = [*directory.glob("slurm/*/submitit/*_log.out")]
         found += directory.glob("slurm/*/submitit/*_log.err")
     else:
-        found = [run.path / "run.log" for run in Plan.read(directory).runs]
+        found = [run.folder.log for run in Plan.read(directory).runs]
     found = sorted(path for path in found if path.exists() and path.stat().st_size)
     if not found:
         raise UserError(f"{directory}: nothing has been printed yet")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from avatarl.runs import find
+from avatarl.cli.options import add_output_dir
+from avatarl.runs.find import find_run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", help="a run's name or id, a beginning of either, or its path")
     parser.add_argument("--tolerance", type=float, default=0.0, help="largest difference allowed")
     parser.add_argument("--threads", type=int, help="CPU threads (default: as the run had)")
-    find.add_output_dir(parser)
+    add_output_dir(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -21,5 +22,5 @@ def main(args: argparse.Namespace) -> int:
 
     from avatarl.sweep import reproduce
 
-    directory = find.run_directory(args.run, args.output_dir).absolute()
+    directory = find_run(args.run, args.output_dir).path.absolute()
     return reproduce.reproduce(directory, args.tolerance, args.threads, Console())

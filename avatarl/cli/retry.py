@@ -5,33 +5,34 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from avatarl.cli.options import add_output_dir
 from avatarl.errors import UserError
-from avatarl.runs import find
+from avatarl.runs.find import find_sweep
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("sweep", help="name, beginning of it, or path")
     parser.add_argument("--no-wait", action="store_true", help="SLURM: return once jobs are queued")
-    find.add_output_dir(parser)
+    add_output_dir(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Run what isn't done, with the configurations of the plan and the source as it is now."""
     from rich.console import Console
 
-    from avatarl.files import read_json
+    from avatarl.files import read_object
+    from avatarl.runs.outputs import SweepFolder
     from avatarl.sweep.plan import request as launch
     from avatarl.sweep.plan.planned import Plan
     from avatarl.sweep.slurm import launch as slurm
     from avatarl.sweep.workers import local
 
-    directory = find.sweep_directory(args.sweep, args.output_dir).absolute()
+    directory = find_sweep(args.sweep, args.output_dir).path.absolute()
     plan = Plan.read(directory)
-    try:
-        last = read_json(directory / "launch.json")
-    except OSError as error:
-        raise UserError(f"{directory} has no launch.json; start the sweep by run.py") from error
+    last = read_object(SweepFolder(directory).launch)
+    if not last:
+        raise UserError(f"{directory} has no launch.json; start the sweep by run.py")
     launcher = last["launcher"]
     raw: dict[str, Any] = {**last["settings"], "dry_run": False}
     if launcher == "slurm":

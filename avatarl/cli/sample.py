@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.color import Color
@@ -14,9 +13,11 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from avatarl.cli.selection import add_outputs, one_run
+from avatarl.cli.options import add_output_dir
 from avatarl.errors import ConfigError, DataError, UserError
-from avatarl.files import read_json
+from avatarl.runs.find import find_run
+from avatarl.runs.folder import RunFolder
+from avatarl.runs.outputs import Outputs
 
 if TYPE_CHECKING:
     from avatarl.data import Corpus
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against", choices=["reference"], help="show the n-gram's text beside the policy's"
     )
-    add_outputs(parser)
+    add_output_dir(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -51,13 +52,13 @@ def main(args: argparse.Namespace) -> int:
             raise ConfigError(f"--{key}", value, f"at least {lowest}")
     if not args.prompt:
         raise ConfigError("--prompt", "", "at least one character")
-    directory = one_run(args.run, args.outputs)
-    learner, corpus = load_policy(directory)
+    folder = find_run(args.run, args.output_dir)
+    learner, corpus = load_policy(folder)
     prompt = corpus.encode(args.prompt).tolist()
     scorers: dict[str, Any] = {"policy": learner.score}
     if args.against:
         if learner.score_reference is None:
-            raise UserError(f"--against reference: {directory.name} has no reference")
+            raise UserError(f"--against reference: {folder.path.name} has no reference")
         scorers["reference"] = learner.score_reference
     console = Console(highlight=False)
     for number in range(args.n):
@@ -79,7 +80,7 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def load_policy(directory: Path) -> tuple[Learner, Corpus]:
+def load_policy(folder: RunFolder) -> tuple[Learner, Corpus]:
     """Load a run's policy from its newest checkpoint.
 
     Raises:
@@ -92,22 +93,23 @@ def load_policy(directory: Path) -> tuple[Learner, Corpus]:
     from avatarl.training.checkpoint import read_latest
     from avatarl.training.learner import Learner
 
-    try:
-        config = parse(read_json(directory / "config.json"))
-        known = read_json(directory / "provenance.json")["corpus_sha256"]
-    except FileNotFoundError as error:
-        raise UserError(f"{directory} is no run: it has no {Path(error.filename).name}") from None
-    corpus = _corpus(directory, config, known, load)
-    found = read_latest(directory)
+    problems: list[str] = []
+    raw, provenance = folder.read_config(problems), folder.read_provenance(problems)
+    if problems or not (raw and provenance):
+        missing = folder.provenance if raw else folder.config
+        raise UserError("; ".join(problems) or f"{folder.path} is no run: it has no {missing.name}")
+    config = parse(raw)
+    corpus = _corpus(folder, config, str(provenance.get("corpus_sha256")), load)
+    found = read_latest(folder)
     if found is None:
-        raise UserError(f"{directory.name} has no whole checkpoint yet; it gets one as it trains")
+        raise UserError(f"{folder.path.name} has no whole checkpoint yet; it gets one as it trains")
     learner = Learner(config, corpus, torch.device("cpu"))
     learner.load_state(found[0], found[1])
     return learner, corpus
 
 
-def _corpus(directory: Path, config: Any, known: str, load: Any) -> Corpus:
-    stored = sorted((directory.parents[1] / "corpora").glob(f"{known}-*.json"))
+def _corpus(folder: RunFolder, config: Any, known: str, load: Any) -> Corpus:
+    stored = sorted(Outputs(folder.path.parent.parent).corpora.glob(f"{known}-*.json"))
     corpus: Corpus = load(config.data, stored[0] if stored else None)
     if corpus.text_sha256 != known:
         raise DataError(

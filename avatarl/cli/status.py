@@ -7,30 +7,29 @@ import json
 import sys
 from dataclasses import replace
 
-from avatarl.runs import find
+from avatarl.cli.options import add_output_dir, add_sweep
+from avatarl.runs.find import find_sweep
+from avatarl.runs.state import RunState
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "sweep", nargs="?", help="name, beginning of it, or path; default: the last"
-    )
+    add_sweep(parser)
     parser.add_argument("--all", action="store_true", help="list done runs as well")
     parser.add_argument("--json", action="store_true", help="one JSON object a run")
-    find.add_output_dir(parser)
+    add_output_dir(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Print the state of every run; exit code 1 when something failed."""
     from avatarl.sweep.plan.planned import Plan
     from avatarl.sweep.slurm import watch
-    from avatarl.sweep.workers.display import progress_of
 
-    directory = find.sweep_directory(args.sweep, args.output_dir)
+    directory = find_sweep(args.sweep, args.output_dir).path
     plan = Plan.read(directory)
     seen = watch.survey(plan, directory)
-    rows = [row for row in seen.rows if args.all or args.json or row.state != "done"]
-    rows = [replace(row, progress=row.progress or progress_of(row.run.path)) for row in rows]
+    rows = [row for row in seen.rows if args.all or args.json or row.state is not RunState.DONE]
+    rows = [replace(row, progress=row.progress or row.run.folder.read_progress()) for row in rows]
     if args.json:
         for row in rows:
             record = {
@@ -42,7 +41,7 @@ def main(args: argparse.Namespace) -> int:
                 "node": row.node,
                 "gpu": row.gpu,
                 "reason": row.reason,
-                "progress": dict(row.progress or {}),
+                "progress": row.progress.to_json() if row.progress else {},
             }
             sys.stdout.write(json.dumps(record) + "\n")
     else:
@@ -52,4 +51,4 @@ def main(args: argparse.Namespace) -> int:
         console.print(watch.headline(plan.name, seen), soft_wrap=True)
         if rows:
             console.print(watch.table(rows, most=None if args.all else 40))
-    return 1 if seen.counts()["failed"] else 0
+    return 1 if seen.counts()[RunState.FAILED] else 0

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import psutil
 
-from avatarl.cli.selection import add_outputs, run_directories
-from avatarl.runs.run import read_run
-from avatarl.runs.select import Source
+from avatarl.cli.options import add_output_dir, add_runs
+from avatarl.runs.find import select_folders
+from avatarl.runs.folder import RunFolder
+from avatarl.runs.state import RunState, status_of
 from avatarl.tracking import delivery
 
 #: A server that is down is told after a minute or so, not after wandb's quarter of an hour.
@@ -27,11 +28,11 @@ _FEWER_RETRIES = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's options."""
-    parser.add_argument("runs", nargs="*", help="sweeps, runs, ids or globs (default: all)")
+    add_runs(parser)
     parser.add_argument("--jobs", type=int, default=4, help="uploads at a time")
     parser.add_argument("--timeout", type=float, default=600, help="seconds for one upload")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be uploaded")
-    add_outputs(parser)
+    add_output_dir(parser)
 
 
 def upload(directory: Path, timeout: float) -> str | None:
@@ -77,8 +78,9 @@ def _wait_for(words: list[str], timeout: float) -> str:
 
 def main(args: argparse.Namespace) -> int:
     """Upload; exit code 1 if something is left."""
-    left = [each for each in run_directories(args.runs, args.outputs) if delivery.is_left(each)]
-    running = [each for each in left if read_run(Source(each)).state == "running"]
+    folders = select_folders(args.runs, args.output_dir)
+    left = [folder.path for folder in folders if delivery.is_left(folder.path)]
+    running = [path for path in left if status_of(RunFolder(path)).state is RunState.RUNNING]
     waiting = [each for each in left if each not in running]
     if running:
         print(f"{len(running)} still running: not uploaded before the end")

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import argparse
 
-from avatarl.cli.selection import add_outputs
+from avatarl.cli.options import add_output_dir, add_runs
 from avatarl.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's options."""
-    parser.add_argument("runs", nargs="*", help="sweeps, runs, ids or globs (default: all)")
+    add_runs(parser)
     parser.add_argument("--project", default="avatarl", help="wandb project")
     parser.add_argument("--entity", default=None, help="wandb entity (default: yours)")
     parser.add_argument("--title", default=None, help="title (default: what was selected)")
     parser.add_argument(
         "--dry-run", action="store_true", help="only print the table that would be sent"
     )
-    add_outputs(parser)
+    add_output_dir(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -27,7 +27,7 @@ def main(args: argparse.Namespace) -> int:
     from avatarl.report.table import as_markdown
     from avatarl.tracking import wandb_report
 
-    runs = load_runs(args.runs, outputs=args.outputs)
+    runs = load_runs(args.runs, outputs=args.output_dir)
     title = args.title or runs.title
     table = as_markdown(compare(runs.runs, swept=runs.swept_keys, title=title))
     groups = sorted({str(run.sweep) for run in runs if run.sweep})

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 
-from avatarl.runs import find
+from avatarl.cli.options import add_output_dir, add_sweep
+from avatarl.runs.find import find_sweep
+from avatarl.runs.state import RunState
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "sweep", nargs="?", help="name, beginning of it, or path; default: the last"
-    )
+    add_sweep(parser)
     parser.add_argument(
         "--every", type=float, default=2.0, metavar="S", help="seconds between looks"
     )
-    find.add_output_dir(parser)
+    add_output_dir(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -28,7 +28,7 @@ def main(args: argparse.Namespace) -> int:
     from avatarl.sweep.plan.planned import Plan
     from avatarl.sweep.slurm import watch
 
-    directory = find.sweep_directory(args.sweep, args.output_dir)
+    directory = find_sweep(args.sweep, args.output_dir).path
     plan = Plan.read(directory)
     console = Console()
     with Live(console=console, auto_refresh=False) as live:
@@ -36,6 +36,6 @@ def main(args: argparse.Namespace) -> int:
             seen = watch.survey(plan, directory, fresh=True)
             live.update(watch.render(plan.name, seen), refresh=True)
             counts = seen.counts()
-            if seen.reachable and not (counts["running"] or counts["queued"]):
-                return 1 if counts["failed"] else 0
+            if seen.reachable and not (counts[RunState.RUNNING] or counts[RunState.QUEUED]):
+                return 1 if counts[RunState.FAILED] else 0
             time.sleep(max(0.2, args.every))

@@ -7,18 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from avatarl.report.metrics import DEFAULT, METRIC_OF, metric_heading
+from avatarl.runs.identity import is_neutral
 
-#: Keys that can't change a result: they neither make configurations differ nor become columns.
-#: A run's id leaves out the same ones (a test holds the two together; that module can't be asked
-#: here, for its package loads torch).
-_NEUTRAL = frozenset(
-    {
-        "name", "output_dir", "data.name", "data.kind", "data.path", "data.fallback",
-        "reference.cache_dir", "trainer.name", "trainer.device", "trainer.threads",
-        "trainer.checkpoint_every_s", "trainer.keep_checkpoints",
-    }
-)  # fmt: skip
-_NEUTRAL_PREFIXES = ("tracking.", "hydra.", "launcher.")
+#: Keys of no run that older configurations may hold.
+_NOT_OF_A_RUN = ("hydra.", "launcher.")
 SEED = "seed"
 #: Headings that mean something else in a table: no key is shortened to one of them.
 _TAKEN = frozenset({"run", "n", "seed", "state", "code", "p", *map(metric_heading, DEFAULT)})
@@ -26,7 +18,7 @@ _TAKEN = frozenset({"run", "n", "seed", "state", "code", "p", *map(metric_headin
 
 def matters(key: str) -> bool:
     """Whether a configuration key can change a result (the seed aside)."""
-    return key not in _NEUTRAL and key != SEED and not key.startswith(_NEUTRAL_PREFIXES)
+    return not is_neutral(key) and key != SEED and not key.startswith(_NOT_OF_A_RUN)
 
 
 def configuration_key(config: Mapping[str, Any]) -> str:

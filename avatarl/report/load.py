@@ -17,8 +17,10 @@ from avatarl.errors import UserError
 from avatarl.report.identity import configuration_key
 from avatarl.report.where import Filter, FilterError
 from avatarl.runs import records
+from avatarl.runs.find import select
+from avatarl.runs.journal import metric_names
 from avatarl.runs.run import Run, read_run
-from avatarl.runs.select import select
+from avatarl.runs.state import RunState
 
 #: Facts of a run that lead its row.
 _FACTS = (
@@ -72,9 +74,9 @@ class Runs:
     def metric_names(self) -> list[str]:
         """Return every metric the journals hold, in order met."""
         names: dict[str, None] = {}
-        paths = [run.directory / "metrics.jsonl" for run in self.runs]
+        paths = [run.folder.journal for run in self.runs]
         with ThreadPoolExecutor(_threads()) as pool:
-            for found in pool.map(records.metric_names, paths):
+            for found in pool.map(metric_names, paths):
                 names.update(dict.fromkeys(found))
         return list(names)
 
@@ -90,12 +92,12 @@ class Runs:
 
     def journals(
         self, metrics: Sequence[str] | None = None
-    ) -> Iterator[tuple[Run, records.Journal]]:
+    ) -> Iterator[tuple[Run, records.Records]]:
         """Read the journals one after another, a few ahead, so that few are held at a time."""
-        started = [run for run in self.runs if run.state != "queued"]
+        started = [run for run in self.runs if run.state is not RunState.NEW]
 
-        def read(run: Run) -> records.Journal:
-            return records.read(run.directory / "metrics.jsonl", metrics)
+        def read(run: Run) -> records.Records:
+            return records.read(run.folder.journal, metrics)
 
         # The dataframe library lets go of the interpreter while it parses, so threads suffice.
         ahead = 2 * _threads()

@@ -19,7 +19,6 @@ _HOST = "127.0.0.1"
 #: Names by which a browser on this machine reaches the server; any other is refused, so that a
 #: page from elsewhere can't read the runs by pointing its own name at this address.
 _NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
-_WATCHED = ("result.json", "metrics.jsonl", "failure.json", "progress.json")
 
 Load = Callable[[], tuple[Runs, Comparison]]
 
@@ -108,8 +107,8 @@ def _version(runs: Runs) -> str:
         if run.done:
             # A finished run's files don't change any more.
             continue
-        for name in _WATCHED:
-            digest.update(_stamp(run.directory / name))
+        for path in run.folder.watched:
+            digest.update(_stamp(path))
     return digest.hexdigest()[:16]
 
 

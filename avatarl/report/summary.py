@@ -11,6 +11,7 @@ from avatarl.files import write_atomic
 from avatarl.report.aggregate import compare
 from avatarl.report.load import load_runs
 from avatarl.report.table import as_csv, as_text, print_comparison
+from avatarl.runs.outputs import SweepFolder
 
 
 def summarise_sweep(sweep_directory: Path, console: Console | None = None) -> None:
@@ -20,15 +21,16 @@ def summarise_sweep(sweep_directory: Path, console: Console | None = None) -> No
         UserError: The directory holds no readable ``plan.json``.
     """
     console = console or Console()
-    if not (sweep_directory / "plan.json").is_file():
+    sweep = SweepFolder(sweep_directory)
+    if not sweep.plan.is_file():
         raise UserError(f"{sweep_directory} is no sweep: it has no plan.json")
     runs = load_runs(sweep_directory)
     comparison = compare(runs.runs, swept=runs.swept_keys, title=sweep_directory.name)
     print_comparison(comparison, console)
     for problem in runs.problems:
         console.print(f"warning: {problem}", style="yellow", markup=False)
-    write_atomic(sweep_directory / "comparison.txt", as_text(comparison))
-    write_atomic(sweep_directory / "comparison.csv", as_csv(comparison))
+    write_atomic(sweep.comparison("txt"), as_text(comparison))
+    write_atomic(sweep.comparison("csv"), as_csv(comparison))
 
     # Drawing needs the plotting library, which takes longer to load than everything above.
     from avatarl.report.curves import read_journals
@@ -37,5 +39,5 @@ def summarise_sweep(sweep_directory: Path, console: Console | None = None) -> No
     journals = read_journals(runs, ["val/nats"])
     figure = learning_curves(comparison, journals)
     if figure is not None:
-        save(figure, sweep_directory / "comparison.png")
+        save(figure, sweep.comparison("png"))
     console.print(f"table and curves: {sweep_directory}/comparison.{{txt,csv,png}}", markup=False)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avatarl.files import read_json, write_atomic
+from avatarl.files import write_atomic
 from avatarl.report.aggregate import LEVEL_NAMES, Comparison, Configuration
 from avatarl.report.curves import Curve, Journals, read_journals
 from avatarl.report.downsample import min_max_indices
@@ -32,7 +32,7 @@ from avatarl.report.statistics import t_quantile
 from avatarl.report.style import looks
 from avatarl.report.table import format_p, shared_keys
 from avatarl.runs.flatten import flatten
-from avatarl.runs.run import NGRAM_LEVELS, Run, read_provenance
+from avatarl.runs.run import NGRAM_LEVELS, Run
 
 #: A page beyond this is thinned further.
 MOST_BYTES = 14_500_000
@@ -360,16 +360,13 @@ def _notes(run: Run) -> list[str]:
 def _trace(run: Run) -> str:
     if run.state != "failed":
         return ""
-    try:
-        trace = str(read_json(run.directory / "failure.json").get("traceback", ""))
-        return trace[-_TRACE_CHARACTERS:]
-    except (OSError, ValueError, AttributeError):
-        return ""
+    failure = run.folder.read_failure()
+    return failure.traceback[-_TRACE_CHARACTERS:] if failure else ""
 
 
 def _provenance(run: Run) -> dict[str, Any]:
     told: dict[str, Any] = {}
-    for key, value in flatten(read_provenance(run.directory)).items():
+    for key, value in flatten(run.folder.read_provenance()).items():
         if value is None or (isinstance(value, float) and not math.isfinite(value)):
             continue
         if key == "command" and isinstance(value, list):

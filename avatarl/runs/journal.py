@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from avatarl.files import write_atomic
 
+#: The newest journal this code knows.
 SCHEMA = 1
+CUT_OFF = "the last line is cut off and left out"
+_HEAD_BYTES = 1 << 14
+_TAIL_BYTES = 1 << 20
+#: Lines looked at from either end.
+_FEW = 6
 
 
 class JournalWriter:
@@ -57,6 +64,108 @@ def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         except json.JSONDecodeError:
             break
     return json.loads(header), records
+
+
+def metric_names(path: Path) -> list[str]:
+    """Return the metrics that occur near the start or the end of a journal, in order met."""
+    head, tail = _ends(path, _HEAD_BYTES, _HEAD_BYTES)
+    # A part of a line isn't JSON and falls out when parsed.
+    lines = [*head.split(b"\n")[:_FEW], *_evaluations(head)[:2]]
+    lines += [*tail.split(b"\n")[-_FEW:], *_evaluations(tail)[-1:]]
+    names: dict[str, None] = {}
+    for record in map(parse_line, lines):
+        if record is not None and "event" not in record and "schema" not in record:
+            names.update(dict.fromkeys(key for key, value in record.items() if is_metric(value)))
+    return [name for name in names if name not in ("step", "characters_seen")]
+
+
+def latest(path: Path) -> dict[str, Any]:
+    """Return the newest value of each metric near the end of a journal (for a run under way)."""
+    _, tail = _ends(path, 0, _TAIL_BYTES)
+    newest: dict[str, Any] = {}
+    for line in [*_evaluations(tail)[-1:], *tail.split(b"\n")[-_FEW:]]:
+        record = parse_line(line)
+        if record is not None and "event" not in record and "schema" not in record:
+            newest |= {key: value for key, value in record.items() if value is not None}
+    return newest
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Return the first line of a journal if it is a header, else an empty dictionary."""
+    try:
+        with path.open("rb") as file:
+            first = json.loads(file.readline())
+    except (OSError, ValueError):
+        return {}
+    return first if isinstance(first, dict) and "schema" in first else {}
+
+
+def is_metric(value: object) -> bool:
+    """Whether a record's value is a number, or one that wasn't finite."""
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _ends(path: Path, head: int, tail: int) -> tuple[bytes, bytes]:
+    """Return the first and the last bytes of a file; the last may begin within a line."""
+    try:
+        with path.open("rb") as file:
+            first = file.read(head)
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size - tail))
+            return first, file.read()
+    except OSError:
+        return b"", b""
+
+
+def _evaluations(raw: bytes) -> list[bytes]:
+    return [line for line in raw.split(b"\n") if b'"val/' in line]
+
+
+def parse_line(line: bytes | str) -> dict[str, Any] | None:
+    """Read one line; None where it isn't a JSON object."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def header_problems(path: Path, header: dict[str, Any]) -> list[str]:
+    """Say what is wrong with a journal's first line."""
+    if "schema" not in header:
+        return [f"{path}: no header, so written by an older version; read as it is"]
+    schema = header["schema"]
+    if schema == SCHEMA:
+        return []
+    age = "a newer" if isinstance(schema, int) and schema > SCHEMA else "an older"
+    return [
+        f"{path}: schema {schema!r}, written by {age} version (this one writes {SCHEMA}); "
+        "what both share is shown"
+    ]
+
+
+def quick_problems(path: Path, *, running: bool) -> list[str]:
+    """Look at a journal's first line and last byte only, as a table of many runs can afford.
+
+    Args:
+        path: The ``metrics.jsonl``.
+        running: Whether somebody may be writing its last line just now.
+    """
+    try:
+        with path.open("rb") as file:
+            first = file.readline()
+            if not first:
+                return []
+            file.seek(-1, os.SEEK_END)
+            whole = file.read() == b"\n"
+    except FileNotFoundError:
+        return [f"{path} is missing: the run has no curves"]
+    except OSError as error:
+        return [f"{path} can't be read: {error.strerror}"]
+    problems = header_problems(path, parse_line(first) or {})
+    if not whole and not running:
+        problems.append(f"{path}: {CUT_OFF}")
+    return problems
 
 
 def _records_until(path: Path, last_step: int) -> list[str]:

@@ -1,6 +1,6 @@
-"""Who is computing a run: ownership of a run directory, given to exactly one process at a time.
+"""Who is computing a run: ownership of a run's folder, given to exactly one process at a time.
 
-A run directory holds a chain of numbered claims, ``.owners/1.json``, ``.owners/2.json`` … The one
+A run's folder holds a chain of numbered claims, ``.owners/1.json``, ``.owners/2.json`` … The one
 with the highest number is the current owner. A claim is made by creating the next number, which
 the file system lets exactly one process do (a hard link to a complete file, so that no reader ever
 sees half a claim). The next number may be created only when the current owner has released its
@@ -8,7 +8,7 @@ claim or provably no longer lives:
 
 - same host and boot: no process with that pid and start time;
 - a SLURM job: SLURM no longer lists it, or lists it as waiting or in a later restart;
-- another host without SLURM: nothing was written to the directory for ``STALE_AFTER_S``.
+- another host without SLURM: nothing was written to the folder for ``SILENT_AFTER_S``.
 
 When it can't be told (SLURM's controller doesn't answer), the owner is taken to live: a run that
 waits is better than a run computed twice. ``owner.json`` is a copy of the current claim for people.
@@ -16,7 +16,6 @@ waits is better than a run computed twice. ``owner.json`` is a copy of the curre
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import socket
@@ -27,12 +26,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from avatarl.files import create_exclusively
+from avatarl.runs.folder import RunFolder
+
 #: Seconds of silence after which an owner on an unreachable host is taken for dead.
-STALE_AFTER_S = 900.0
+SILENT_AFTER_S = 900.0
 #: Seconds a claim may stay unreadable (written without hard links, cut off by a crash).
 _HALF_WRITTEN_AFTER_S = 30.0
-
-_CLAIMS = ".owners"
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ def this_process(
 SlurmLiveness = Callable[[SlurmJob], "bool | None"]
 
 
-def alive(owner: Owner, directory: Path, slurm: SlurmLiveness | None = None) -> bool:
-    """Whether ``owner`` may still be writing to ``directory``."""
+def lives(owner: Owner, slurm: SlurmLiveness | None = None) -> bool | None:
+    """Whether ``owner`` is still at work; ``None`` where nothing here can tell."""
     if owner.released is not None:
         return False
     here = owner.host == socket.gethostname() and owner.boot == _boot_id()
@@ -117,22 +117,39 @@ def alive(owner: Owner, directory: Path, slurm: SlurmLiveness | None = None) -> 
         mine = _this_slurm_job(os.environ)
         if mine is not None and mine.id == owner.slurm.id and mine.restarts > owner.slurm.restarts:
             return False  # this very job, before it was requeued
-        running = (slurm or _ask_slurm)(owner.slurm)
-        return True if running is None else running
-    return time.time() - _last_sign(directory) < STALE_AFTER_S
+        return (slurm or _ask_slurm)(owner.slurm)
+    return None
+
+
+def alive(owner: Owner, folder: RunFolder, slurm: SlurmLiveness | None = None) -> bool:
+    """Whether ``owner`` may still be writing to ``folder``.
+
+    Where that can't be told, a SLURM job is taken to live, and a process on another machine for as
+    long as the folder isn't silent.
+    """
+    known = lives(owner, slurm)
+    if known is None:
+        silent = time.time() - folder.last_sign()
+        return owner.slurm is not None or silent < SILENT_AFTER_S
+    return known
+
+
+def process_exists(pid: int) -> bool:
+    """Whether a process of this machine, or of this container, has that number."""
+    return _process_started(pid) is not None
 
 
 @dataclass(frozen=True)
 class Claim:
-    """The calling process owns ``directory`` until :meth:`release`."""
+    """The calling process owns ``folder`` until :meth:`release`."""
 
-    directory: Path
+    folder: RunFolder
     number: int
     owner: Owner
 
     def release(self, outcome: str, reason: str | None = None) -> None:
-        """Give the directory back, saying how the attempt ended."""
-        release(self.directory, self.number, self.owner, outcome, reason)
+        """Give the folder back, saying how the attempt ended."""
+        release(self.folder, self.number, self.owner, outcome, reason)
 
 
 class Owned(Exception):
@@ -147,70 +164,70 @@ class Owned(Exception):
         return type(self), (self.owner,)
 
 
-def claim(directory: Path, me: Owner | None = None, slurm: SlurmLiveness | None = None) -> Claim:
-    """Become the owner of ``directory``.
+def claim(folder: RunFolder, me: Owner | None = None, slurm: SlurmLiveness | None = None) -> Claim:
+    """Become the owner of ``folder``.
 
     Raises:
         Owned: A living process owns it, or won the race for it.
-        OSError: The directory can't be written.
+        OSError: The folder can't be written.
     """
     me = me or this_process()
-    claims = directory / _CLAIMS
+    claims = folder.claims
     claims.mkdir(parents=True, exist_ok=True, mode=0o755)
-    mode = directory.stat().st_mode
+    mode = folder.path.stat().st_mode
     if mode & 0o002:  # nobody else gets to write the record of who owns what
-        directory.chmod(mode & 0o7775)
+        folder.path.chmod(mode & 0o7775)
     while True:
         number, current = _latest(claims)
-        if current is not None and alive(current, directory, slurm):
+        if current is not None and alive(current, folder, slurm):
             raise Owned(current)
         if number and current is None and _age(claims / f"{number}.json") < _HALF_WRITTEN_AFTER_S:
             time.sleep(0.05)  # half a claim: its writer may be between two system calls
             continue
-        if _create(claims / f"{number + 1}.json", me):
-            taken = Claim(directory, number + 1, me)
-            _publish(directory, me)
+        if create_exclusively(claims / f"{number + 1}.json", json.dumps(asdict(me)) + "\n"):
+            taken = Claim(folder, number + 1, me)
+            _publish(folder, me)
             return taken
         # Someone was faster: look at who it is.
 
 
-def current_owner(directory: Path) -> Owner | None:
+def current_owner(folder: RunFolder) -> Owner | None:
     """The owner of the highest claim, released or not; ``None`` when nobody ever claimed."""
-    return _latest(directory / _CLAIMS)[1]
+    return _latest(folder.claims)[1]
 
 
-def history(directory: Path) -> list[Owner]:
-    """All claims of ``directory`` that can be read, oldest first."""
-    claims = directory / _CLAIMS
+def history(folder: RunFolder) -> list[Owner]:
+    """All claims of ``folder`` that can be read, oldest first."""
+    claims = folder.claims
     found = [_read(claims / f"{number}.json") for number in sorted(_numbers(claims))]
     return [owner for owner in found if owner is not None]
 
 
 def release(
-    directory: Path, number: int, owner: Owner, outcome: str, reason: str | None = None
+    folder: RunFolder, number: int, owner: Owner, outcome: str, reason: str | None = None
 ) -> None:
     """Mark claim ``number`` as given back; only its owner, or the parent of its owner, may."""
     done = replace(owner, released=time.time(), outcome=outcome, reason=reason)
-    claims = directory / _CLAIMS
+    claims = folder.claims
     try:
         _replace(claims / f"{number}.json", json.dumps(asdict(done)) + "\n")
         if max(_numbers(claims), default=0) == number:
-            _publish(directory, done)
+            _publish(folder, done)
     except OSError:
         # A full disk can't take the outcome, but it lets a file go: the run must not stay owned.
         (claims / f"{number}.json").unlink(missing_ok=True)
 
 
-def release_dead(directory: Path, pid: int, outcome: str, reason: str) -> None:
+def release_dead(folder: RunFolder, pid: int, outcome: str, reason: str) -> None:
     """Release the claim that worker ``pid`` of this host, now dead, left behind (if any)."""
-    number, owner = _latest(directory / _CLAIMS)
+    number, owner = _latest(folder.claims)
     mine = owner is not None and owner.pid == pid and owner.host == socket.gethostname()
-    if owner is not None and mine and not alive(owner, directory):
-        release(directory, number, owner, outcome, reason)
+    if owner is not None and mine and not alive(owner, folder):
+        release(folder, number, owner, outcome, reason)
 
 
-def _publish(directory: Path, owner: Owner) -> None:
-    _replace(directory / "owner.json", json.dumps(asdict(owner), indent=2) + "\n")
+def _publish(folder: RunFolder, owner: Owner) -> None:
+    _replace(folder.owner, json.dumps(asdict(owner), indent=2) + "\n")
 
 
 def _replace(path: Path, content: str) -> None:
@@ -222,34 +239,6 @@ def _replace(path: Path, content: str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def _create(path: Path, owner: Owner) -> bool:
-    """Create ``path`` unless it exists; the content is whole from the first moment."""
-    content = json.dumps(asdict(owner)) + "\n"
-    temporary = path.with_name(f".{uuid.uuid4().hex}")
-    try:
-        temporary.write_text(content, encoding="utf-8")
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return False
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
-                raise
-            return _create_without_links(path, content)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return True
-
-
-def _create_without_links(path: Path, content: str) -> bool:
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(content)
-    except FileExistsError:
-        return False
-    return True
 
 
 def _numbers(claims: Path) -> list[int]:
@@ -277,16 +266,6 @@ def _age(path: Path) -> float:
         return time.time() - path.stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _last_sign(directory: Path) -> float:
-    times = [0.0]
-    for name in ("owner.json", "progress.json", "metrics.jsonl"):
-        try:
-            times.append((directory / name).stat().st_mtime)
-        except OSError:
-            continue
-    return max(times)
 
 
 def _process_started(pid: int) -> float | None:

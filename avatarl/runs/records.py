@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,20 +11,22 @@ from typing import Any
 
 import polars as pl
 
-#: The newest journal this code knows.
-SCHEMA = 1
+from avatarl.runs.journal import (
+    CUT_OFF,
+    SCHEMA,
+    header_problems,
+    is_metric,
+    parse_line,
+    read_header,
+)
+
 #: What every record carries besides its metrics.
 INDEX = ("step", "characters_seen", "time/elapsed_s")
 _EVENT_MARK = b'"event"'
-_CUT_OFF = "the last line is cut off and left out"
-_HEAD_BYTES = 1 << 14
-_TAIL_BYTES = 1 << 20
-#: Lines looked at from either end.
-_FEW = 6
 
 
 @dataclass(frozen=True)
-class Journal:
+class Records:
     """What one ``metrics.jsonl`` holds.
 
     Attributes:
@@ -43,7 +44,7 @@ class Journal:
 
 
 def empty_records(metrics: Sequence[str] = ()) -> pl.DataFrame:
-    """Return a dataframe of no records with the columns of :class:`Journal`."""
+    """Return a dataframe of no records with the columns of :class:`Records`."""
     return pl.DataFrame(schema=_schema(metrics))
 
 
@@ -53,73 +54,7 @@ def _schema(metrics: Sequence[str]) -> dict[str, Any]:
     return schema
 
 
-def metric_names(path: Path) -> list[str]:
-    """Return the metrics that occur near the start or the end of a journal, in order met."""
-    head, tail = _ends(path, _HEAD_BYTES, _HEAD_BYTES)
-    lines = [*_whole_lines(head)[:_FEW], *_evaluations(head)[:2]]
-    lines += [*_whole_lines(tail)[-_FEW:], *_evaluations(tail)[-1:]]
-    names: dict[str, None] = {}
-    for record in map(_parse, lines):
-        if record is not None and "event" not in record and "schema" not in record:
-            names.update(dict.fromkeys(key for key, value in record.items() if _is_metric(value)))
-    return [name for name in names if name not in ("step", "characters_seen")]
-
-
-def latest(path: Path) -> dict[str, Any]:
-    """Return the newest value of each metric near the end of a journal (for a run under way)."""
-    _, tail = _ends(path, 0, _TAIL_BYTES)
-    newest: dict[str, Any] = {}
-    for line in [*_evaluations(tail)[-1:], *_whole_lines(tail)[-_FEW:]]:
-        record = _parse(line)
-        if record is not None and "event" not in record and "schema" not in record:
-            newest |= {key: value for key, value in record.items() if value is not None}
-    return newest
-
-
-def read_header(path: Path) -> dict[str, Any]:
-    """Return the first line of a journal if it is a header, else an empty dictionary."""
-    try:
-        with path.open("rb") as file:
-            first = json.loads(file.readline())
-    except (OSError, ValueError):
-        return {}
-    return first if isinstance(first, dict) and "schema" in first else {}
-
-
-def _is_metric(value: object) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def _ends(path: Path, head: int, tail: int) -> tuple[bytes, bytes]:
-    """Return the first and the last bytes of a file; the last may begin within a line."""
-    try:
-        with path.open("rb") as file:
-            first = file.read(head)
-            size = os.fstat(file.fileno()).st_size
-            file.seek(max(0, size - tail))
-            return first, file.read()
-    except OSError:
-        return b"", b""
-
-
-def _whole_lines(raw: bytes) -> list[bytes]:
-    # A part of a line isn't JSON and falls out when parsed.
-    return raw.split(b"\n")
-
-
-def _evaluations(raw: bytes) -> list[bytes]:
-    return [line for line in raw.split(b"\n") if b'"val/' in line]
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) else None
-
-
-def read(path: Path, metrics: Sequence[str] | None = None) -> Journal:
+def read(path: Path, metrics: Sequence[str] | None = None) -> Records:
     """Read a journal.
 
     A last line cut off by a crash is left out; so are lines that aren't JSON. Where a resumed run
@@ -142,12 +77,12 @@ def read(path: Path, metrics: Sequence[str] | None = None) -> Journal:
         why = f"{path} can't be read: {error.strerror}"
         if isinstance(error, FileNotFoundError):
             why = f"{path} is missing: the run has no curves"
-        return Journal({}, empty_records(metrics or ()), [], (why,))
+        return Records({}, empty_records(metrics or ()), [], (why,))
     problems: list[str] = []
     end = raw.rfind(b"\n") + 1
     if end < len(raw):
-        if _parse(raw[end:]) is None:
-            problems.append(f"{path}: {_CUT_OFF}")
+        if parse_line(raw[end:]) is None:
+            problems.append(f"{path}: {CUT_OFF}")
             raw = raw[:end]
         else:
             raw += b"\n"
@@ -156,10 +91,10 @@ def read(path: Path, metrics: Sequence[str] | None = None) -> Journal:
     if metrics is None:
         metrics = _all_metrics(raw)
     records = _records(path, raw, metrics, problems)
-    return Journal(header, records, events, tuple(problems))
+    return Records(header, records, events, tuple(problems))
 
 
-def _read_swiftly(path: Path, metrics: Sequence[str]) -> Journal | None:
+def _read_swiftly(path: Path, metrics: Sequence[str]) -> Records | None:
     """Let the dataframe library read the file itself; None where something needs a closer look.
 
     That is a journal without a header of this schema, one whose last line is cut off, one with a
@@ -179,51 +114,14 @@ def _read_swiftly(path: Path, metrics: Sequence[str]) -> Journal | None:
     if frame["event"].null_count() < frame.height:
         return None
     # The header has no step.
-    return Journal(header, _tidy(frame.drop("event")))
+    return Records(header, _tidy(frame.drop("event")))
 
 
 def _split_header(path: Path, raw: bytes, problems: list[str]) -> tuple[dict[str, Any], bytes]:
     first, _, rest = raw.partition(b"\n")
-    header = _parse(first) or {}
-    problems += _header_problems(path, header) if raw else []
+    header = parse_line(first) or {}
+    problems += header_problems(path, header) if raw else []
     return (header, rest) if "schema" in header else ({}, raw)
-
-
-def _header_problems(path: Path, header: dict[str, Any]) -> list[str]:
-    if "schema" not in header:
-        return [f"{path}: no header, so written by an older version; read as it is"]
-    schema = header["schema"]
-    if schema == SCHEMA:
-        return []
-    age = "a newer" if isinstance(schema, int) and schema > SCHEMA else "an older"
-    return [
-        f"{path}: schema {schema!r}, written by {age} version (this one writes {SCHEMA}); "
-        "what both share is shown"
-    ]
-
-
-def quick_problems(path: Path, *, running: bool) -> list[str]:
-    """Look at a journal's first line and last byte only, as a table of many runs can afford.
-
-    Args:
-        path: The ``metrics.jsonl``.
-        running: Whether somebody may be writing its last line just now.
-    """
-    try:
-        with path.open("rb") as file:
-            first = file.readline()
-            if not first:
-                return []
-            file.seek(-1, os.SEEK_END)
-            whole = file.read() == b"\n"
-    except FileNotFoundError:
-        return [f"{path} is missing: the run has no curves"]
-    except OSError as error:
-        return [f"{path} can't be read: {error.strerror}"]
-    problems = _header_problems(path, _parse(first) or {})
-    if not whole and not running:
-        problems.append(f"{path}: {_CUT_OFF}")
-    return problems
 
 
 def _split_events(raw: bytes) -> tuple[list[dict[str, Any]], bytes]:
@@ -233,7 +131,7 @@ def _split_events(raw: bytes) -> tuple[list[dict[str, Any]], bytes]:
     while (at := raw.find(_EVENT_MARK, start)) >= 0:
         begin = raw.rfind(b"\n", start, at) + 1 or start
         end = raw.find(b"\n", at) + 1 or len(raw)
-        event = _parse(raw[begin:end])
+        event = parse_line(raw[begin:end])
         if event is not None:
             events.append(event)
         kept.append(raw[start:begin])
@@ -245,9 +143,9 @@ def _split_events(raw: bytes) -> tuple[list[dict[str, Any]], bytes]:
 def _all_metrics(raw: bytes) -> list[str]:
     names: dict[str, None] = {}
     for line in raw.split(b"\n"):
-        record = _parse(line)
+        record = parse_line(line)
         if record is not None:
-            names.update(dict.fromkeys(key for key, value in record.items() if _is_metric(value)))
+            names.update(dict.fromkeys(key for key, value in record.items() if is_metric(value)))
     return [name for name in names if name not in ("step", "characters_seen")]
 
 
@@ -281,7 +179,7 @@ def _line_by_line(
     for line in raw.split(b"\n"):
         if not line.strip():
             continue
-        record = _parse(line)
+        record = parse_line(line)
         if record is None:
             broken += 1
             continue

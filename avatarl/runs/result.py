@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from avatarl.files import read_json, write_json
-
 SCHEMA = 1
 
 
@@ -40,15 +38,3 @@ class Result(Mapping[str, Any]):
             f"Result({self['name']}-{self['run_id']}: {self['val/nats']:.4f} nats, "
             f"accuracy {self['val/accuracy']:.4f}, {self.directory})"
         )
-
-    def write(self) -> None:
-        """Write ``result.json``; its presence means the run is done."""
-        write_json(self.directory / "result.json", self._values)
-
-    @classmethod
-    def read(cls, directory: Path) -> Result | None:
-        """Return the stored result, or None if the run isn't done."""
-        try:
-            return cls(directory, read_json(directory / "result.json"))
-        except (FileNotFoundError, NotADirectoryError):
-            return None

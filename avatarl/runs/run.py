@@ -1,22 +1,20 @@
-"""One run as its files tell it."""
+"""One run as its files tell it, for whoever compares runs."""
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from avatarl.runs import records
+from avatarl.runs import journal
+from avatarl.runs.find import Source
 from avatarl.runs.flatten import flatten
-from avatarl.runs.select import Source
+from avatarl.runs.folder import RunFolder
+from avatarl.runs.outputs import Outputs
+from avatarl.runs.result import SCHEMA
+from avatarl.runs.state import RunState, RunStatus, status_of
 
-#: The newest ``result.json`` this code knows.
-SCHEMA = 1
-#: A running run rewrites its progress every few seconds; after this long it is called stalled.
-STALLED_AFTER_S = 120.0
 NGRAM_LEVELS = ("unigram", "bigram", "trigram", "ngram4")
 
 
@@ -25,8 +23,7 @@ class Run:
     """What the files of one run say.
 
     Attributes:
-        state: ``done``, ``running``, ``stalled``, ``interrupted``, ``failed``, ``partial`` (files
-            of a run that nobody says anything about) or ``queued`` (planned, not started).
+        state: What has become of it.
         config: The resolved configuration, flat, with dotted keys.
         result: ``result.json`` if the run is done, else empty.
         latest: Newest metrics of a run that isn't done.
@@ -36,10 +33,10 @@ class Run:
         track: ``label_revealing`` or ``bandit``, empty where unknown.
     """
 
-    directory: Path
+    folder: RunFolder
     run_id: str
     name: str
-    state: str
+    state: RunState
     config: Mapping[str, Any]
     nested: Mapping[str, Any]
     result: Mapping[str, Any]
@@ -56,6 +53,11 @@ class Run:
     problems: tuple[str, ...] = field(default=())
 
     @property
+    def directory(self) -> Path:
+        """Where the run is."""
+        return self.folder.path
+
+    @property
     def seed(self) -> Any:
         """The run's seed, None where its configuration is lost."""
         return self.config.get("seed")
@@ -63,12 +65,12 @@ class Run:
     @property
     def done(self) -> bool:
         """Whether the run ended well; only such runs are ever averaged."""
-        return self.state == "done"
+        return self.state is RunState.DONE
 
     def describe_state(self) -> str:
-        """Return the state for people, for instance ``running 45 %``."""
-        if self.state in ("done", "queued") or self.share is None:
-            return self.state
+        """Return the state for people, for instance ``running at 45 %``."""
+        if self.state in (RunState.DONE, RunState.NEW, RunState.QUEUED) or self.share is None:
+            return str(self.state)
         return f"{self.state} at {self.share:.0%}".replace("%", " %")
 
     def number(self, metric: str) -> float | None:
@@ -79,41 +81,40 @@ class Run:
         return float(value) if value - value == 0 else None
 
 
-def read_run(source: Source, now: float | None = None) -> Run:
+def read_run(source: Source) -> Run:
     """Read the small files of a run (not its journal, but for the tail of an unfinished one's)."""
-    directory = source.directory
+    folder, planned = source.folder, source.planned or {}
     problems: list[str] = []
-    planned = source.planned or {}
-    result = _read(directory / "result.json", problems)
-    failure = {} if result else _read(directory / "failure.json", problems)
-    progress = {} if result else _read(directory / "progress.json", problems)
-    provenance = {} if result else _read(directory / "provenance.json", problems)
-    nested = _config(directory, planned, problems)
-    journal_path = directory / "metrics.jsonl"
-    header = {} if result else records.read_header(journal_path)
-    latest = {} if result else records.latest(journal_path)
-    _check_schema(directory, result, problems)
-    state = _state(directory, result, failure, progress, latest, now or time.time())
-    if state != "queued" and not (state == "failed" and not journal_path.exists()):
-        problems += records.quick_problems(journal_path, running=state == "running")
-    step, steps = _steps(progress, latest, failure, nested)
+    status = status_of(folder, problems=problems)
+    result: Mapping[str, Any] = status.result or {}
+    provenance = {} if result else folder.read_provenance(problems)
+    nested = _config(folder, planned, problems)
+    header = {} if result else journal.read_header(folder.journal)
+    latest = {} if result else journal.latest(folder.journal)
+    _check_schema(folder, result, problems)
+    began = status.state is not RunState.NEW
+    if began and not (status.state is RunState.FAILED and not folder.journal.exists()):
+        running = status.state is RunState.RUNNING
+        problems += journal.quick_problems(folder.journal, running=running)
+    step, share = _share(status, latest, nested)
     corpus = source.corpus or {}
-    identity = directory.name.rpartition("-")[2]
+    identity = folder.path.name.rpartition("-")[2]
     known = {**provenance, **header, **{k: v for k, v in result.items() if v is not None}}
     sha256 = str(known.get("corpus_sha256") or corpus.get("sha256") or "")
+    name = known.get("name") or planned.get("name") or nested.get("name") or folder.path.name
     return Run(
-        directory=directory,
+        folder=folder,
         run_id=str(known.get("run_id") or planned.get("id") or identity),
-        name=str(known.get("name") or planned.get("name") or nested.get("name") or directory.name),
-        state=state,
+        name=str(name),
+        state=status.state,
         config=flatten(nested),
         nested=nested,
         result=result,
         latest=latest,
-        share=min(1.0, step / steps) if step is not None and steps else None,
+        share=share,
         step=step,
-        reason=_reason(failure) if state == "failed" else "",
-        corpus=str(known.get("corpus") or corpus.get("name") or _stored_name(directory, sha256)),
+        reason=_reason(status),
+        corpus=str(known.get("corpus") or corpus.get("name") or _stored_name(folder, sha256)),
         corpus_sha256=sha256,
         code=str(known.get("code_sha256") or ""),
         track=str(known.get("track") or planned.get("track") or ""),
@@ -125,106 +126,66 @@ def read_run(source: Source, now: float | None = None) -> Run:
     )
 
 
-def _stored_name(directory: Path, sha256: str) -> str:
+def _stored_name(folder: RunFolder, sha256: str) -> str:
     """Return what the text is called that lies beside the runs, for a run that doesn't say yet."""
-    corpora = directory.parent.parent / "corpora"
+    corpora = Outputs(folder.path.parent.parent).corpora
     found = next(corpora.glob(f"{sha256}-*.json"), None) if sha256 else None
     return "" if found is None else found.stem.partition("-")[2]
 
 
 def _is_control(nested: Mapping[str, Any]) -> bool:
     objective = nested.get("objective")
-    return isinstance(objective, Mapping) and objective.get("name") == "cross_entropy"
+    if not isinstance(objective, Mapping):
+        return False
+    return bool(objective.get("kind", objective.get("name")) == "cross_entropy")
 
 
-def _read(path: Path, problems: list[str]) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        problems.append(f"{path} can't be read ({error}); valid: a JSON object")
-        return {}
-    if not isinstance(value, dict):
-        problems.append(f"{path} holds {type(value).__name__}; valid: a JSON object")
-        return {}
-    return value
-
-
-def _config(directory: Path, planned: Mapping[str, Any], problems: list[str]) -> Mapping[str, Any]:
-    config = _read(directory / "config.json", problems)
+def _config(
+    folder: RunFolder, planned: Mapping[str, Any], problems: list[str]
+) -> Mapping[str, Any]:
+    config = folder.read_config(problems)
     if config:
         return config
     if isinstance(planned.get("config"), Mapping):
         return dict(planned["config"])
     if not problems:
-        problems.append(f"{directory / 'config.json'} is missing: its keys are shown as unknown")
+        problems.append(f"{folder.config} is missing: its keys are shown as unknown")
     return {}
 
 
-def _check_schema(directory: Path, result: Mapping[str, Any], problems: list[str]) -> None:
+def _check_schema(folder: RunFolder, result: Mapping[str, Any], problems: list[str]) -> None:
     if not result:
         return
     schema = result.get("schema", 0)
     if schema != SCHEMA:
         newer = isinstance(schema, int) and schema > SCHEMA
         problems.append(
-            f"{directory / 'result.json'} has schema {schema!r}, written by "
+            f"{folder.result} has schema {schema!r}, written by "
             f"{'a newer' if newer else 'an older'} version (this one writes {SCHEMA}); "
             "what both share is shown"
         )
 
 
-def _state(
-    directory: Path,
-    result: Mapping[str, Any],
-    failure: Mapping[str, Any],
-    progress: Mapping[str, Any],
-    latest: Mapping[str, Any],
-    now: float,
-) -> str:
-    if result:
-        state = str(result.get("state", "done"))
-        return state if state in ("done", "failed") else "done"
-    updated = progress.get("updated")
-    fresh = isinstance(updated, int | float) and now - updated < STALLED_AFTER_S
-    if progress.get("state") == "running" and (fresh or not failure):
-        # A retried run leaves the old failure in place until it has succeeded.
-        return "running" if fresh else "stalled"
-    if failure:
-        return "failed"
-    if progress:
-        return str(progress.get("state", "partial"))
-    return "partial" if latest or (directory / "metrics.jsonl").exists() else "queued"
-
-
-def _steps(
-    progress: Mapping[str, Any],
-    latest: Mapping[str, Any],
-    failure: Mapping[str, Any],
-    nested: Mapping[str, Any],
-) -> tuple[int | None, int | None]:
-    step: int | None = None
-    for place in (progress, latest, failure):
-        value = place.get("step")
-        if isinstance(value, int):
-            step = value
-            break
+def _share(
+    status: RunStatus, latest: Mapping[str, Any], nested: Mapping[str, Any]
+) -> tuple[int | None, float | None]:
+    """Return the step that a run has reached, and how much of it is done."""
+    progress = status.progress
+    told = (
+        progress.step if progress and progress.steps else None,
+        latest.get("step"),
+        status.failure.step if status.failure else None,
+    )
+    step = next((value for value in told if isinstance(value, int)), None)
     trainer = nested.get("trainer")
     planned = trainer.get("steps") if isinstance(trainer, Mapping) else None
-    steps = progress.get("steps", planned)
-    return step, steps if isinstance(steps, int) and steps > 0 else None
+    steps = progress.steps if progress and progress.steps else planned
+    if step is None or not isinstance(steps, int) or steps < 1:
+        return step, None
+    return step, min(1.0, step / steps)
 
 
-def _reason(failure: Mapping[str, Any]) -> str:
-    told = str(failure.get("error") or "no reason was left").strip()
-    return told.splitlines()[0] if told else "no reason was left"
-
-
-def read_provenance(directory: Path) -> dict[str, Any]:
-    """Return a run's ``provenance.json``, empty where there is none."""
-    try:
-        value = json.loads((directory / "provenance.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
+def _reason(status: RunStatus) -> str:
+    if status.state is not RunState.FAILED:
+        return ""
+    return status.reason or "no reason was left"

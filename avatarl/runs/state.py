@@ -1,45 +1,117 @@
-"""What has become of a run, read from its directory alone."""
+"""What has become of a run: one enumeration, and one function from its folder to a state."""
 
 from __future__ import annotations
 
-import contextlib
+import enum
 import os
-from pathlib import Path
-from typing import Literal
+import socket
+import time
+from dataclasses import dataclass
 
-from avatarl.files import read_json
-from avatarl.runs import failure
+from avatarl.runs import ownership
+from avatarl.runs.folder import Failure, RunFolder
+from avatarl.runs.progress import Progress
+from avatarl.runs.result import Result
 
-RunState = Literal["new", "done", "failed", "resumable", "running"]
 
+class RunState(str, enum.Enum):
+    """The state of a run, the one that most wants attention first.
 
-def of(directory: Path) -> RunState:
-    """State of the run in ``directory``.
-
-    ``running`` means that the last thing it wrote says so; whether its process still lives is the
-    ledger's business (:func:`avatarl.runs.ownership.alive`).
+    ``INTERRUPTED``: begun, and nobody works on it; started again, it goes on from its checkpoint.
+    ``QUEUED``: a job that is to work on it waits, or is busy with other runs.
+    ``NEW``: nothing of it was computed.
     """
+
+    FAILED = "failed"
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    QUEUED = "queued"
+    NEW = "new"
+    DONE = "done"
+
+    __str__ = str.__str__
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """A run at one moment, as its folder tells it.
+
+    Attributes:
+        state: What has become of it.
+        result: Of a run that is done, else None.
+        progress: How far it has come, if it began and isn't done.
+        failure: Why it failed, if that is its state.
+        owner: Who claimed it last, if it isn't done and anybody did.
+    """
+
+    state: RunState
+    result: Result | None = None
+    progress: Progress | None = None
+    failure: Failure | None = None
+    owner: ownership.Owner | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why the run failed, in one line; empty where it didn't, or nothing was told."""
+        return self.failure.reason if self.failure else ""
+
+
+def status_of(
+    folder: RunFolder,
+    *,
+    slurm: ownership.SlurmLiveness | None = None,
+    queued: bool = False,
+    problems: list[str] | None = None,
+) -> RunStatus:
+    """Tell what has become of a run; every part of the project that asks, asks here.
+
+    Args:
+        folder: The run's.
+        slurm: Tells whether an owner's SLURM job still runs; by default SLURM is asked.
+        queued: Whether a job of a queue is going to work on the run.
+        problems: Collects what is wrong with its files.
+    """
+    result = folder.read_result(problems)
+    if result is not None:
+        return RunStatus(RunState.DONE, result)
     try:
-        names = {entry.name for entry in os.scandir(directory)}
+        names = {entry.name for entry in os.scandir(folder.path)}
     except (FileNotFoundError, NotADirectoryError):
-        return "new"
-    if "result.json" in names:
-        return "done"
-    if "failure.json" in names and not _resumed_since_failure(directory):
-        return "failed"
-    if "progress.json" in names:
-        with contextlib.suppress(OSError, ValueError):
-            if read_json(directory / "progress.json").get("state") == "running":
-                return "running"
-    return "resumable" if any(name.startswith("checkpoint-") for name in names) else "new"
+        return RunStatus(RunState.QUEUED if queued else RunState.NEW)
+    progress = folder.read_progress(problems) if folder.progress.name in names else None
+    failure = folder.read_failure(problems) if folder.failure.name in names else None
+    owner = ownership.current_owner(folder) if folder.claims.name in names else None
+    if owner is not None:
+        works, since = _owner_works(owner, folder, slurm), owner.time
+    else:
+        works, since = _process_works(progress, folder), progress.updated if progress else 0.0
+    # What failed before the latest attempt began is no longer the run's end.
+    ended = failure is not None and not (failure.time is not None and failure.time < since)
+    if failure is not None and ended:
+        return RunStatus(RunState.FAILED, None, progress, failure, owner)
+    if works:
+        return RunStatus(RunState.RUNNING, None, progress, None, owner)
+    began = folder.journal.name in names or any(name.startswith("checkpoint-") for name in names)
+    state = RunState.INTERRUPTED if began or progress is not None else RunState.NEW
+    return RunStatus(RunState.QUEUED if queued else state, None, progress, None, owner)
 
 
-def _resumed_since_failure(directory: Path) -> bool:
-    """Whether the run was started again after its last failure."""
-    failed = failure.moment(directory)
-    if failed is None:
+def _owner_works(
+    owner: ownership.Owner, folder: RunFolder, slurm: ownership.SlurmLiveness | None
+) -> bool:
+    alive = ownership.lives(owner, slurm)
+    return _fresh(folder) if alive is None else alive
+
+
+def _process_works(progress: Progress | None, folder: RunFolder) -> bool:
+    """Whether a run that nobody claimed says that it runs, and may be believed."""
+    if progress is None or progress.state != "running":
         return False
-    with contextlib.suppress(OSError, ValueError, KeyError, AttributeError):
-        progress = read_json(directory / "progress.json")
-        return progress.get("state") == "running" and float(progress["updated"]) > failed + 1.0
-    return False
+    here = progress.pid is not None and progress.host == socket.gethostname()
+    if here and not ownership.process_exists(progress.pid or 0):
+        return False
+    return time.time() - progress.updated < ownership.SILENT_AFTER_S
+
+
+def _fresh(folder: RunFolder) -> bool:
+    return time.time() - folder.last_sign() < ownership.SILENT_AFTER_S

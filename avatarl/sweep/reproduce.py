@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
 import os
 import subprocess
@@ -16,8 +14,11 @@ from typing import Any
 from rich.console import Console
 
 from avatarl.errors import UserError
-from avatarl.files import read_json, write_json
+from avatarl.files import write_json
 from avatarl.runs import ownership
+from avatarl.runs.folder import RunFolder
+from avatarl.runs.journal import parse_line
+from avatarl.runs.outputs import Outputs
 from avatarl.sweep.plan import snapshot
 
 #: Keys of results and records that say when and where, not what.
@@ -47,23 +48,23 @@ def bundle_of(directory: Path) -> Bundle:
     Raises:
         UserError: The run isn't finished.
     """
-    try:
-        result = read_json(directory / "result.json")
-        config = read_json(directory / "config.json")
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{directory} isn't a finished run: no {Path(error.filename).name}"
-        ) from error
-    output_dir = directory.parent.parent
+    folder = RunFolder(directory)
+    problems: list[str] = []
+    result, config = folder.read_result(problems), folder.read_config(problems)
+    if result is None or not config:
+        missing = folder.result if result is None else folder.config
+        why = "; ".join(problems) or f"no {missing.name}"
+        raise UserError(f"{directory} isn't a finished run: {why}")
+    outputs = Outputs(directory.parent.parent)
     code = None
     threads = None
-    for owner in reversed(ownership.history(directory)):
+    for owner in reversed(ownership.history(folder)):
         if owner.outcome == "done":
             threads = owner.threads
             code = Path(owner.code) if owner.code else None
             break
     sha = result.get("corpus_sha256", "")
-    texts = sorted((output_dir / "corpora").glob(f"{sha}-*.json")) if sha else []
+    texts = sorted(outputs.corpora.glob(f"{sha}-*.json")) if sha else []
     fallback = bool(result.get("corpus_fallback"))
     texts = [path for path in texts if path.stem.endswith("-fallback") == fallback] or texts
     return Bundle(config, code, texts[0] if texts else None, threads)
@@ -87,7 +88,7 @@ def reproduce(directory: Path, tolerance: float, threads: int | None, console: C
     bundle = bundle_of(directory)
     threads = threads or bundle.threads
     code = _checked_code(bundle.code, console)
-    target = directory.parent.parent / "reproductions"
+    target = Outputs(directory.parent.parent).reproductions
     number = 1
     while (target / f"{directory.name}-{number}").exists():
         number += 1
@@ -103,7 +104,7 @@ def reproduce(directory: Path, tolerance: float, threads: int | None, console: C
     write_json(request, {"config": config, "corpus": corpus})
     console.print(f"running {directory.name} again in {target}", highlight=False, soft_wrap=True)
     _run(code, request, threads)
-    again = next(iter((target / "runs").glob("*/result.json"))).parent
+    again = next(folder.path for folder in Outputs(target).run_folders())
     differences = compare(directory, again, tolerance)
     for line in differences[:20]:
         console.print(line, highlight=False, soft_wrap=True)
@@ -117,17 +118,15 @@ def compare(before: Path, after: Path, tolerance: float = 0.0) -> list[str]:
 
     Compares ``result.json`` and every record of ``metrics.jsonl``, except times and places.
     """
-    differences = _differences(
-        "result.json",
-        read_json(before / "result.json"),
-        read_json(after / "result.json"),
-        tolerance,
-    )
-    old, new = (_journal(directory / "metrics.jsonl") for directory in (before, after))
+    was, now = RunFolder(before), RunFolder(after)
+    name = was.result.name
+    differences = _differences(name, was.read_result() or {}, now.read_result() or {}, tolerance)
+    name = was.journal.name
+    old, new = _journal(was.journal), _journal(now.journal)
     if len(old) != len(new):
-        differences.append(f"metrics.jsonl: {len(old)} records before, {len(new)} now")
+        differences.append(f"{name}: {len(old)} records before, {len(new)} now")
     for number, (one, other) in enumerate(zip(old, new, strict=False), start=1):
-        differences += _differences(f"metrics.jsonl line {number}", one, other, tolerance)
+        differences += _differences(f"{name} line {number}", one, other, tolerance)
     return differences
 
 
@@ -152,11 +151,8 @@ def _equal(one: Any, other: Any, tolerance: float) -> bool:
 
 
 def _journal(path: Path) -> list[dict[str, Any]]:
-    records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        with contextlib.suppress(json.JSONDecodeError):
-            records.append(json.loads(line))
-    return records
+    lines = map(parse_line, path.read_text(encoding="utf-8").splitlines())
+    return [record for record in lines if record is not None]
 
 
 def _checked_code(code: Path | None, console: Console) -> Path:

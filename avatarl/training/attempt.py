@@ -14,9 +14,10 @@ import torch
 
 from avatarl.config import RunConfig
 from avatarl.data import Corpus
-from avatarl.files import write_atomic, write_json
 from avatarl.model import parameter_count
 from avatarl.reference.levels import ngram_levels
+from avatarl.runs.folder import RunFolder
+from avatarl.runs.identity import id_schema
 from avatarl.runs.journal import JournalWriter, read
 from avatarl.runs.progress import Progress
 from avatarl.runs.result import SCHEMA, Result
@@ -57,6 +58,7 @@ class Attempt:
         on_progress: Callable[[Progress], None] | None,
     ) -> None:
         self.config, self.corpus, self.directory = config, corpus, directory
+        self.folder = RunFolder(directory)
         self.learner, self.device = learner, learner.device
         self.identity, self.run_log, self.on_progress = identity, run_log, on_progress
         self.held_out = HeldOut.of(
@@ -79,22 +81,20 @@ class Attempt:
             "track": config.explorer.track,
         }
         resumed = self.learner.step or None
-        self.journal = JournalWriter(directory / "metrics.jsonl", header, resumed)
+        self.journal = JournalWriter(self.folder.journal, header, resumed)
         history = read(self.journal.path)[1] if resumed else []
         self.recorder = Tracker.start(config.tracking, config.raw, identity, directory, history)
         self._before, self._first = self.elapsed, self.learner.step
         self._clock = self._last_checkpoint = self._last_progress = time.monotonic()
 
     def _describe(self) -> None:
-        write_atomic(self.directory / "config.yaml", _to_yaml(self.config.raw))
-        write_json(self.directory / "config.json", self.config.raw)
         where = provenance.provenance(self.corpus.text_sha256, str(self.device))
-        write_json(self.directory / "provenance.json", where)
+        self.folder.describe(self.config.raw, where)
 
     def _resume(self) -> None:
         # What the weights were at the last measurement of sparsity.
         self._measured = self._weights()
-        found = checkpoint.read_latest(self.directory)
+        found = checkpoint.read_latest(self.folder)
         if found is None:
             if self.config.health.on_nonfinite == "act":
                 self._checkpoint()  # something to go back to
@@ -187,7 +187,6 @@ class Attempt:
         result = self._conclude()
         self.close()
         self._write_progress("done", 0.0)
-        (self.directory / "failure.json").unlink(missing_ok=True)
         return result
 
     def fail(self, error: Exception) -> None:
@@ -277,7 +276,7 @@ class Attempt:
     def _roll_back(self, error: Diverged) -> None:
         """Go back to the last checkpoint with a smaller learning rate, or give up."""
         limits, failed = self.config.health, self.learner.step
-        found = checkpoint.read_latest(self.directory)
+        found = checkpoint.read_latest(self.folder)
         count = self.health.rollbacks
         if limits.on_nonfinite != "act" or count >= limits.max_rollbacks or found is None:
             raise error
@@ -361,10 +360,10 @@ class Attempt:
         tensors = self.learner.state_tensors()
         if self.config.health.sparsity_every:
             tensors |= {f"measured.{name}": value for name, value in self._measured.items()}
-        checkpoint.write_checkpoint(self.directory, self.learner.step, tensors, numbers)
-        checkpoint.prune(self.directory, self.config.trainer.keep_checkpoints)
+        checkpoint.write_checkpoint(self.folder, self.learner.step, tensors, numbers)
+        checkpoint.prune(self.folder, self.config.trainer.keep_checkpoints)
 
-    def _progress(self, rate: float) -> Progress:
+    def _progress(self, rate: float, state: str = "running") -> Progress:
         left = self.learner.steps - self.learner.step
         return Progress(
             step=self.learner.step,
@@ -375,25 +374,15 @@ class Attempt:
             nats=self.metrics.get("val/nats"),
             warnings=self.health.warnings,
             metrics=dict(self.metrics),
+            state=state,
+            updated=time.time(),
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            device=str(self.device),
         )
 
     def _write_progress(self, state: str, rate: float) -> None:
-        progress = self._progress(rate)
-        content = {
-            "state": state,
-            "step": progress.step,
-            "steps": progress.steps,
-            "rate": round(progress.rate, 4),
-            "eta_s": progress.eta_s,
-            "loss": progress.loss,
-            "nats": progress.nats,
-            "warnings": list(progress.warnings),
-            "updated": time.time(),
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "device": str(self.device),
-        }
-        write_json(self.directory / "progress.json", content)
+        self.folder.write_progress(self._progress(rate, state))
 
     def _conclude(self) -> Result:
         config, corpus, learner = self.config, self.corpus, self.learner
@@ -409,6 +398,7 @@ class Attempt:
         code = provenance.code()
         values: dict[str, Any] = {
             "schema": SCHEMA,
+            "id_schema": id_schema(),
             "run_id": self.identity,
             "name": config.name,
             "state": "done",
@@ -438,15 +428,6 @@ class Attempt:
         for name, level in levels.items():
             values[f"ngram/{name}/nats"] = level.nats
             values[f"ngram/{name}/accuracy"] = level.accuracy
-        result = Result(self.directory, values)
-        result.write()
+        result = self.folder.write_result(values)
         self.recorder.summary(values)
         return result
-
-
-def _to_yaml(raw: Mapping[str, Any]) -> str:
-    import yaml
-
-    # The C emitter writes the same, ten times as fast, where libyaml is there.
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    return str(yaml.dump(dict(raw), Dumper=dumper, sort_keys=False, allow_unicode=True))

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import IO, Any
 
 import torch
@@ -18,17 +16,16 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from avatarl.files import read_json, replace_atomically, write_json
-
-_NAME = re.compile(r"checkpoint-(\d+)\.json")
+from avatarl.runs.folder import RunFolder
 
 
 def write_checkpoint(
-    directory: Path, step: int, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]
+    folder: RunFolder, step: int, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]
 ) -> None:
     """Write one checkpoint.
 
     Args:
-        directory: The run's.
+        folder: The run's.
         step: Steps done.
         tensors: By name.
         numbers: JSON values.
@@ -42,21 +39,23 @@ def write_checkpoint(
     def write(file: IO[bytes]) -> None:
         file.write(raw)
 
-    replace_atomically(_tensors(directory, step), write)
+    weights, description = folder.checkpoint(step)
+    replace_atomically(weights, write)
     content = {"step": step, "sha256": hashlib.sha256(raw).hexdigest(), "numbers": dict(numbers)}
-    write_json(_numbers(directory, step), content)
+    write_json(description, content)
 
 
-def read_latest(directory: Path) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
+def read_latest(folder: RunFolder) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
     """Read the newest checkpoint that is whole; damaged ones are passed over.
 
     Returns:
         Step, tensors (on the CPU), numbers; None if there is none.
     """
-    for step in sorted(steps(directory), reverse=True):
+    for step in reversed(folder.checkpoint_steps()):
+        weights, description = folder.checkpoint(step)
         try:
-            content = read_json(_numbers(directory, step))
-            raw = _tensors(directory, step).read_bytes()
+            content = read_json(description)
+            raw = weights.read_bytes()
             if hashlib.sha256(raw).hexdigest() != content["sha256"]:
                 continue
             return step, load(raw), content["numbers"]
@@ -65,26 +64,13 @@ def read_latest(directory: Path) -> tuple[int, dict[str, Tensor], dict[str, Any]
     return None
 
 
-def steps(directory: Path) -> list[int]:
-    """Steps of the checkpoints in a run's directory, ascending."""
-    found = (_NAME.fullmatch(path.name) for path in directory.glob("checkpoint-*.json"))
-    return sorted(int(match.group(1)) for match in found if match)
-
-
-def prune(directory: Path, keep: int) -> None:
+def prune(folder: RunFolder, keep: int) -> None:
     """Delete all but the newest ``keep`` checkpoints."""
-    for step in steps(directory)[:-keep]:
+    for step in folder.checkpoint_steps()[:-keep]:
+        weights, description = folder.checkpoint(step)
         # The description goes first, so that what is left never looks whole.
-        _numbers(directory, step).unlink(missing_ok=True)
-        _tensors(directory, step).unlink(missing_ok=True)
-
-
-def _tensors(directory: Path, step: int) -> Path:
-    return directory / f"checkpoint-{step}.safetensors"
-
-
-def _numbers(directory: Path, step: int) -> Path:
-    return directory / f"checkpoint-{step}.json"
+        description.unlink(missing_ok=True)
+        weights.unlink(missing_ok=True)
 
 
 def pack_optimizers(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ import torch
 from avatarl.config import RunConfig
 from avatarl.data import Corpus
 from avatarl.files import write_atomic
-from avatarl.runs import failure
+from avatarl.runs.folder import RunFolder
 from avatarl.training.evaluation import Scorer
 from avatarl.training.sampling import generate
 
@@ -76,7 +76,7 @@ def write_samples(
         for temperature, text in zip(TEMPERATURES, texts, strict=True)
     ]
     shown = (f"--- temperature {item['temperature']} ---\n{item['text']}\n" for item in samples)
-    write_atomic(directory / "samples.txt", "\n".join(shown))
+    write_atomic(RunFolder(directory).samples, "\n".join(shown))
     return samples
 
 
@@ -86,7 +86,8 @@ def write_failure(config: RunConfig, identity: str, directory: Path, error: Base
     log.error("%s", trace)
     # Whatever broke the run (a full disk, say) may break this too; the first error matters more.
     with contextlib.suppress(OSError):
-        failure.write(directory, identity, config.name, f"{type(error).__name__}: {error}", trace)
+        told = f"{type(error).__name__}: {error}"
+        RunFolder(directory).write_failure(identity, config.name, told, trace)
 
 
 def now() -> str:

@@ -10,10 +10,12 @@ from typing import Any
 
 import torch
 
-from avatarl.config import RunConfig, parse, run_id
+from avatarl.config import RunConfig, parse
 from avatarl.data import Corpus
 from avatarl.data import load as load_corpus
 from avatarl.errors import ConfigError, UserError
+from avatarl.runs.folder import RunFolder
+from avatarl.runs.outputs import Outputs
 from avatarl.runs.progress import Progress
 from avatarl.runs.result import Result
 from avatarl.training.attempt import Attempt
@@ -26,10 +28,7 @@ log = logging.getLogger("avatarl")
 
 def run_directory(config: RunConfig, identity: str) -> Path:
     """Where a run lives; a run known under another name stays where it is."""
-    runs = Path(config.output_dir) / "runs"
-    for known in sorted(runs.glob(f"*-{identity}")):
-        return known
-    return runs / f"{config.name}-{identity}"
+    return Outputs(config.output_dir).run(identity, config.name).path
 
 
 def execute_raw(
@@ -90,9 +89,9 @@ def begin(
         ConfigError: The text doesn't fit the model, or the device isn't there.
         Exception: Whatever went wrong; ``failure.json`` then holds the traceback.
     """
-    identity = run_id(config.raw, corpus.text_sha256)
+    identity = Outputs(config.output_dir).identify(config.raw, corpus.text_sha256)
     directory = run_directory(config, identity)
-    finished = Result.read(directory)
+    finished = RunFolder(directory).read_result()
     if finished is not None:
         return finished
     corpus.check_context(config.model.context_length)
@@ -107,13 +106,13 @@ def begin(
     except Exception as error:
         learner = error
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory = Outputs(config.output_dir).make_run(identity, config.name).path
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ConfigError(
             "output_dir", config.output_dir, "a folder that can be written to", reason
         ) from error
-    run_log = RunLog(directory / "run.log")
+    run_log = RunLog(RunFolder(directory).log)
     try:
         with run_log.attended():
             if isinstance(learner, Exception):

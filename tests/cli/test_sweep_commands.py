@@ -18,7 +18,8 @@ from rich.console import Console
 from avatarl.cli import logs, main
 from avatarl.errors import UserError
 from avatarl.files import write_json
-from avatarl.runs import find, ownership, state
+from avatarl.runs import find, ownership
+from avatarl.runs.folder import RunFolder
 from avatarl.sweep import reproduce
 from avatarl.sweep.plan import request as launch
 from avatarl.sweep.plan.planned import Plan, make_plan
@@ -40,7 +41,7 @@ def sweep(plan_of, tmp_path):
     write_json(resumable.path / "progress.json", {"state": "interrupted", "step": 3, "steps": 9})
     write_json(resumable.path / "checkpoint-3.json", {})
     write_json(running.path / "progress.json", {"state": "running", "step": 4, "steps": 9})
-    ownership.claim(running.path)
+    ownership.claim(running.folder)
     return directory
 
 
@@ -60,21 +61,6 @@ def test_status_tells_each_state(sweep, capsys, tmp_path):
     assert "1 done, 1 new, 1 interrupted, 1 running, 1 failed" in out
 
 
-def test_states_follow_the_files(tmp_path):
-    directory = tmp_path / "run"
-    assert state.of(directory) == "new"
-    write_json(directory / "owner.json", {})
-    assert state.of(directory) == "new"
-    write_json(directory / "checkpoint-1.json", {})
-    assert state.of(directory) == "resumable"
-    write_json(directory / "failure.json", {"time": 100.0})
-    assert state.of(directory) == "failed"
-    write_json(directory / "progress.json", {"state": "running", "updated": 200.0})
-    assert state.of(directory) == "running"
-    write_json(directory / "result.json", {})
-    assert state.of(directory) == "done"
-
-
 def test_status_needs_neither_torch_nor_what_trains(sweep, tmp_path):
     code = (
         "import sys; from avatarl.cli import main;"
@@ -90,14 +76,14 @@ def test_names_prefixes_and_paths_are_found_and_doubts_are_told(sweep, tmp_path)
     outputs = tmp_path / "outputs"
     other = outputs / "sweeps" / "fifty"
     make_plan("fifty", [], corpus={}).write(other)
-    assert find.sweep_directory("five", outputs) == sweep
-    assert find.sweep_directory(str(sweep), outputs) == sweep
+    assert find.find_sweep("five", outputs).path == sweep
+    assert find.find_sweep(str(sweep), outputs).path == sweep
     with pytest.raises(UserError, match="ambiguous: fifty, five"):
-        find.sweep_directory("fi", outputs)
+        find.find_sweep("fi", outputs)
     with pytest.raises(UserError, match="did you mean 'fifty'"):
-        find.sweep_directory("fitfy", outputs)
+        find.find_sweep("fitfy", outputs)
     with pytest.raises(UserError, match="no sweeps in"):
-        find.sweep_directory(None, tmp_path)
+        find.find_sweep(None, tmp_path)
 
 
 def test_logs_show_the_end_of_a_run(sweep, capsys, tmp_path):
@@ -189,7 +175,8 @@ def test_retry_runs_what_is_not_done(sweep, capsys, tmp_path, monkeypatch):
     settings |= {"workers": 1, "freeze": False, "execute": "sweep_executors:run"}
     launch.record(sweep, "local", settings)
     running = next((tmp_path / "outputs" / "runs").glob("*-0000000000000003"))
-    ownership.release(running, 1, ownership.current_owner(running), "interrupted")
+    folder = RunFolder(running)
+    ownership.release(folder, 1, ownership.current_owner(folder), "interrupted")
     code, out = run(capsys, tmp_path, "retry", "five")
     assert code == 0, out
     assert "[5/5]" in out
@@ -213,7 +200,7 @@ def test_cancel_stops_the_launching_process(sweep, capsys, tmp_path):
 def test_watch_ends_when_nothing_runs(plan_of, capsys, tmp_path):
     plan = plan_of([{}], name="calm")
     plan.write(tmp_path / "outputs" / "sweeps" / "calm")
-    write_json(plan.runs[0].path / "result.json", {})
+    write_json(plan.runs[0].path / "result.json", {"val/nats": 1.0})
     began = time.monotonic()
     code, out = run(capsys, tmp_path, "watch", "calm")
     assert code == 0

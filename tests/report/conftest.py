@@ -93,7 +93,7 @@ class Outputs:
                     "is_control": raw["objective"]["name"] == "cross_entropy",
                 }
             )
-        if state == "queued":
+        if state == "new":
             return directory
         directory.mkdir(parents=True)
         (directory / "config.json").write_text(json.dumps(raw))
@@ -130,8 +130,8 @@ class Outputs:
                 )
             )  # fmt: skip
         else:
-            updated = time.time() - (3600 if state == "stalled" else 1)
-            told = "running" if state in ("running", "stalled") else state
+            updated = time.time() - (3600 if state == "silent" else 1)
+            told = "running" if state in ("running", "silent") else state
             (directory / "progress.json").write_text(
                 json.dumps(
                     {
@@ -280,7 +280,7 @@ def demo(outputs: Outputs) -> Path:
                 if reference == "trigram" and weight == 0.5:
                     state = ("done", "failed", "running")[seed]
                 if reference == "bigram" and weight == 0.5 and seed == 2:
-                    state = "queued"
+                    state = "new"
                 outputs.run(
                     config(reference, weight, seed),
                     final=nats - 0.1 * weight + 0.004 * seed,

@@ -55,7 +55,7 @@ def test_unfinished_and_failed_seeds_are_named_and_never_averaged(
         "seed 2 running at 45 %",
     ]
     (queued,) = [row for row in rows if len(row.done) == 2]
-    assert queued.notes() == ["seed 2 queued"]
+    assert queued.notes() == ["seed 2 new"]
 
 
 def test_corpora_and_tracks_are_never_mixed(outputs: Outputs) -> None:
@@ -165,9 +165,9 @@ def test_sorting(demo_sweep: Path, sort: str, first: str) -> None:
 
 def test_seeds_that_wait_alike_are_named_together(outputs: Outputs) -> None:
     for seed in range(4):
-        outputs.run(config(seed=seed), state="queued" if seed else "done")
+        outputs.run(config(seed=seed), state="new" if seed else "done")
     (row,) = compare(load_runs(outputs.sweep()).runs).sections[0].configurations
-    assert row.notes() == ["seeds 1, 2, 3 queued"]
+    assert row.notes() == ["seeds 1, 2, 3 new"]
 
 
 def test_a_section_has_the_keys_that_differ_in_it(outputs: Outputs) -> None:

@@ -30,7 +30,7 @@ def test_table_and_curves_say_what_the_files_say(demo_sweep: Path, outputs: Outp
 
 
 def test_states(outputs: Outputs) -> None:
-    for seed, state in enumerate(("done", "running", "stalled", "interrupted", "failed", "queued")):
+    for seed, state in enumerate(("done", "running", "silent", "interrupted", "failed", "new")):
         outputs.run(config(seed=seed), state=state)
     bare = outputs.run(config(seed=9), state="running")
     (bare / "progress.json").unlink()
@@ -38,23 +38,23 @@ def test_states(outputs: Outputs) -> None:
     runs = load_runs("demo", outputs=outputs.root)
     states = {run.seed: run.state for run in runs}
     assert states == {
-        0: "done", 1: "running", 2: "stalled", 3: "interrupted", 4: "failed", 5: "queued",
-        9: "partial",
+        0: "done", 1: "running", 2: "interrupted", 3: "interrupted", 4: "failed", 5: "new",
+        9: "interrupted",
     }  # fmt: skip
     told = {run.seed: run.describe_state() for run in runs}
     assert told[1] == "running at 45 %"
-    assert told[9] == "partial at 45 %"
+    assert told[9] == "interrupted at 45 %"
     assert next(run for run in runs if run.seed == 4).reason == "RuntimeError: loss is nan"
 
 
 def test_a_retried_run_is_running_again_and_done_once_done(outputs: Outputs) -> None:
     directory = outputs.run(config(), state="failed")
-    failure = (directory / "failure.json").read_text()
+    failure = json.loads((directory / "failure.json").read_text())
     for file in directory.iterdir():
         file.unlink()
     directory.rmdir()
     outputs.run(config(), state="running")
-    (directory / "failure.json").write_text(failure)
+    (directory / "failure.json").write_text(json.dumps({**failure, "time": failure["time"] - 60}))
     assert [run.state for run in load_runs(directory)] == ["running"]
 
 
@@ -126,12 +126,12 @@ def test_one_id_in_two_places_is_one_run(outputs: Outputs) -> None:
 
 def test_an_unfinished_run_takes_the_track_of_its_explorer(outputs: Outputs) -> None:
     bandit = {"explorer__name": "bandit"}
-    for seed, state in enumerate(("done", "running", "queued")):
+    for seed, state in enumerate(("done", "running", "new")):
         outputs.run(config("bigram", seed=seed), state=state)
         outputs.run(config(seed=seed, **bandit), state=state, track="bandit")
     for weight in (0.1, 0.2, 0.3):
-        outputs.run(config("trigram", weight), state="queued")
-    outputs.run(config("trigram", explorer__name="other"), state="queued")
+        outputs.run(config("trigram", weight), state="new")
+    outputs.run(config("trigram", explorer__name="other"), state="new")
     runs = load_runs(outputs.sweep())
     tracks = {(run.config["explorer.name"], run.track) for run in runs}
     assert tracks == {("exhaustive", "label_revealing"), ("bandit", "bandit"), ("other", "")}

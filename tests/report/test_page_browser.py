@@ -147,7 +147,7 @@ def test_the_pages_filter_means_what_the_command_lines_does(
     expected |= {
         run.run_id
         for run in load_runs(page.parent / "sweeps" / "demo", where=text)
-        if run.state == "queued"
+        if run.state == "new"
     }
     got: list[str] = shown.js(
         f"(() => {{ const keeps = compileFilter({json.dumps(text)}, knownKeys());"
@@ -160,7 +160,7 @@ def test_single_runs_and_the_state_of_each(shown: Browser) -> None:
     shown.click("#mode-runs")
     assert shown.js("document.querySelectorAll('#table tbody tr[data-key]').length") == 23
     states = column(shown, "state")
-    assert {"done", "running at 45 %", "failed at 45 %", "queued"} <= set(states)
+    assert {"done", "running at 45 %", "failed at 45 %", "new"} <= set(states)
 
 
 def test_the_legend_tells_dotted_from_dashed(shown: Browser) -> None:

@@ -24,12 +24,12 @@ def test_it_prints_the_table_and_leaves_three_files(demo_sweep: Path) -> None:
 def test_a_sweep_whose_runs_all_failed_is_still_told(outputs: Outputs) -> None:
     for seed in range(2):
         outputs.run(config(seed=seed), state="failed", share=0.0)
-    outputs.run(config(seed=3), state="queued")
+    outputs.run(config(seed=3), state="new")
     sweep = outputs.sweep()
     out = io.StringIO()
     summarise_sweep(sweep, Console(file=out, width=200))
     assert "seeds 0, 1 failed at 0 %: RuntimeError: loss is nan" in out.getvalue()
-    assert "seed 3 queued" in out.getvalue()
+    assert "seed 3 new" in out.getvalue()
 
 
 def test_a_folder_without_a_plan_is_no_sweep(tmp_path: Path) -> None:

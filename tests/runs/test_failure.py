@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from avatarl import composition
-from avatarl.runs import failure, state
+from avatarl.runs.folder import RunFolder
+from avatarl.runs.state import RunState, status_of
 from avatarl.sweep.workers import worker
 from avatarl.training import ending
 from tests.tiny import TINY
@@ -26,20 +27,20 @@ def told(tmp_path: Path) -> Path:
 
 
 def test_training_tells_when_and_why(told: Path) -> None:
-    moment = failure.moment(told)
-    assert moment is not None
-    assert abs(moment - time.time()) < 60
-    assert failure.reason(told) == "ValueError: no good"
+    failure = RunFolder(told).read_failure()
+    assert failure is not None and failure.time is not None
+    assert abs(failure.time - time.time()) < 60
+    assert failure.reason == "ValueError: no good"
     content = json.loads((told / "failure.json").read_text())
     assert content["run_id"] == "abc"
     assert "Traceback" in content["traceback"]
 
 
 def test_a_run_that_training_gave_up_runs_again_once_started_again(told: Path) -> None:
-    assert state.of(told) == "failed"
+    assert status_of(RunFolder(told)).state is RunState.FAILED
     later = {"state": "running", "updated": time.time() + 5}
     (told / "progress.json").write_text(json.dumps(later))
-    assert state.of(told) == "running"
+    assert status_of(RunFolder(told)).state is RunState.RUNNING
 
 
 def test_what_training_told_of_this_attempt_stays_and_of_an_earlier_one_does_not(
@@ -47,17 +48,18 @@ def test_what_training_told_of_this_attempt_stays_and_of_an_earlier_one_does_not
 ) -> None:
     before = (told / "failure.json").read_text()
     run = {"id": "abc", "name": "alone"}
-    worker.record_failure(run, told, "JobLost: later", "", since=time.time() - 60)
+    worker.record_failure(run, RunFolder(told), "JobLost: later", "", since=time.time() - 60)
     assert (told / "failure.json").read_text() == before
-    worker.record_failure(run, told, "JobLost: later", "", since=time.time() + 60)
-    assert failure.reason(told) == "JobLost: later"
+    worker.record_failure(run, RunFolder(told), "JobLost: later", "", since=time.time() + 60)
+    failure = RunFolder(told).read_failure()
+    assert failure is not None and failure.reason == "JobLost: later"
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"time": null, "error": ""}'])
-def test_what_cannot_be_read_is_neither_a_moment_nor_a_reason(
+def test_what_cannot_be_read_tells_neither_when_nor_why(
     tmp_path: Path, content: str | None
 ) -> None:
     if content is not None:
         (tmp_path / "failure.json").write_text(content)
-    assert failure.moment(tmp_path) is None
-    assert failure.reason(tmp_path) == ""
+    failure = RunFolder(tmp_path).read_failure()
+    assert failure is None or (failure.time is None and failure.reason == "")

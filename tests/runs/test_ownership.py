@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from avatarl.runs import ownership
+from avatarl.runs.folder import RunFolder
 from avatarl.runs.ownership import Owned, Owner, SlurmJob
 
 # Claims `sys.argv[1]` when told to; a winner enters a region that would show a second owner, and
@@ -22,11 +23,12 @@ CLAIMER = """
 import os, sys
 from pathlib import Path
 from avatarl.runs import ownership
+from avatarl.runs.folder import RunFolder
 directory = Path(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
 try:
-    claim = ownership.claim(directory)
+    claim = ownership.claim(RunFolder(directory))
 except ownership.Owned:
     print("owned"); sys.exit()
 inside = directory / "inside"
@@ -74,13 +76,13 @@ def put(directory, owner, number=1):
 
 def test_of_fifty_claimers_at_once_exactly_one_wins(tmp_path):
     assert claim_at_once(tmp_path, 50) == ["owned"] * 49 + ["won"]
-    assert ownership.current_owner(tmp_path).outcome == "done"
+    assert ownership.current_owner(RunFolder(tmp_path)).outcome == "done"
 
 
 def test_of_many_heirs_of_a_dead_owner_exactly_one_wins(tmp_path):
     put(tmp_path, dead_owner())
     assert claim_at_once(tmp_path, 12) == ["owned"] * 11 + ["won"]
-    assert [owner.outcome for owner in ownership.history(tmp_path)] == [None, "done"]
+    assert [owner.outcome for owner in ownership.history(RunFolder(tmp_path))] == [None, "done"]
 
 
 def _claim_for_ever(directory, seed):
@@ -88,7 +90,7 @@ def _claim_for_ever(directory, seed):
     generator = random.Random(seed)
     while True:
         try:
-            claim = ownership.claim(directory)
+            claim = ownership.claim(RunFolder(directory))
         except Owned:
             time.sleep(0.001)
             continue
@@ -140,11 +142,11 @@ def test_killing_owners_at_random_points_never_gives_two_nor_none(tmp_path):
 
 
 def test_a_claim_is_exclusive_until_released(tmp_path):
-    claim = ownership.claim(tmp_path)
+    claim = ownership.claim(RunFolder(tmp_path))
     with pytest.raises(Owned, match=f"process {os.getpid()}"):
-        ownership.claim(tmp_path)
+        ownership.claim(RunFolder(tmp_path))
     claim.release("interrupted", "because")
-    again = ownership.claim(tmp_path)
+    again = ownership.claim(RunFolder(tmp_path))
     assert (claim.number, again.number) == (1, 2)
     shown = json.loads((tmp_path / "owner.json").read_text())
     assert shown["pid"] == os.getpid()
@@ -153,9 +155,11 @@ def test_a_claim_is_exclusive_until_released(tmp_path):
 
 def test_a_process_number_used_again_is_not_the_owner(tmp_path):
     me = ownership.this_process()
-    assert ownership.alive(me, tmp_path)
-    assert not ownership.alive(dataclasses.replace(me, started=me.started - 100), tmp_path)
-    assert ownership.alive(dataclasses.replace(me, boot="another"), tmp_path) is False
+    assert ownership.alive(me, RunFolder(tmp_path))
+    assert not ownership.alive(
+        dataclasses.replace(me, started=me.started - 100), RunFolder(tmp_path)
+    )
+    assert ownership.alive(dataclasses.replace(me, boot="another"), RunFolder(tmp_path)) is False
 
 
 @pytest.mark.parametrize(
@@ -169,7 +173,7 @@ def test_slurm_decides_about_owners_elsewhere(tmp_path, answer, alive):
         asked.append(job)
         return answer
 
-    assert ownership.alive(owner, tmp_path, slurm) is alive
+    assert ownership.alive(owner, RunFolder(tmp_path), slurm) is alive
     assert asked == [SlurmJob("7_1", 0)]
 
 
@@ -179,7 +183,7 @@ def test_a_requeued_job_takes_over_from_itself_without_asking(tmp_path, monkeypa
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "1")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    assert not ownership.alive(owner, tmp_path, lambda job: pytest.fail("asked"))
+    assert not ownership.alive(owner, RunFolder(tmp_path), lambda job: pytest.fail("asked"))
 
 
 def test_an_owner_on_an_unreachable_host_is_believed_while_it_writes(tmp_path):
@@ -187,10 +191,10 @@ def test_an_owner_on_an_unreachable_host_is_believed_while_it_writes(tmp_path):
     put(tmp_path, owner)
     progress = tmp_path / "progress.json"
     progress.write_text("{}")
-    assert ownership.alive(owner, tmp_path)
-    old = time.time() - ownership.STALE_AFTER_S - 1
+    assert ownership.alive(owner, RunFolder(tmp_path))
+    old = time.time() - ownership.SILENT_AFTER_S - 1
     os.utime(progress, (old, old))
-    assert not ownership.alive(owner, tmp_path)
+    assert not ownership.alive(owner, RunFolder(tmp_path))
 
 
 def test_without_hard_links_claims_stay_exclusive(tmp_path, monkeypatch):
@@ -198,15 +202,15 @@ def test_without_hard_links_claims_stay_exclusive(tmp_path, monkeypatch):
         raise PermissionError(1, "no links here")
 
     monkeypatch.setattr(os, "link", no_links)
-    claim = ownership.claim(tmp_path)
+    claim = ownership.claim(RunFolder(tmp_path))
     with pytest.raises(Owned):
-        ownership.claim(tmp_path)
+        ownership.claim(RunFolder(tmp_path))
     claim.release("done")
-    assert ownership.claim(tmp_path).number == 2
+    assert ownership.claim(RunFolder(tmp_path)).number == 2
 
 
 def test_a_full_disk_does_not_keep_a_run_owned(tmp_path, monkeypatch):
-    claim = ownership.claim(tmp_path)
+    claim = ownership.claim(RunFolder(tmp_path))
 
     def full(*arguments):
         raise OSError(28, "No space left on device")
@@ -214,13 +218,13 @@ def test_a_full_disk_does_not_keep_a_run_owned(tmp_path, monkeypatch):
     monkeypatch.setattr(ownership, "_replace", full)
     claim.release("failed", "OSError")
     monkeypatch.undo()
-    assert ownership.claim(tmp_path).number == 1
+    assert ownership.claim(RunFolder(tmp_path)).number == 1
 
 
 def test_a_claimed_directory_is_not_world_writable(tmp_path):
     before = os.umask(0)
     try:
-        ownership.claim(tmp_path / "run")
+        ownership.claim(RunFolder(tmp_path / "run"))
     finally:
         os.umask(before)
     for path in (tmp_path / "run", tmp_path / "run" / ".owners"):
@@ -231,6 +235,6 @@ def test_owners_survive_json(tmp_path):
     owner = dead_owner(slurm=SlurmJob("1_2", 3, "c"))
     assert Owner.from_json(json.loads(json.dumps(dataclasses.asdict(owner)))) == owner
     put(tmp_path, owner)
-    assert ownership.current_owner(tmp_path) == owner
+    assert ownership.current_owner(RunFolder(tmp_path)) == owner
     (Path(tmp_path) / ".owners" / "2.json").write_text("{")
-    assert ownership.history(tmp_path) == [owner]
+    assert ownership.history(RunFolder(tmp_path)) == [owner]

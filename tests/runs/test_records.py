@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avatarl.runs import records
+from avatarl.runs import journal, records
 
 HEADER = {"schema": 1, "run_id": "x", "name": "n", "corpus_sha256": "c"}
 
@@ -103,8 +103,8 @@ def test_no_bytes_at_all_make_it_raise(raw: bytes) -> None:
         file.write_bytes(json.dumps(HEADER).encode() + b"\n" + raw)
         for wanted in (None, ["a/b"]):
             assert records.read(file, wanted).records.columns[:2] == ["step", "characters_seen"]
-        assert isinstance(records.latest(file), dict)
-        assert isinstance(records.metric_names(file), list)
+        assert isinstance(journal.latest(file), dict)
+        assert isinstance(journal.metric_names(file), list)
 
 
 def test_latest_and_names_look_at_both_ends_of_a_long_file(tmp_path: Path) -> None:
@@ -113,6 +113,6 @@ def test_latest_and_names_look_at_both_ends_of_a_long_file(tmp_path: Path) -> No
     lines += [record(3000, val__nats=1.5)]
     file = write(tmp_path, lines, '{"step": 30')
     assert file.stat().st_size > 3 * (1 << 16)
-    assert records.latest(file)["train/loss"] == 2999.0
-    assert records.latest(file)["val/nats"] == 1.5
-    assert {"early/one", "train/loss", "val/nats"} <= set(records.metric_names(file))
+    assert journal.latest(file)["train/loss"] == 2999.0
+    assert journal.latest(file)["val/nats"] == 1.5
+    assert {"early/one", "train/loss", "val/nats"} <= set(journal.metric_names(file))

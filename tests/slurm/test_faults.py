@@ -108,7 +108,7 @@ def test_each_slot_is_bound_to_one_of_the_jobs_gpus(sweep, check):
     given = {
         owner.pid: owner.gpu
         for run in sweep.runs().values()
-        for owner in ownership.history(run.path)
+        for owner in ownership.history(run.folder)
     }
     assert sorted(given.values()) == ["0", "0", "1", "1"]
 
@@ -229,7 +229,7 @@ def test_a_cancellation_is_remembered_when_slurm_has_forgotten_the_job(sweep, ch
 def test_kill_9_in_the_job(sweep, check, who):
     client = sweep.start()
     sweep.wait_for_step(0, 60)
-    child = ownership.current_owner(sweep.runs()[0].path).pid
+    child = ownership.current_owner(sweep.runs()[0].folder).pid
     parent = psutil.Process(child).ppid()
     os.kill(child if who == "child" else parent, signal.SIGKILL)
     code, out = sweep.finish(client)

@@ -11,8 +11,8 @@ import torch
 
 from avatarl.config import RunConfig
 from avatarl.errors import ConfigError
+from avatarl.runs.folder import RunFolder
 from avatarl.training import Interrupted, execute
-from avatarl.training.checkpoint import steps
 from avatarl.training.ending import Diverged
 
 Tiny = Callable[..., RunConfig]
@@ -130,8 +130,8 @@ def test_a_damaged_checkpoint_is_passed_over(tiny: Tiny) -> None:
     with pytest.raises(Interrupted) as caught:
         execute(config, stop=stop_after(18))
     directory = caught.value.directory
-    assert len(steps(directory)) == 2
-    newest = directory / f"checkpoint-{steps(directory)[-1]}.safetensors"
+    assert len(RunFolder(directory).checkpoint_steps()) == 2
+    newest = directory / f"checkpoint-{RunFolder(directory).checkpoint_steps()[-1]}.safetensors"
     newest.write_bytes(newest.read_bytes()[:100])
     resumed = execute(config)
     assert records(resumed.directory) == records(undisturbed.directory)
@@ -139,7 +139,7 @@ def test_a_damaged_checkpoint_is_passed_over(tiny: Tiny) -> None:
 
 def test_old_checkpoints_are_pruned(tiny: Tiny) -> None:
     result = execute(tiny("trainer.checkpoint_every_s=0", "trainer.keep_checkpoints=2"))
-    assert steps(result.directory) == [20, 24]
+    assert RunFolder(result.directory).checkpoint_steps() == [20, 24]
 
 
 def test_a_run_that_raises_leaves_its_traceback_and_succeeds_later(

@@ -24,7 +24,7 @@ function applyFilter() {
 }
 function summary() {
   const runs = D.runs, count = (word) => runs.filter((run) => run.state === word).length;
-  const states = ["running", "stalled", "interrupted", "failed", "partial", "queued"].map((word) => [count(word), word]).filter(([n]) => n);
+  const states = ["failed", "running", "interrupted", "queued", "new"].map((word) => [count(word), word]).filter(([n]) => n);
   return `${runs.length} run${runs.length === 1 ? "" : "s"} in ${D.groups.length} configuration${D.groups.length === 1 ? "" : "s"}: ${[[count("done"), "done"], ...states].map(([n, word]) => `${n} ${word}`).join(", ")}. Written ${D.generated}.`;
 }
 function showSection() {

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from avatarl.files import read_json
+from avatarl.runs.folder import RunFolder
+from avatarl.runs.outputs import Outputs
 from avatarl.sweep.plan.planned import PlannedRun, structure_key
 
 #: Finished runs looked at, newest first: enough for an estimate, bounded for a large archive.
@@ -50,14 +52,16 @@ def _time(hours: float) -> str:
 def estimate(runs: Sequence[PlannedRun], output_dir: Path) -> CostEstimate:
     """Seconds a step of finished runs with the same structure key, times the steps ahead."""
     paces: dict[str, list[float]] = {}
-    directories = sorted((output_dir / "runs").glob("*/result.json"), key=_changed, reverse=True)
-    for path in directories[:_MOST_LOOKED_AT]:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            result = read_json(path)
-            config = read_json(path.parent / "config.json")
+    folders = sorted(Outputs(output_dir).run_folders(), key=_finished, reverse=True)
+    results: dict[RunFolder, Mapping[str, Any]] = {
+        folder: folder.read_result() or {} for folder in folders[:_MOST_LOOKED_AT]
+    }
+    for folder, result in results.items():
+        with contextlib.suppress(ValueError, KeyError, TypeError, ZeroDivisionError):
+            config = folder.read_config()
             pace = float(result["seconds"]) / float(result["steps"])
             paces.setdefault(structure_key(config), []).append(pace)
-    typical_steps = _typical_steps(output_dir, directories)
+    typical_steps = _typical_steps(list(results.values())[:20])
     seconds, known = 0.0, 0
     for run in runs:
         steps = run.config.get("trainer", {}).get("steps") or typical_steps
@@ -67,16 +71,13 @@ def estimate(runs: Sequence[PlannedRun], output_dir: Path) -> CostEstimate:
     return CostEstimate(seconds / 3600, known, len(runs) - known)
 
 
-def _typical_steps(output_dir: Path, results: Sequence[Path]) -> float | None:
+def _typical_steps(results: Sequence[Mapping[str, Any]]) -> float | None:
     # Runs whose length is set in epochs don't say their steps; past runs do.
-    steps: list[float] = []
-    for path in results[:20]:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            steps.append(float(read_json(path)["steps"]))
+    steps = [result["steps"] for result in results if isinstance(result.get("steps"), int)]
     return statistics.median(steps) if steps else None
 
 
-def _changed(path: Path) -> float:
+def _finished(folder: RunFolder) -> float:
     with contextlib.suppress(OSError):
-        return path.stat().st_mtime
+        return folder.result.stat().st_mtime
     return 0.0

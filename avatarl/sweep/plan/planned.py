@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from avatarl.files import read_json, write_json
-
-SCHEMA = 1
+from avatarl.runs.find import PLAN_SCHEMA, outputs_of
+from avatarl.runs.flatten import flatten
+from avatarl.runs.folder import RunFolder
+from avatarl.runs.outputs import Outputs, SweepFolder
 
 #: Keys that don't change the program; of the reference only whether there is one does.
 _OUTSIDE = ("name", "seed", "output_dir", "tracking", "health", "reference", "trainer")
@@ -28,7 +30,6 @@ class PlannedRun:
     Attributes:
         id: 16 hex digits from the resolved configuration and the corpus.
         name: Readable prefix of the directory.
-        directory: Relative to ``output_dir``.
         overrides: What the user (or sweeper) asked for, beyond the defaults.
         config: The resolved configuration, plain data.
         is_control: A cross-entropy control run added by the launcher.
@@ -39,7 +40,6 @@ class PlannedRun:
 
     id: str
     name: str
-    directory: str
     overrides: tuple[str, ...]
     config: Mapping[str, Any] = field(repr=False)
     is_control: bool
@@ -47,22 +47,42 @@ class PlannedRun:
     corpus_file: str | None = None
     label: str = ""
 
-    @cached_property
+    @property
+    def folder(self) -> RunFolder:
+        """The run's folder, under whatever name it is there; where it would be made if it isn't."""
+        return Outputs(self.config["output_dir"]).run(self.id, self.name)
+
+    @property
     def path(self) -> Path:
-        """The run's directory."""
-        return Path(self.config["output_dir"]) / self.directory
+        """The folder's path."""
+        return self.folder.path
+
+    @property
+    def directory(self) -> str:
+        """The same, from the output directory."""
+        return self.path.relative_to(self.config["output_dir"]).as_posix()
 
     def to_json(self) -> dict[str, Any]:
         """The run as plan.json and packs hold it."""
         # Not asdict, which copies the whole configuration: for plan.json, and for each worker.
         raw = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {**raw, "overrides": list(self.overrides)}
+        return {**raw, "directory": self.directory, "overrides": list(self.overrides)}
 
     @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> PlannedRun:
-        """Rebuild a run from :meth:`to_json`."""
+    def from_json(cls, raw: Mapping[str, Any], output_dir: Path | None = None) -> PlannedRun:
+        """Rebuild a run from :meth:`to_json`.
+
+        Args:
+            raw: What was written.
+            output_dir: Where its outputs are by now, if they may have been moved.
+        """
+        known = {one.name: raw[one.name] for one in fields(cls) if one.name in raw}
+        config = raw["config"]
+        if output_dir is not None and output_dir != Path(config["output_dir"]).resolve():
+            config = {**config, "output_dir": str(output_dir)}
         key = raw.get("structure_key") or structure_key(raw["config"])
-        return cls(**{**raw, "overrides": tuple(raw["overrides"]), "structure_key": key})
+        known |= {"config": config, "overrides": tuple(raw["overrides"]), "structure_key": key}
+        return cls(**known)
 
 
 @dataclass(frozen=True)
@@ -96,11 +116,14 @@ class Plan:
 
     def write(self, directory: Path) -> Path:
         """Write ``plan.json`` into ``directory`` and return its path."""
-        path = directory / "plan.json"
+        path = SweepFolder(directory).plan
+        first = next((run.config["output_dir"] for run in self.runs), None)
         write_json(
             path,
             {
-                "schema": SCHEMA,
+                "schema": PLAN_SCHEMA,
+                # From here, so that it stays true where all of it is moved.
+                "outputs": None if first is None else os.path.relpath(first, directory),
                 "name": self.name,
                 "created": self.created,
                 "command": list(self.command),
@@ -129,15 +152,17 @@ class Plan:
             FileNotFoundError: No plan there.
             ValueError: Written by a newer version.
         """
-        raw = read_json(directory / "plan.json")
-        if raw.get("schema") != SCHEMA:
-            raise ValueError(f"{directory / 'plan.json'} has schema {raw.get('schema')!r}")
+        sweep = SweepFolder(directory)
+        raw = read_json(sweep.plan)
+        if raw.get("schema") != PLAN_SCHEMA:
+            raise ValueError(f"{sweep.plan} has schema {raw.get('schema')!r}")
+        outputs = outputs_of(sweep, raw).root
         return cls(
             name=raw["name"],
             command=tuple(raw["command"]),
             corpus=raw["corpus"],
             keys=tuple(raw["keys"]),
-            runs=tuple(PlannedRun.from_json(run) for run in raw["runs"]),
+            runs=tuple(PlannedRun.from_json(run, outputs) for run in raw["runs"]),
             created=raw["created"],
         )
 
@@ -204,7 +229,6 @@ def _planned(candidate: Candidate, *, is_control: bool) -> PlannedRun:
     return PlannedRun(
         id=candidate.id,
         name=name,
-        directory=f"runs/{name}-{candidate.id}",
         overrides=candidate.overrides,
         config=candidate.config,
         is_control=is_control,
@@ -221,17 +245,6 @@ def _control_overrides(overrides: Iterable[str]) -> tuple[str, ...]:
 def data_key(config: Mapping[str, Any]) -> str:
     """Equal for configurations that read the same text."""
     return json.dumps(config.get("data"), sort_keys=True, default=str)
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted keys to leaves: ``{"reward": {"scale": 1}}`` becomes ``{"reward.scale": 1}``."""
-    leaves: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            leaves |= flatten(value, f"{prefix}{key}.")
-        else:
-            leaves[f"{prefix}{key}"] = value
-    return leaves
 
 
 def swept_keys(configs: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:

@@ -19,7 +19,9 @@ from rich.table import Table
 
 from avatarl.errors import ConfigError, did_you_mean
 from avatarl.files import write_json
-from avatarl.runs import ownership, state
+from avatarl.runs import ownership
+from avatarl.runs.outputs import Outputs, SweepFolder
+from avatarl.runs.state import RunState, status_of
 from avatarl.sweep.plan import cost as history
 from avatarl.sweep.plan.planned import Candidate, Plan, make_plan
 from avatarl.sweep.plan.rollback import Rollback
@@ -94,20 +96,22 @@ def write_down(plan: Plan, request: SweepRequest, rollback: Rollback | None = No
     """
     from avatarl.data import prepare
 
-    store = request.directory.parent.parent / "corpora"
+    sweep = SweepFolder(request.directory)
+    outputs = Outputs(request.directory.parent.parent)
+    store = outputs.corpora
     try:
         before = set(store.glob("*"))
         files = {key: prepare(text, store).absolute() for key, text in request.corpora.items()}
         if rollback is not None:
             for path in set(store.glob("*")) - before:
                 rollback.shared(path)
-            rollback.file(request.directory / "plan.json")
-            rollback.file(request.directory / "launch.json")
+            rollback.file(sweep.plan)
+            rollback.file(sweep.launch)
         plan = plan.with_corpora(files)
         plan.write(request.directory)
     except OSError as error:
         why = (error.strerror or str(error)).lower()
-        place = str(request.directory.parent.parent)
+        place = str(outputs.root)
         raise ConfigError("output_dir", place, "a directory to write to", why) from error
     return plan
 
@@ -116,7 +120,7 @@ def record(directory: Path, launcher: str, settings: Mapping[str, Any]) -> None:
     """Note in ``launch.json`` how the sweep was started last, and by which process."""
     owner = dataclasses.asdict(ownership.this_process())
     write_json(
-        directory / "launch.json",
+        SweepFolder(directory).launch,
         {"schema": 1, "launcher": launcher, "settings": dict(settings), "owner": owner},
     )
 
@@ -180,15 +184,15 @@ def check_stack(stack: int | str) -> None:
 
 def show_plan(plan: Plan, console: Console, workers: int) -> None:
     """Print what a launch would do: each run and its state, and an estimate of hours."""
-    runs = [(run, state.of(run.path)) for run in plan.runs]
+    runs = [(run, status_of(run.folder).state) for run in plan.runs]
     table = Table(title=f"{plan.name}: {len(runs)} runs", title_justify="left", box=None)
     for name in ("run", "state", "overrides"):
         table.add_column(name, no_wrap=name != "overrides", overflow="fold")
     for run, now in runs:
-        table.add_row(run.directory, now, run.label)
+        table.add_row(run.directory, str(now), run.label)
     console.print(table)
     counts = Counter(now for _, now in runs)
     console.print(", ".join(f"{count} {now}" for now, count in counts.items()), highlight=False)
     output_dir = Path(plan.runs[0].config["output_dir"])
-    estimate = history.estimate([run for run, now in runs if now != "done"], output_dir)
+    estimate = history.estimate([run for run, now in runs if now is not RunState.DONE], output_dir)
     console.print(estimate.sentence(workers), highlight=False)

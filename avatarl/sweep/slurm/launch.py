@@ -16,7 +16,8 @@ from rich.console import Console
 
 from avatarl.errors import ConfigError, UserError
 from avatarl.files import write_json
-from avatarl.runs import find, slurm_jobs, state
+from avatarl.runs import find, slurm_jobs
+from avatarl.runs.state import RunState, status_of
 from avatarl.sweep.faults import FailurePolicy
 from avatarl.sweep.plan import request as launch
 from avatarl.sweep.plan import snapshot
@@ -215,7 +216,7 @@ class _Queued:
 
 def _queue(plan: Plan, sweep: Path, settings: SlurmSettings, rollback: Rollback) -> _Queued:
     code = snapshot.freeze(sweep.parent.parent.absolute(), rollback=rollback)
-    pending = [run for run in plan.runs if state.of(run.path) != "done"]
+    pending = [run for run in plan.runs if status_of(run.folder).state is not RunState.DONE]
     jobs = submit(pending, sweep, code, settings).jobs if pending else ()
     return _Queued(code, pending, jobs)
 
@@ -347,7 +348,7 @@ def _require_slurm() -> None:
 
 def _dry_run(plan: Plan, sweep: Path, settings: SlurmSettings, console: Console) -> None:
     output_dir = sweep.parent.parent.absolute()
-    pending = [run for run in plan.runs if state.of(run.path) != "done"]
+    pending = [run for run in plan.runs if status_of(run.folder).state is not RunState.DONE]
     packs = pack.make_packs(pending, settings.runs_per_job)
     slots = settings.slots_per_gpu * max(1, settings.gpus())
     workers = [min(len(members), slots) for members in packs]

@@ -7,7 +7,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,25 @@ from rich.table import Table
 from rich.text import Text
 
 from avatarl.errors import UserError
-from avatarl.runs import failure, find, ownership, slurm_jobs, state
+from avatarl.runs import find, ownership, slurm_jobs
+from avatarl.runs.folder import Failure, RunFolder
 from avatarl.runs.ownership import SlurmJob
+from avatarl.runs.progress import Progress
+from avatarl.runs.state import RunState, status_of
 from avatarl.sweep.faults import FailurePolicy
 from avatarl.sweep.plan.planned import Plan, PlannedRun
 from avatarl.sweep.plan.request import SweepOutcome
 from avatarl.sweep.slurm.submission import Submission, submissions
 from avatarl.sweep.workers import worker
-from avatarl.sweep.workers.display import duration, number, progress_of
+from avatarl.sweep.workers.display import duration, number
 from avatarl.sweep.workers.outcome import RunOutcome
 
-#: Order in which states are listed, most interesting first.
-STATES = ("failed", "running", "interrupted", "queued", "new", "done")
-_STYLES = {"failed": "bold red", "running": "green", "interrupted": "yellow", "done": "dim"}
+_STYLES = {
+    RunState.FAILED: "bold red",
+    RunState.RUNNING: "green",
+    RunState.INTERRUPTED: "yellow",
+    RunState.DONE: "dim",
+}
 _MOST_ROWS = 30
 #: The state of a job that neither squeue nor sacct knows.
 _UNKNOWN = "UNKNOWN"
@@ -53,22 +59,24 @@ class Row:
     """One run as seen from outside.
 
     Attributes:
-        state: One of ``STATES``; ``interrupted``: begun, and nobody is working on it.
+        state: What has become of it; ``interrupted`` also where its job ended without it.
         job: Its SLURM job, if it was queued there.
-        progress: The last ``progress.json``, for runs that began.
+        progress: How far it has come, for runs that began and aren't done.
         node: Where it runs or ran.
         gpu: The GPU its process was given, as CUDA_VISIBLE_DEVICES names it.
         reason: Why it failed, waits, or was left.
+        failed: What it failed of, if that is its state.
     """
 
     run: PlannedRun
-    state: str
+    state: RunState
     job: slurm_jobs.Job | None = None
     job_id: str | None = None
-    progress: Mapping[str, Any] | None = None
+    progress: Progress | None = None
     node: str = ""
     gpu: str = ""
     reason: str = ""
+    failed: Failure | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ class Survey:
     rows: Sequence[Row]
     reachable: bool
 
-    def counts(self) -> Counter[str]:
+    def counts(self) -> Counter[RunState]:
         """Runs by state."""
         return Counter(row.state for row in self.rows)
 
@@ -96,20 +104,17 @@ def survey(plan: Plan, sweep: Path, fresh: bool = False) -> Survey:
         sweep: Its directory.
         fresh: Don't reuse SLURM's last answer.
     """
-    seen = [(run, state.of(run.path)) for run in plan.runs]
-    unfinished = {run.id for run, now in seen if now not in ("done", "failed")}
-    past = submissions(sweep)
+    folders = {run.id: run.folder for run in plan.runs}
+    unfinished = {key: folder for key, folder in folders.items() if not folder.result.exists()}
     job_of = {
         run_id: job
-        for submission in past  # later ones override
+        for submission in submissions(sweep)  # later ones override
         for job, runs in zip(submission.jobs, submission.packs, strict=True)
         for run_id in runs
     }
-    owners = {
-        run.id: ownership.current_owner(run.path) for run, now in seen if run.id in unfinished
-    }
+    owners = [ownership.current_owner(folder) for folder in unfinished.values()]
     wanted = {job_of[run_id] for run_id in unfinished if run_id in job_of}
-    wanted |= {owner.slurm.id for owner in owners.values() if owner and owner.slurm}
+    wanted |= {owner.slurm.id for owner in owners if owner and owner.slurm}
     jobs = slurm_jobs.jobs(wanted, fresh=fresh) if wanted else {}
 
     def slurm(job: SlurmJob) -> bool | None:
@@ -118,38 +123,33 @@ def survey(plan: Plan, sweep: Path, fresh: bool = False) -> Survey:
         known = jobs.get(job.id)
         return known is not None and known.active and known.restarts == job.restarts
 
-    rows = [
-        _row(run, now, owners.get(run.id), job_of.get(run.id), jobs, slurm) for run, now in seen
-    ]
+    rows = [_row(run, folders[run.id], job_of.get(run.id), jobs, slurm) for run in plan.runs]
     return Survey(rows, jobs is not None)
 
 
 def _row(
     run: PlannedRun,
-    now: str,
-    owner: ownership.Owner | None,
+    folder: RunFolder,
     job_id: str | None,
     jobs: Mapping[str, slurm_jobs.Job] | None,
     slurm: ownership.SlurmLiveness,
 ) -> Row:
-    if now == "done":
-        return Row(run, "done", job_id=job_id)
-    if now == "failed":
-        return Row(run, "failed", job_id=job_id, reason=failure.reason(run.path))
     job = (jobs or {}).get(job_id or "")
-    if owner is not None and ownership.alive(owner, run.path, slurm):
-        where = (job.node if job else "") or owner.host
-        return Row(run, "running", job, job_id, progress_of(run.path), where, owner.gpu or "")
-    if job_id is not None and (jobs is None or (job is not None and not job.over)):
-        began = now in ("running", "resumable")
-        progress = progress_of(run.path) if began else None
-        return Row(run, "queued", job, job_id, progress, reason=_why_queued(job))
-    if now == "new" and job_id is None:
-        return Row(run, "new")
-    how = (
-        "" if job_id is None else f"job {job_id} ended ({job.state if job else 'unknown to SLURM'})"
-    )
-    return Row(run, "interrupted", job, job_id, progress_of(run.path), reason=how)
+    queued = job_id is not None and (jobs is None or (job is not None and not job.over))
+    status = status_of(folder, slurm=slurm, queued=queued)
+    row = Row(run, status.state, job, job_id, status.progress, failed=status.failure)
+    if status.state is RunState.FAILED:
+        return replace(row, reason=status.reason)
+    if status.state is RunState.RUNNING:
+        owner = status.owner
+        where = (job.node if job else "") or (owner.host if owner else "")
+        return replace(row, node=where, gpu=(owner.gpu if owner else "") or "")
+    if status.state is RunState.QUEUED:
+        return replace(row, reason=_why_queued(job))
+    if job_id is not None and status.state is not RunState.DONE:
+        how = f"job {job_id} ended ({job.state if job else 'unknown to SLURM'})"
+        return replace(row, state=RunState.INTERRUPTED, reason=how)
+    return row
 
 
 def _why_queued(job: slurm_jobs.Job | None) -> str:
@@ -162,8 +162,8 @@ def _why_queued(job: slurm_jobs.Job | None) -> str:
 
 def table(rows: Sequence[Row], most: int | None = _MOST_ROWS) -> Table:
     """Runs, most interesting first, one row each; columns that would be empty are left out."""
-    order = {name: place for place, name in enumerate(STATES)}
-    listed = sorted(rows, key=lambda row: order.get(row.state, 9))
+    order = list(RunState)
+    listed = sorted(rows, key=lambda row: order.index(row.state))
     cells = [_cells(row) for row in listed[:most]]
     kept = [n for n in range(len(_COLUMNS)) if any(row[n] for row in cells)]
     shown = Table(box=None, padding=(0, 1, 0, 0), show_edge=False)
@@ -179,17 +179,16 @@ def table(rows: Sequence[Row], most: int | None = _MOST_ROWS) -> Table:
 
 
 def _cells(row: Row) -> tuple[str | Text, ...]:
-    progress = row.progress or {}
-    step, steps = progress.get("step") or 0, progress.get("steps") or 0
-    running = row.state == "running"
-    warnings = ", ".join(map(str, progress.get("warnings") or ()))
+    progress = row.progress or Progress()
+    running = row.state is RunState.RUNNING
+    warnings = ", ".join(progress.warnings)
     return (
         Text(row.run.label, no_wrap=True, overflow="ellipsis"),
-        Text(row.state, style=_STYLES.get(row.state, "")),
-        f"{step}/{steps}" if steps else "",
-        number(progress.get("rate"), 1) if running else "",
-        duration(progress.get("eta_s")) if running else "",
-        number(progress.get("loss")) if progress else "",
+        Text(str(row.state), style=_STYLES.get(row.state, "")),
+        f"{progress.step}/{progress.steps}" if progress.steps else "",
+        number(progress.rate, 1) if running else "",
+        duration(progress.eta_s) if running else "",
+        number(progress.loss) if row.progress else "",
         row.job_id or "",
         row.node,
         row.gpu,
@@ -200,14 +199,14 @@ def _cells(row: Row) -> tuple[str | Text, ...]:
 def headline(name: str, seen: Survey) -> Text:
     """One line: how many runs are in each state."""
     counts = seen.counts()
-    words = ", ".join(f"{counts[s]} {s}" for s in reversed(STATES) if counts[s])
+    words = ", ".join(f"{counts[s]} {s}" for s in reversed(RunState) if counts[s])
     lost = "" if seen.reachable else "  (SLURM's controller doesn't answer)"
     return Text(f"{name}: {len(seen.rows)} runs: {words}{lost}", style="bold")
 
 
 def render(name: str, seen: Survey) -> RenderableType:
     """Headline and table of what isn't done."""
-    rows = [row for row in seen.rows if row.state != "done"]
+    rows = [row for row in seen.rows if row.state is not RunState.DONE]
     return Group(headline(name, seen), *([table(rows)] if rows else []))
 
 
@@ -287,7 +286,9 @@ class _Watcher:
         self.plan, self.sweep, self.policy = plan, sweep, policy
         self.console, self.again = console, again
         self.told: set[str] = set()
-        self.done_before = {run.id for run in plan.runs if state.of(run.path) == "done"}
+        self.done_before = {
+            run.id for run in plan.runs if status_of(run.folder).state is RunState.DONE
+        }
         self.failed_before = _failures(plan)
         self.lost_since: dict[str, int] = {}
         self.rounds: Counter[str] = Counter()
@@ -297,11 +298,11 @@ class _Watcher:
         for row in seen.rows:
             self._tell(row)
         ended = {row.run.id for row in seen.rows if self._ended(row)}
-        failed = sum(row.state == "failed" and self._ended(row) for row in seen.rows)
+        failed = sum(row.state is RunState.FAILED and self._ended(row) for row in seen.rows)
         lost = [row for row in seen.rows if row.run.id not in ended and self._is_lost(row, seen)]
         if self.policy.gives_up(failed):
             # The jobs stop by themselves; what they leave unfinished stays so.
-            working = any(row.state in ("running", "queued") for row in seen.rows)
+            working = any(row.state in (RunState.RUNNING, RunState.QUEUED) for row in seen.rows)
             return not working
         if lost:
             self._take_care(lost)
@@ -312,10 +313,10 @@ class _Watcher:
         """Outcomes of a sweep whose runs have all ended."""
         outcomes: dict[str, RunOutcome] = {}
         for row in seen.rows:
-            if row.state == "done":
-                result = worker.stored(row.run.path)
+            if row.state is RunState.DONE:
+                result = row.run.folder.read_result()
                 outcomes[row.run.id] = RunOutcome("done", row.run.id in self.done_before, result)
-            elif row.state == "failed":
+            elif row.state is RunState.FAILED:
                 outcomes[row.run.id] = RunOutcome("failed", reason=row.reason)
             else:
                 outcomes[row.run.id] = RunOutcome("interrupted", reason=row.reason)
@@ -325,13 +326,14 @@ class _Watcher:
     def _ended(self, row: Row) -> bool:
         # A failure from before this launch isn't its end: the run was queued again.
         old = self.failed_before.get(row.run.id)
-        stale = old is not None and failure.moment(row.run.path) == old and self.again is not None
-        return row.state == "done" or (row.state == "failed" and not stale)
+        now = row.failed.time if row.failed else None
+        stale = old is not None and now == old and self.again is not None
+        return row.state is RunState.DONE or (row.state is RunState.FAILED and not stale)
 
     def _is_lost(self, row: Row, seen: Survey) -> bool:
         """Whether nobody works on the run and no job will; seen so on two looks in a row."""
-        stale = row.state == "failed"  # and not ended: a failure from before this launch
-        if not seen.reachable or row.state in ("running", "queued"):
+        stale = row.state is RunState.FAILED  # and not ended: a failure from before this launch
+        if not seen.reachable or row.state in (RunState.RUNNING, RunState.QUEUED):
             nobody = False
         elif stale:
             known = slurm_jobs.jobs([row.job_id]) if row.job_id else {}
@@ -354,7 +356,7 @@ class _Watcher:
                 words = "" if cancelled else _last_words(self.sweep, row.job_id)
                 reason = f"JobLost: job {row.job_id} {why}" + (f": {words}" if words else "")
                 began = time.time()
-                worker.record_failure(run.to_json(), run.path, reason, "", since=began)
+                worker.record_failure(run.to_json(), run.folder, reason, "", since=began)
                 self.failed_before.pop(run.id, None)
             else:
                 self.rounds[run.id] += 1
@@ -387,10 +389,10 @@ class _Watcher:
             return
         self.told.add(run.id)
         place = f"[{len(self.told)}/{len(self.plan.runs)}]"
-        if row.state == "failed":
+        if row.state is RunState.FAILED:
             self._say(f"{place} FAILED {run.label}: {row.reason}  ({run.path})", "bold red")
         elif run.id not in self.done_before:
-            result = worker.stored(run.path) or {}
+            result: Mapping[str, Any] = run.folder.read_result() or {}
             nats, accuracy = number(result.get("val/nats")), number(result.get("val/accuracy"), 3)
             took = duration(result.get("seconds"))
             self._say(f"{place} done   {run.label}  {nats} nats  accuracy {accuracy}  {took}")
@@ -410,5 +412,5 @@ def _last_words(sweep: Path, job_id: str | None) -> str:
 
 
 def _failures(plan: Plan) -> dict[str, float]:
-    found = {run.id: failure.moment(run.path) for run in plan.runs}
-    return {run_id: when for run_id, when in found.items() if when is not None}
+    failures = {run.id: run.folder.read_failure() for run in plan.runs}
+    return {key: known.time for key, known in failures.items() if known and known.time is not None}

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -14,21 +11,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from avatarl.files import read_json
+from avatarl.runs.progress import Progress
 from avatarl.sweep.plan.planned import PlannedRun
 from avatarl.sweep.workers.outcome import Event, RunOutcome
 
 #: Most running or waiting runs shown at once; the rest is counted.
 _MOST_ROWS = 24
-
-
-def progress_of(directory: Path) -> Mapping[str, Any]:
-    """The last ``progress.json`` of a run, empty when there is none."""
-    with contextlib.suppress(OSError, ValueError):
-        read = read_json(directory / "progress.json")
-        if isinstance(read, dict):
-            return read
-    return {}
 
 
 def duration(seconds: float | None) -> str:
@@ -127,25 +115,26 @@ class Display:
             f"{len(self._running)} running, {duration(elapsed)}",
             style="bold",
         )
-        rows = [(run, progress_of(run.path)) for run in list(self._running.values())[:_MOST_ROWS]]
+        rows = [
+            (run, run.folder.read_progress() or Progress())
+            for run in list(self._running.values())[:_MOST_ROWS]
+        ]
         return Group(head, running_table(rows))
 
 
-def running_table(rows: Iterable[tuple[PlannedRun, Mapping[str, Any]]]) -> Table:
+def running_table(rows: Iterable[tuple[PlannedRun, Progress]]) -> Table:
     """One row a running run: bar, step, rate, time left, loss, warnings."""
     table = Table(box=None, padding=(0, 1), show_edge=False)
     for name in ("run", "", "step", "steps/s", "left", "loss", "warnings"):
         table.add_column(name, overflow="ellipsis", no_wrap=True)
     for run, progress in rows:
-        step, steps = progress.get("step") or 0, progress.get("steps") or 0
-        warnings: Sequence[str] = progress.get("warnings") or ()
         table.add_row(
             run.label,
-            ProgressBar(total=max(steps, 1), completed=step, width=16),
-            f"{step}/{steps or '?'}",
-            number(progress.get("rate"), 1),
-            duration(progress.get("eta_s")),
-            number(progress.get("loss")),
-            Text(", ".join(map(str, warnings)), style="yellow"),
+            ProgressBar(total=max(progress.steps, 1), completed=progress.step, width=16),
+            f"{progress.step}/{progress.steps or '?'}",
+            number(progress.rate, 1),
+            duration(progress.eta_s),
+            number(progress.loss),
+            Text(", ".join(progress.warnings), style="yellow"),
         )
     return table

@@ -121,7 +121,7 @@ class Pool:
             # What this launch already went through before the job was requeued counts.
             self._faults[run.id] = [
                 faults.remembered(past.reason or "")
-                for past in ownership.history(run.path)
+                for past in ownership.history(run.folder)
                 if past.outcome == "failed" and past.submission == self.submission
             ]
         workers = [_Worker(number, slot) for number, slot in enumerate(self.slots)]
@@ -246,7 +246,7 @@ class Pool:
         if pid is not None:
             for run in runs:
                 with contextlib.suppress(OSError):
-                    ownership.release_dead(run.path, pid, state, reason)
+                    ownership.release_dead(run.folder, pid, state, reason)
         if stopping:
             return [{"state": "interrupted"} for _ in runs]
         fault = {"state": "failed", "reason": reason, "kind": "infrastructure", "traceback": ""}
@@ -254,8 +254,10 @@ class Pool:
 
     def _done_anyway(self, run: PlannedRun) -> dict[str, Any] | None:
         """A run of a stack may have ended before the others' worker died."""
-        result = worker.stored(run.path)
-        return None if result is None else {"state": "done", "cached": False, "result": result}
+        result = run.folder.read_result()
+        return (
+            None if result is None else {"state": "done", "cached": False, "result": dict(result)}
+        )
 
     def _settle(self, run: PlannedRun, answer: Mapping[str, Any], seconds: float) -> None:
         state, attempts = answer["state"], self._count(run)
@@ -284,7 +286,7 @@ class Pool:
             with contextlib.suppress(OSError):
                 worker.record_failure(
                     run.to_json(),
-                    run.path,
+                    run.folder,
                     fault.reason,
                     fault.traceback,
                     since=time.time() - seconds - 1.0 if fault.traceback else time.time(),
@@ -306,9 +308,9 @@ class Pool:
             return
         for _ in range(len(self._owned)):
             run, reason = self._owned.popleft()
-            owner = ownership.current_owner(run.path)
-            if (run.path / "result.json").exists() or (
-                owner is None or not ownership.alive(owner, run.path)
+            owner = ownership.current_owner(run.folder)
+            if run.folder.result.exists() or (
+                owner is None or not ownership.alive(owner, run.folder)
             ):
                 self._queue.append(run)
             else:
@@ -336,12 +338,7 @@ class Pool:
 
 
 def _heartbeat(runs: Sequence[PlannedRun]) -> float:
-    newest = 0.0
-    for run in runs:
-        for name in ("progress.json", "metrics.jsonl"):
-            with contextlib.suppress(OSError):
-                newest = max(newest, (run.path / name).stat().st_mtime)
-    return newest
+    return max(run.folder.last_sign() for run in runs)
 
 
 def _signal(one: _Worker, number: signal.Signals) -> None:

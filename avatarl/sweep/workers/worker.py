@@ -19,8 +19,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from avatarl.files import read_json
-from avatarl.runs import failure, ownership
+from avatarl.runs import ownership
+from avatarl.runs.folder import RunFolder
+from avatarl.runs.outputs import Outputs
 from avatarl.sweep import faults
 
 #: ``module:function`` that executes one run: ``f(raw, *, stop, on_progress, prepared_corpus)``.
@@ -107,12 +108,12 @@ def _work(request: Mapping[str, Any]) -> list[dict[str, Any]]:
                 continue
             claims[number] = claimed
             # Finished by the previous owner while we were claiming?
-            done = stored(_directory(run))
+            done = _stored(_folder(run))
             if done is not None:
                 answers[number] = {"state": "done", "cached": True, "result": done}
         left = [number for number in claims if answers[number]["state"] != "done"]
         if len(left) == 1:
-            answers[left[0]] = _execute(runs[left[0]], _directory(runs[left[0]]), request)
+            answers[left[0]] = _execute(runs[left[0]], _folder(runs[left[0]]), request)
         elif left:
             together = _execute_stacked([runs[number] for number in left], request)
             for number, answer in zip(left, together, strict=True):
@@ -123,14 +124,19 @@ def _work(request: Mapping[str, Any]) -> list[dict[str, Any]]:
     return answers
 
 
-def _directory(run: Mapping[str, Any]) -> Path:
-    return Path(str(run["config"]["output_dir"]), str(run["directory"]))
+def _folder(run: Mapping[str, Any]) -> RunFolder:
+    return Outputs(str(run["config"]["output_dir"])).run(str(run["id"]), str(run["name"]))
+
+
+def _stored(folder: RunFolder) -> dict[str, Any] | None:
+    """The result of a run that is done, as plain data, else ``None``."""
+    result = folder.read_result()
+    return None if result is None else dict(result)
 
 
 def _claim(run: Mapping[str, Any], request: Mapping[str, Any]) -> ownership.Claim | dict[str, Any]:
     """Make a run ours; or say how it ended already, or why it can't be."""
-    directory = _directory(run)
-    done = stored(directory)
+    done = _stored(_folder(run))
     if done is not None:
         return {"state": "done", "cached": True, "result": done}
     if stopping():
@@ -138,7 +144,8 @@ def _claim(run: Mapping[str, Any], request: Mapping[str, Any]) -> ownership.Clai
     try:
         threads = (run["config"].get("trainer") or {}).get("threads") or _threads
         me = ownership.this_process(request.get("submission", ""), request.get("code"), threads)
-        return ownership.claim(directory, me)
+        outputs = Outputs(str(run["config"]["output_dir"]))
+        return ownership.claim(outputs.make_run(str(run["id"]), str(run["name"])), me)
     except ownership.Owned as owned:
         return {"state": "owned", "reason": str(owned)}
     except OSError as error:
@@ -152,7 +159,7 @@ def _execute_stacked(
     corpus = runs[0].get("corpus_file")
     try:
         # What is printed rather than logged can't be told apart: it goes to the first run's log.
-        with _output_to(_directory(runs[0]) / "run.log"):
+        with _output_to(_folder(runs[0]).log):
             outcomes: Any = _resolve(STACKED_EXECUTE)(
                 [dict(run["config"]) for run in runs],
                 stop=stopping,
@@ -177,15 +184,17 @@ def _ended(run: Mapping[str, Any], error: BaseException, started: float) -> dict
     text = "".join(traceback.format_exception(error))
     first_line = f"{type(error).__name__}: {error}"
     with contextlib.suppress(OSError):
-        record_failure(run, _directory(run), first_line, text, since=started)
+        record_failure(run, _folder(run), first_line, text, since=started)
     return _failed(error, text)
 
 
-def _execute(run: Mapping[str, Any], directory: Path, request: Mapping[str, Any]) -> dict[str, Any]:
+def _execute(
+    run: Mapping[str, Any], folder: RunFolder, request: Mapping[str, Any]
+) -> dict[str, Any]:
     started = time.time()
     corpus = run.get("corpus_file")
     try:
-        with _output_to(directory / "run.log"):
+        with _output_to(folder.log):
             function = _resolve(request.get("execute", DEFAULT_EXECUTE))
             result = function(
                 dict(run["config"]),
@@ -209,21 +218,11 @@ def _failed(error: BaseException, text: str) -> dict[str, Any]:
 
 
 def record_failure(
-    run: Mapping[str, Any], directory: Path, error: str, text: str, since: float
+    run: Mapping[str, Any], folder: RunFolder, error: str, text: str, since: float
 ) -> None:
-    """Write ``failure.json`` unless the training itself already told this attempt's failure."""
-    told = failure.moment(directory)
-    if told is None or told < since:
-        failure.write(directory, run["id"], run["name"], error, text)
-
-
-def stored(directory: Path) -> dict[str, Any] | None:
-    """The result of a run that is done, else ``None``."""
-    try:
-        result = read_json(directory / "result.json")
-    except (OSError, ValueError):
-        return None
-    return result if isinstance(result, dict) else None
+    """Write a failure down unless the training itself already told this attempt's."""
+    if not folder.failed_since(since):
+        folder.write_failure(run["id"], run["name"], error, text)
 
 
 @contextlib.contextmanager

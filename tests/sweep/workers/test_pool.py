@@ -12,6 +12,7 @@ import pytest
 
 from avatarl.files import read_json, write_json
 from avatarl.runs import ownership
+from avatarl.runs.folder import RunFolder
 from avatarl.sweep.faults import FailurePolicy, Fault, exit_reason, worth_retrying
 from avatarl.sweep.workers.pool import CannotStart, Pool, Slot, parse_exitcode
 
@@ -61,7 +62,7 @@ def test_a_fault_is_contained_retried_within_bounds_and_named(
         assert reason in broken.reason
         assert reason in read_json(plan.runs[0].path / "failure.json")["error"]
         assert any(e.what == "finished" and e.reason and reason in e.reason for e in told)
-    owner = ownership.current_owner(plan.runs[0].path)
+    owner = ownership.current_owner(plan.runs[0].folder)
     assert owner.released is not None
     assert owner.outcome == state
 
@@ -110,9 +111,10 @@ def test_a_run_owned_by_a_living_process_is_waited_for(plan_of, trace_of, tmp_pa
     directory.mkdir(parents=True)
     code = (
         "import sys, time; from pathlib import Path; from avatarl.runs import ownership;"
-        f"c = ownership.claim(Path({str(directory)!r})); print('mine', flush=True);"
+        "from avatarl.runs.folder import RunFolder;"
+        f"c = ownership.claim(RunFolder(Path({str(directory)!r}))); print('mine', flush=True);"
         "sys.stdin.readline();"
-        "(c.directory / 'result.json').write_text('{\"val/nats\": 7.0}'); c.release('done')"
+        "(c.folder.path / 'result.json').write_text('{\"val/nats\": 7.0}'); c.release('done')"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -138,11 +140,12 @@ def test_a_run_whose_owner_was_killed_is_taken_over(plan_of, trace_of):
     directory.mkdir(parents=True)
     code = (
         "import os; from pathlib import Path; from avatarl.runs import ownership;"
-        f"ownership.claim(Path({str(directory)!r})); os.kill(os.getpid(), 9)"
+        "from avatarl.runs.folder import RunFolder;"
+        f"ownership.claim(RunFolder(Path({str(directory)!r}))); os.kill(os.getpid(), 9)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
     assert pool().run(plan.runs)[plan.runs[0].id].state == "done"
-    assert [owner.outcome for owner in ownership.history(directory)] == [None, "done"]
+    assert [owner.outcome for owner in ownership.history(RunFolder(directory))] == [None, "done"]
 
 
 def test_workers_stop_when_their_parent_is_killed(plan_of, trace_of, tmp_path):
@@ -165,7 +168,7 @@ Pool([Slot(None, 1)], FailurePolicy(None, 2, 60), execute="sweep_executors:run")
             time.sleep(0.05)
         os.kill(client.pid, signal.SIGKILL)
         client.wait()
-    worker = ownership.current_owner(plan.runs[0].path).pid
+    worker = ownership.current_owner(plan.runs[0].folder).pid
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline and ownership._process_started(worker) is not None:
         time.sleep(0.05)
@@ -240,4 +243,4 @@ def test_done_runs_need_no_worker_claim(plan_of):
     write_json(plan.runs[0].path / "result.json", {"val/nats": 3.0})
     outcomes = pool().run(plan.runs)
     assert outcomes[plan.runs[0].id].result == {"val/nats": 3.0}
-    assert ownership.current_owner(plan.runs[0].path) is None
+    assert ownership.current_owner(plan.runs[0].folder) is None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from avatarl.runs.select import select
+from avatarl.runs.find import select
 from tests.report.conftest import Outputs, config
 
 
@@ -20,7 +20,9 @@ def mixed(outputs: Outputs) -> Outputs:
 
 
 def names(words: list[str | Path], outputs: Outputs) -> list[str]:
-    return sorted(s.directory.name.rpartition("-")[0] for s in select(words, outputs.root).sources)
+    return sorted(
+        s.folder.path.name.rpartition("-")[0] for s in select(words, outputs.root).sources
+    )
 
 
 def test_a_sweep_by_name_path_and_plan(mixed: Outputs) -> None:

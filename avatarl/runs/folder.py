@@ -1,0 +1,193 @@
+"""A run's folder as one object: the only place that knows what its files are called.
+
+Reading never raises for what a file holds: a file that is missing or damaged is nothing, and what
+is wrong with it is told where somebody collects problems. Writing is atomic.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from avatarl.files import read_object, write_atomic, write_json
+from avatarl.runs.progress import Progress
+from avatarl.runs.result import Result
+
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)\.json")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run went no further, as whoever noticed it first wrote it down.
+
+    Attributes:
+        error: What went wrong; may have several lines.
+        traceback: Whole, or empty where there is none.
+        step: Steps done by then, if known.
+        time: In Unix seconds; None where the file doesn't say.
+    """
+
+    error: str
+    traceback: str = ""
+    step: int | None = None
+    time: float | None = None
+
+    @property
+    def reason(self) -> str:
+        """The error's first line; empty where nothing was told."""
+        return (self.error.strip().splitlines() or [""])[0]
+
+
+class RunFolder:
+    """Where a run's files are, what they hold, and how they are written.
+
+    Attributes:
+        path: The folder itself; it need not exist.
+        config: The resolved configuration as JSON; ``config_yaml`` is the same for people.
+        provenance: What produced the run.
+        progress: How far it has come, rewritten every few seconds.
+        result: Written last; its presence means the run is done.
+        failure: Why the latest attempt went no further.
+        journal: Metrics and events, one JSON object a line.
+        log: What the run logged and printed.
+        samples: What the policy wrote at the end.
+        owner: The current claim, for people; ``claims`` holds the chain of them.
+        wandb: wandb's own files.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.json"
+        self.config_yaml = path / "config.yaml"
+        self.provenance = path / "provenance.json"
+        self.progress = path / "progress.json"
+        self.result = path / "result.json"
+        self.failure = path / "failure.json"
+        self.journal = path / "metrics.jsonl"
+        self.log = path / "run.log"
+        self.samples = path / "samples.txt"
+        self.owner = path / "owner.json"
+        self.claims = path / ".owners"
+        self.wandb = path / "wandb"
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    @property
+    def exists(self) -> bool:
+        """Whether any file makes this a run's folder."""
+        known = (self.result, self.journal, self.failure, self.progress, self.config)
+        return any(path.is_file() for path in known)
+
+    @property
+    def watched(self) -> tuple[Path, ...]:
+        """The files that change as a run goes on."""
+        return self.result, self.journal, self.failure, self.progress
+
+    def last_sign(self) -> float:
+        """When the run last wrote something that shows it alive, in Unix seconds; 0 if never."""
+        times = [0.0]
+        for path in (self.progress, self.journal, self.owner):
+            with contextlib.suppress(OSError):
+                times.append(path.stat().st_mtime)
+        return max(times)
+
+    def read_config(self, problems: list[str] | None = None) -> dict[str, Any]:
+        """Return the resolved configuration; empty where there is none."""
+        return read_object(self.config, problems)
+
+    def read_provenance(self, problems: list[str] | None = None) -> dict[str, Any]:
+        """Return what produced the run; empty where nobody knows."""
+        return read_object(self.provenance, problems)
+
+    def read_result(self, problems: list[str] | None = None) -> Result | None:
+        """Return the result, or None: the run isn't done, or what it left is damaged."""
+        values = read_object(self.result, problems)
+        return Result(self.path, values) if values else None
+
+    def read_failure(self, problems: list[str] | None = None) -> Failure | None:
+        """Return why the run last failed, or None."""
+        raw = read_object(self.failure, problems)
+        if not raw:
+            return None
+        when, step = raw.get("time"), raw.get("step")
+        return Failure(
+            error=str(raw.get("error") or ""),
+            traceback=str(raw.get("traceback") or ""),
+            step=step if isinstance(step, int) else None,
+            time=float(when) if isinstance(when, int | float) else None,
+        )
+
+    def read_progress(self, problems: list[str] | None = None) -> Progress | None:
+        """Return how far the run has come, or None: it never began."""
+        raw = read_object(self.progress, problems)
+        return Progress.from_json(raw) if raw else None
+
+    def describe(self, raw: Mapping[str, Any], provenance: Mapping[str, Any]) -> None:
+        """Write down what the run is made from, before it begins."""
+        write_atomic(self.config_yaml, _to_yaml(raw))
+        write_json(self.config, raw)
+        write_json(self.provenance, provenance)
+
+    def write_progress(self, progress: Progress) -> None:
+        """Replace the account of how far the run has come."""
+        write_json(self.progress, progress.to_json())
+
+    def write_result(self, values: Mapping[str, Any]) -> Result:
+        """Write the result: the run is done, and earlier failures count no more."""
+        write_json(self.result, dict(values))
+        self.failure.unlink(missing_ok=True)
+        return Result(self.path, values)
+
+    def write_failure(self, run_id: str, name: str, error: str, traceback: str = "") -> None:
+        """Write down what ended the run.
+
+        Args:
+            run_id: Its identity.
+            name: Its name.
+            error: What went wrong; the first line is what tables show.
+            traceback: Whole, or empty where there is none.
+
+        Raises:
+            OSError: The folder can't be written.
+        """
+        progress = self.read_progress()
+        content = {
+            "run_id": run_id,
+            "name": name,
+            "error": error,
+            "traceback": traceback,
+            "step": progress.step if progress else None,
+            "host": socket.gethostname(),
+            "time": time.time(),
+        }
+        write_json(self.failure, content)
+
+    def failed_since(self, moment: float) -> bool:
+        """Whether a failure was written at or after ``moment``, in Unix seconds."""
+        failure = self.read_failure()
+        return failure is not None and failure.time is not None and failure.time >= moment
+
+    def checkpoint(self, step: int) -> tuple[Path, Path]:
+        """Where a checkpoint's tensors and its numbers are; the numbers are written last."""
+        stem = f"checkpoint-{step}"
+        return self.path / f"{stem}.safetensors", self.path / f"{stem}.json"
+
+    def checkpoint_steps(self) -> list[int]:
+        """Steps of the checkpoints whose numbers are there, ascending."""
+        found = (_CHECKPOINT.fullmatch(path.name) for path in self.path.glob("checkpoint-*.json"))
+        return sorted(int(match.group(1)) for match in found if match)
+
+
+def _to_yaml(raw: Mapping[str, Any]) -> str:
+    import yaml
+
+    # The C emitter writes the same, ten times as fast, where libyaml is there.
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return str(yaml.dump(dict(raw), Dumper=dumper, sort_keys=False, allow_unicode=True))
