@@ -60,6 +60,19 @@ class Outputs:
         finished = [folder for folder in folders if folder.result.exists()]
         return next(iter(finished or folders), None)
 
+    def here(self, recorded: str | None) -> Path | None:
+        """Return where something kept under its own name is by now: a text, a frozen source.
+
+        Args:
+            recorded: Where it was when it was written down; what was moved with this output
+                directory is found in it.
+        """
+        if recorded is None:
+            return None
+        was = Path(recorded)
+        inside = self.root / was.parent.name / was.name
+        return inside if inside.exists() else was
+
     def identify(self, raw: Mapping[str, Any], corpus_sha256: str) -> str:
         """Return a run's id: an earlier schema's, where the run is here under that one."""
         newest, *earlier = run_ids(raw, corpus_sha256)

@@ -61,7 +61,7 @@ def bundle_of(directory: Path) -> Bundle:
     for owner in reversed(ownership.history(folder)):
         if owner.outcome == "done":
             threads = owner.threads
-            code = Path(owner.code) if owner.code else None
+            code = outputs.here(owner.code)
             break
     sha = result.get("corpus_sha256", "")
     texts = sorted(outputs.corpora.glob(f"{sha}-*.json")) if sha else []

@@ -80,6 +80,8 @@ class PlannedRun:
         config = raw["config"]
         if output_dir is not None and output_dir != Path(config["output_dir"]).resolve():
             config = {**config, "output_dir": str(output_dir)}
+            text = Outputs(output_dir).here(known.get("corpus_file"))
+            known["corpus_file"] = None if text is None else str(text)
         key = raw.get("structure_key") or structure_key(raw["config"])
         known |= {"config": config, "overrides": tuple(raw["overrides"]), "structure_key": key}
         return cls(**known)

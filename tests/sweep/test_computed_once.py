@@ -1,0 +1,103 @@
+"""One run is computed once, by whatever route it is asked for, and told alike everywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from avatarl import cli
+from avatarl.runs.outputs import Outputs, SweepFolder
+from avatarl.runs.state import RunState, status_of
+
+ROOT = Path(__file__).parents[2]
+TINY = [
+    "model=gpt2_tiny",
+    "data=folio",
+    "data.characters=20000",
+    "trainer.steps=6",
+    "trainer.batch_size=8",
+    "trainer.eval_positions=256",
+    "trainer.sample_characters=5",
+    "trainer.log_every=1",
+    "tracking=files",
+]
+# What a sweep over ``reward=match`` has as its control.
+CONTROL = ["objective=cross_entropy", "reference=none", "reward=match"]
+SWEEP = ["-m", "reward=match", "reference=bigram", "sweep_name=s", "hydra.launcher.workers=1"]
+
+
+def started(outputs: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "run.py"), *words, *TINY, f"output_dir={outputs}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+
+
+def ids(outputs: Path) -> list[str]:
+    """The id of every folder that holds a result."""
+    found = []
+    for folder in Outputs(outputs).run_folders():
+        result = folder.read_result()
+        assert result is not None, folder
+        found.append(result["run_id"])
+    return found
+
+
+def test_a_run_by_hand_is_not_computed_again_as_a_sweeps_control(tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs"
+    alone = started(outputs, *CONTROL)
+    assert alone.returncode == 0, alone.stderr
+    [by_hand] = ids(outputs)
+    [folder] = Outputs(outputs).run_folders()
+    renamed = folder.path.rename(outputs / "runs" / "my favourite")
+    swept = started(outputs, *SWEEP)
+    assert swept.returncode == 0, swept.stderr
+    assert swept.stdout.count("already done") == 1
+    assert sorted(ids(outputs)) == sorted({by_hand, *ids(outputs)})
+    assert len(ids(outputs)) == 2
+    # And the other way round, under a third name.
+    again = started(outputs, *CONTROL, "name=another")
+    assert again.returncode == 0, again.stderr
+    assert len(ids(outputs)) == 2
+    assert f"files:    {renamed}" in again.stdout
+
+
+def test_a_moved_sweep_is_read_and_continued_where_it_lies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outputs = tmp_path / "outputs"
+    swept = started(outputs, *SWEEP)
+    assert swept.returncode == 0, swept.stderr
+    moved = outputs.rename(tmp_path / "elsewhere")
+    assert cli.main(["status", "s", "--output-dir", str(moved)]) == 0
+    assert "2 runs: 2 done" in capsys.readouterr().out
+    victim = Outputs(moved).run_folders()[0]
+    victim.result.unlink()
+    assert cli.main(["retry", "s", "--output-dir", str(moved)]) == 0
+    assert "2 runs" in capsys.readouterr().out
+    assert not outputs.exists()
+    assert len(ids(moved)) == 2
+
+
+def test_a_diverged_run_is_failed_in_log_table_comparison_and_status(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outputs = tmp_path / "outputs"
+    words = ["-m", "optimizer.lr=1e30,0.001", "sweep_name=s", "hydra.launcher.workers=1"]
+    swept = started(outputs, *words, "hydra.launcher.control=false")
+    assert swept.returncode == 1
+    assert "FAILED optimizer.lr=1e+30" in swept.stdout
+    assert "running at" not in swept.stdout
+    sweep = SweepFolder(outputs / "sweeps" / "s")
+    table = sweep.comparison("txt").read_text(encoding="utf-8")
+    assert "failed at" in table
+    assert "running" not in table
+    assert cli.main(["status", "s", "--output-dir", str(outputs), "--json"]) == 1
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert sorted(row["state"] for row in rows) == ["done", "failed"]
+    states = [status_of(folder).state for folder in Outputs(outputs).run_folders()]
+    assert sorted(states) == [RunState.DONE, RunState.FAILED]
