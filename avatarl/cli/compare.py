@@ -17,7 +17,7 @@ from avatarl.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from avatarl.report.aggregate import Comparison
+    from avatarl.report.comparison import Comparison
     from avatarl.report.load import Runs
 
 _FORMATS = ("rich", "csv", "json", "markdown", "latex")
@@ -79,8 +79,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format", choices=_FORMATS, default="rich", help="how the table is written (rich)"
     )
     parser.add_argument(
-        "--plot", type=Path, metavar="DIR", help="also write every plot there, as PNG and SVG"
+        "--plot", type=Path, metavar="DIR", help="also write the plots there, as PNG and SVG"
     )
+    parser.add_argument(
+        "--plots", action="append", default=[], metavar="NAME,…",
+        help="which plots --plot writes: by name (curves, heatmap), or the dotted name of a module "
+        "with draw(data); all by default",
+    )  # fmt: skip
     parser.add_argument(
         "--html", type=Path, metavar="FILE", help="also write one self-contained page"
     )
@@ -105,45 +110,51 @@ def main(args: argparse.Namespace) -> int:
     """
     from rich.console import Console
 
-    from avatarl.report.table import RENDERERS, print_comparison
+    from avatarl.report.exports import RENDERERS
+    from avatarl.report.terminal import print_comparison
 
-    told = Console(stderr=True, highlight=False)
+    stderr = Console(stderr=True, highlight=False)
     if args.serve:
         from avatarl.report.serve import serve
 
         # What isn't there is told at once, not when somebody opens the page.
-        _tell(_load(args)[0], told)
-        serve(lambda: _load(args), args.port, told)
+        _tell(_load(args)[0], stderr)
+        serve(lambda: _load(args), args.port, stderr)
         return 0
+    plots = None
+    if args.plot is not None:
+        from avatarl.report.plots import find_plots, write_plots
+
+        plots = find_plots(_split(args.plots))
+    elif args.plots:
+        raise UserError("--plots chooses what --plot DIR writes; valid: both or neither")
     runs, comparison = _load(args)
     if args.format == "rich":
         print_comparison(comparison, Console())
     else:
         sys.stdout.write(RENDERERS[args.format](comparison))
         sys.stdout.flush()
-    _tell(runs, told)
+    _tell(runs, stderr)
     if args.plot is not None:
-        from avatarl.report.figures import write_plots
-
-        _write(args.plot, lambda: write_plots(runs, comparison, args.plot))
-        told.print(f"plots: {args.plot}", markup=False, soft_wrap=True)
+        _write(args.plot, lambda: write_plots(runs, comparison, args.plot, plots))
+        stderr.print(f"plots: {args.plot}", markup=False, soft_wrap=True)
     if args.html is not None:
         from avatarl.report.webpage import write_page
 
         _write(args.html, lambda: write_page(runs, comparison, args.html))
-        told.print(f"page: {args.html}", markup=False, soft_wrap=True)
+        stderr.print(f"page: {args.html}", markup=False, soft_wrap=True)
     return 2 if runs.errors else 0
 
 
-def _tell(runs: Runs, told: Console) -> None:
+def _tell(runs: Runs, stderr: Console) -> None:
     """Print what is wrong: every error, and as many warnings as anybody reads."""
     warnings = [problem for problem in runs.problems if problem not in runs.errors]
     for error in runs.errors:
-        told.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        stderr.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
     for warning in warnings[:_MOST_WARNINGS]:
-        told.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+        stderr.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
     if len(warnings) > _MOST_WARNINGS:
-        told.print(f"and {len(warnings) - _MOST_WARNINGS} more warnings", style="yellow")
+        stderr.print(f"and {len(warnings) - _MOST_WARNINGS} more warnings", style="yellow")
 
 
 def _load(args: argparse.Namespace) -> tuple[Runs, Comparison]:

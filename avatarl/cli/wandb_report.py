@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Compose the report and save it as a draft."""
     from avatarl.report.aggregate import compare
+    from avatarl.report.exports import as_markdown
     from avatarl.report.load import load_runs
-    from avatarl.report.table import as_markdown
     from avatarl.tracking import wandb_report
 
     runs = load_runs(args.runs, outputs=args.output_dir)

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from avatarl.report.aggregate import Configuration
+from avatarl.report.comparison import Configuration
 from avatarl.report.load import Runs
 from avatarl.report.statistics import t_quantile
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from avatarl.errors import UserError
-from avatarl.report.aggregate import Comparison
+from avatarl.report.comparison import Comparison
 from avatarl.report.load import Runs
 from avatarl.report.webpage import encode, render
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
-from avatarl.report.aggregate import Configuration, show
+from avatarl.report.comparison import Configuration
+from avatarl.report.words import word, words
 
 #: Source: Okabe & Ito 2008, "Color Universal Design"; yellow is left out (too pale on white).
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
@@ -36,7 +38,7 @@ def looks(rows: Sequence[Configuration], keys: Sequence[str]) -> dict[str, Look]
         keys: The differing keys.
     """
     learners = [row for row in rows if not row.is_control]
-    told: dict[str, Look] = {
+    styles = {
         row.key: Look(CONTROL, DASHES[index % len(DASHES)], MARKERS[index % len(MARKERS)])
         for index, row in enumerate(row for row in rows if row.is_control)
     }
@@ -44,46 +46,24 @@ def looks(rows: Sequence[Configuration], keys: Sequence[str]) -> dict[str, Look]
         pair = _telling_pair(learners, keys)
         if pair is not None:
             first, second = pair
+            colours, dashes = words(learners, first), words(learners, second)
             for row in learners:
-                colour = _place(learners, first, row)
-                dash = _place(learners, second, row)
-                told[row.key] = Look(PALETTE[colour], DASHES[dash], MARKERS[dash])
-            return told
+                dash = dashes.index(word(row, second))
+                colour = PALETTE[colours.index(word(row, first))]
+                styles[row.key] = Look(colour, DASHES[dash], MARKERS[dash])
+            return styles
     for index, row in enumerate(learners):
         if index < len(PALETTE):
-            told[row.key] = Look(PALETTE[index], "-", MARKERS[index])
+            styles[row.key] = Look(PALETTE[index], "-", MARKERS[index])
         else:
-            told[row.key] = Look(MUTED, "-", ".", muted=True)
-    return told
+            styles[row.key] = Look(MUTED, "-", ".", muted=True)
+    return styles
 
 
 def _telling_pair(rows: Sequence[Configuration], keys: Sequence[str]) -> tuple[str, str] | None:
-    for first in keys:
-        for second in keys:
-            if first == second:
-                continue
-            pairs = {(_word(row, first), _word(row, second)) for row in rows}
-            colours, dashes = len(set(_words(rows, first))), len(set(_words(rows, second)))
-            if len(pairs) == len(rows) and colours <= len(PALETTE) and dashes <= len(DASHES):
-                return first, second
+    for first, second in permutations(keys, 2):
+        pairs = {(word(row, first), word(row, second)) for row in rows}
+        few = len(words(rows, first)) <= len(PALETTE) and len(words(rows, second)) <= len(DASHES)
+        if few and len(pairs) == len(rows):
+            return first, second
     return None
-
-
-def _words(rows: Sequence[Configuration], key: str) -> list[str]:
-    return [_word(row, key) for row in rows]
-
-
-def _word(row: Configuration, key: str) -> str:
-    return show(row.values[key]) if key in row.values else "–"
-
-
-def _place(rows: Sequence[Configuration], key: str, row: Configuration) -> int:
-    return sorted(set(_words(rows, key)), key=natural).index(_word(row, key))
-
-
-def natural(word: str) -> tuple[int, float, str]:
-    """Sort numbers as numbers, and before words."""
-    try:
-        return (0, float(word), "")
-    except ValueError:
-        return (1, 0.0, word)

@@ -9,8 +9,9 @@ from rich.console import Console
 from avatarl.errors import UserError
 from avatarl.files import write_atomic
 from avatarl.report.aggregate import compare
+from avatarl.report.exports import as_csv
 from avatarl.report.load import load_runs
-from avatarl.report.table import as_csv, as_text, print_comparison
+from avatarl.report.terminal import as_text, print_comparison
 from avatarl.runs.outputs import SweepFolder
 
 
@@ -34,10 +35,10 @@ def summarise_sweep(sweep_directory: Path, console: Console | None = None) -> No
 
     # Drawing needs the plotting library, which takes longer to load than everything above.
     from avatarl.report.curves import read_journals
-    from avatarl.report.plot import learning_curves, save
+    from avatarl.report.plots import curves
+    from avatarl.report.plots.canvas import write
+    from avatarl.report.plots.data import PlotData
 
-    journals = read_journals(runs, ["val/nats"])
-    figure = learning_curves(comparison, journals)
-    if figure is not None:
-        save(figure, sweep.comparison("png"))
+    data = PlotData(comparison, read_journals(runs, ["val/nats"]), "val/nats")
+    write(curves.draw, data, [sweep.comparison("png")])
     console.print(f"table and curves: {sweep_directory}/comparison.{{txt,csv,png}}", markup=False)

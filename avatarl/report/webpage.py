@@ -23,14 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatarl.files import write_atomic
-from avatarl.report.aggregate import LEVEL_NAMES, Comparison, Configuration
+from avatarl.report.comparison import Comparison, Configuration
 from avatarl.report.curves import Curve, Journals, read_journals
 from avatarl.report.downsample import min_max_indices
 from avatarl.report.load import Runs
 from avatarl.report.metrics import describe, metric_heading
+from avatarl.report.remarks import shared_keys
 from avatarl.report.statistics import t_quantile
 from avatarl.report.style import looks
-from avatarl.report.table import format_p, shared_keys
+from avatarl.report.table import _p_cell
+from avatarl.report.words import LEVEL_NAMES
 from avatarl.runs.flatten import flatten
 from avatarl.runs.run import NGRAM_LEVELS, Run
 
@@ -191,7 +193,7 @@ def _group(row: Configuration, where: Mapping[str, int]) -> dict[str, Any]:
     if row.against is not None:
         pair = {
             "difference": row.against.difference,
-            "p": format_p(row.against, len(row.done)),
+            "p": _p_cell(row),
         }
     return {
         # Stable over reloads, unlike its place.

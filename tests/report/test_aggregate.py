@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 
 from avatarl.errors import UserError
-from avatarl.report.aggregate import Comparison, compare
+from avatarl.report.aggregate import compare
+from avatarl.report.comparison import Comparison
 from avatarl.report.load import load_runs
 
 from .conftest import OTHER_CORPUS, Outputs, config

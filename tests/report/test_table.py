@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from avatarl.report.aggregate import Comparison, compare
+from avatarl.report.aggregate import compare
+from avatarl.report.comparison import Comparison
+from avatarl.report.exports import RENDERERS, as_csv, as_json, as_latex, as_markdown
 from avatarl.report.load import load_runs
-from avatarl.report.table import RENDERERS, as_csv, as_json, as_latex, as_markdown, as_text, grid
+from avatarl.report.table import grid
+from avatarl.report.terminal import as_text
 
 from .conftest import Outputs, config
 

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from avatarl.errors import UserError
+from avatarl.report import plots
+from avatarl.report.aggregate import compare
+from avatarl.report.curves import Journals, read_journals
+from avatarl.report.load import load_runs
+from avatarl.report.plots import axes, curves, find_plots, write_plots
+from avatarl.report.plots.data import PlotData
+from avatarl.report.words import row_name
+
+from .conftest import OTHER_CORPUS, Outputs, config
+
+PLOT = """
+from avatarl.report.plots.canvas import new_figure
+
+EACH = {each!r}
+CURVES = ("health/grad_cv",)
+
+def draw(data):
+    figure = new_figure(2, 2)
+    run = data.section.configurations[0].runs[0]
+    curve = data.journals.curve(run.run_id, "health/grad_cv")
+    figure.subplots().plot(curve.x, curve.y, label=data.metric)
+    return figure
+"""
+
+
+def test_learning_curves_show_bands_levels_and_one_panel_a_corpus(outputs: Outputs) -> None:
+    for seed in range(2):
+        outputs.run(config(seed=seed))
+        outputs.run(config(seed=seed), corpus=OTHER_CORPUS)
+    runs = load_runs(outputs.root)
+    told = compare(runs.runs)
+    journals = read_journals(runs, ["val/nats"])
+    figure = curves.draw(PlotData(told, journals, "val/nats"))
+    assert figure is not None
+    assert len(figure.axes) == 2
+    for axis in figure.axes:
+        words = {text.get_text() for text in axis.texts}
+        assert {"bigram", "trigram", "4-gram"} <= words
+        assert axis.get_xlabel().startswith("characters seen")
+        assert axis.get_ylabel() == "held-out nats per character"
+        assert len(axis.collections) == 1
+    journals = read_journals(runs, ["none/such"])
+    assert curves.draw(PlotData(told, journals, "none/such")) is None
+
+
+def test_every_plot_is_written_twice(demo_sweep: Path, tmp_path: Path) -> None:
+    runs = load_runs(demo_sweep)
+    told = compare(runs.runs, swept=runs.swept_keys, metrics=["val/nats"])
+    written = {path.name for path in write_plots(runs, told, tmp_path / "plots")}
+    for name in (
+        "curves-val-nats", "curves-val-accuracy", "axes", "heatmap", "accuracy-calibration",
+        "reliability", "health",
+    ):  # fmt: skip
+        for kind in ("png", "svg"):
+            assert f"{name}.{kind}" in written
+    assert (tmp_path / "plots" / "axes.png").read_bytes().startswith(b"\x89PNG")
+    assert b"<svg" in (tmp_path / "plots" / "axes.svg").read_bytes()
+
+
+def test_names_with_mathematics_in_them_are_drawn_as_text(outputs: Outputs, tmp_path: Path) -> None:
+    outputs.run({**config(), "name": "$x_{"}, alarms=("calibration",))
+    outputs.run({**config(reward__note="$\\frac{"), "name": "<b>"}, state="running")
+    runs = load_runs(outputs.root)
+    assert write_plots(runs, compare(runs.runs), tmp_path / "plots")
+
+
+def test_pictures_hold_their_legend_whatever_differs(
+    outputs: Outputs, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    for number in range(9):
+        extra = {f"reward__a_rather_long_name_{at}": number + at for at in range(12)}
+        outputs.run(config(weight=number / 8, **extra), final=1.8 + number / 50)
+    runs = load_runs(outputs.root)
+    assert write_plots(runs, compare(runs.runs), tmp_path / "plots")
+    # The layout gives up, with a warning, where a legend leaves the axes no room.
+    # What earlier tests left open is told whenever it is collected, here too.
+    told = [warning for warning in recwarn if warning.category is not ResourceWarning]
+    assert [str(warning.message) for warning in told] == []
+
+
+def test_legends_name_the_code_where_nothing_else_differs(outputs: Outputs) -> None:
+    outputs.run(config(), code="a" * 64)
+    outputs.run(config(), code="b" * 64)
+    (section,) = compare(load_runs(outputs.root).runs).sections
+    names = {row_name(section, row) for row in section.configurations}
+    assert names == {"avatarl, code aaaaaaaa", "avatarl, code bbbbbbbb"}
+
+
+def test_axes_say_when_they_average_over_other_keys(outputs: Outputs) -> None:
+    def titles() -> set[str]:
+        told = compare(load_runs(outputs.root).runs)
+        figure = axes.draw(PlotData(told, Journals({}, {}, ()), "val/nats"))
+        assert figure is not None
+        return {axis.get_title(loc="left") for axis in figure.axes}
+
+    for reference in ("bigram", "ngram4"):
+        for rate in (0.1, 0.2):
+            outputs.run(config(reference, optimizer__lr=rate), final=1.8 + rate)
+    assert titles() == {""}
+    outputs.run(config("bigram", optimizer__lr=0.1, model__n_layer=9))
+    assert "mean over the other keys" in titles()
+
+
+def test_a_new_plot_is_one_module(
+    demo_sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "more"
+    folder.mkdir()
+    (folder / "grad_variation.py").write_text(PLOT.format(each="section"))
+    (folder / "by_metric.py").write_text(PLOT.format(each="metric"))
+    monkeypatch.setattr(plots, "__path__", [*plots.__path__, str(folder)])
+    runs = load_runs(demo_sweep)
+    shown = compare(runs.runs, swept=runs.swept_keys, metrics=["val/nats"])
+    written = {path.name for path in write_plots(runs, shown, tmp_path / "plots")}
+    assert {"grad-variation.png", "grad-variation.svg"} <= written
+    assert {"by-metric-val-nats.png", "by-metric-val-accuracy.svg"} <= written
+    assert "curves-val-nats.png" in written
+    for name in ("grad_variation", "by_metric"):
+        del sys.modules[f"avatarl.report.plots.{name}"]
+
+
+def test_plots_are_chosen_by_name_also_from_elsewhere(
+    demo_sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "plotlab"
+    folder.mkdir()
+    (folder / "variation.py").write_text(PLOT.format(each="section"))
+    monkeypatch.syspath_prepend(tmp_path)
+    runs = load_runs(demo_sweep)
+    shown = compare(runs.runs, swept=runs.swept_keys)
+    chosen = find_plots(["plotlab.variation", "accuracy-calibration"])
+    written = {path.stem for path in write_plots(runs, shown, tmp_path / "plots", chosen)}
+    assert written == {"variation", "accuracy-calibration"}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("curve", "did you mean"),
+        ("canvas", "no plot has this name"),
+        ("nowhere.such", "No module named"),
+        ("os.path", "no draw"),
+    ],
+)
+def test_a_name_that_is_no_plot_is_refused_with_the_valid_ones(name: str, reason: str) -> None:
+    with pytest.raises(UserError, match=reason) as refusal:
+        find_plots([name])
+    assert "accuracy_calibration, axes, curves, health, heatmap, reliability" in str(refusal.value)
