@@ -1,15 +1,37 @@
-"""Files that are either whole or absent: write to a temporary name, flush to disk, rename."""
+"""Files that are either whole or absent: write to a temporary name, flush to disk, rename.
+
+What a file system doesn't have (flushing a directory, permissions, hard links, as on some network
+and shared-folder file systems) is done without, and said once; a real input or output error is not.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import functools
 import json
+import logging
 import os
 import tempfile
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
+
+log = logging.getLogger("avatarl")
+
+#: How a file is called while it is written, after a dot and its name.
+_TEMPORARY = ".part"
+#: Temporary files that are older were left by a process that was killed.
+_ABANDONED_AFTER_S = 3600.0
+#: What a file system answers that can't do a thing, or not for this user.
+_NOT_SUPPORTED = frozenset(
+    {
+        errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EACCES,
+        errno.EMLINK, errno.EXDEV, errno.ENOTTY, errno.EBADF, errno.EISDIR,
+    }
+)  # fmt: skip
 
 
 def replace_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
@@ -21,21 +43,24 @@ def replace_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
         OSError: The directory can't be written or the disk is full; ``path`` is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(
+        dir=path.parent, prefix=f".{path.name[:200]}.", suffix=_TEMPORARY
+    )
+    temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
             file.flush()
-            os.fsync(file.fileno())
+            if_supported("flushing files to disk", lambda: os.fsync(file.fileno()))
         # mkstemp makes files private; results are to be read by colleagues as the umask allows.
         umask = os.umask(0)
         os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
+        if_supported("permissions of files", lambda: temporary.chmod(0o666 & ~umask))
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
-    _sync_directory(path.parent)
+    if_supported("flushing directories to disk", lambda: _sync_directory(path.parent))
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -51,6 +76,56 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Replace ``path`` by ``value`` as indented JSON; non-finite numbers are refused."""
     write_atomic(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def replace_quickly(path: Path, content: str) -> None:
+    """Replace ``path``, whole or not at all, without waiting for the disk."""
+    temporary = path.with_name(f".{uuid.uuid4().hex}{_TEMPORARY}")
+    try:
+        temporary.write_text(content, encoding="utf-8")
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def create_exclusively(path: Path, content: str) -> bool:
+    """Create a file unless it exists, its content whole from the first moment; whether it was made.
+
+    Hard links give that; where the file system has none, a reader may see the file half written.
+    """
+    temporary = path.with_name(f".{uuid.uuid4().hex}{_TEMPORARY}")
+    try:
+        temporary.write_text(content, encoding="utf-8")
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NOT_SUPPORTED:
+                raise
+            return _create_without_links(path, content)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def _create_without_links(path: Path, content: str) -> bool:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(content)
+    except FileExistsError:
+        return False
+    return True
+
+
+def sweep_temporaries(directory: Path) -> None:
+    """Delete what processes that were killed while they wrote have left behind."""
+    with contextlib.suppress(OSError):
+        for path in directory.glob(f".*{_TEMPORARY}"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S:
+                    path.unlink()
 
 
 def read_json(path: Path) -> Any:
@@ -85,34 +160,19 @@ def read_object(path: Path, problems: list[str] | None = None) -> dict[str, Any]
     return {}
 
 
-def create_exclusively(path: Path, content: str) -> bool:
-    """Create a file unless it exists, its content whole from the first moment; whether it was made.
-
-    Hard links give that; where the file system has none, a reader may see the file half written.
-    """
-    temporary = path.with_name(f".{uuid.uuid4().hex}")
+def if_supported(what: str, action: Callable[[], object]) -> None:
+    """Do something that is good to have, unless the file system can't; said once a process."""
     try:
-        temporary.write_text(content, encoding="utf-8")
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return False
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
-                raise
-            return _create_without_links(path, content)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return True
+        action()
+    except OSError as error:
+        if error.errno not in _NOT_SUPPORTED:
+            raise
+        _say_once(what, error.strerror or str(error))
 
 
-def _create_without_links(path: Path, content: str) -> bool:
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(content)
-    except FileExistsError:
-        return False
-    return True
+@functools.cache
+def _say_once(what: str, why: str) -> None:
+    log.info("%s isn't supported by the file system (%s): done without", what, why.lower())
 
 
 def _sync_directory(directory: Path) -> None:

@@ -1,13 +1,15 @@
 """Keep built tables on disk: one folder of ``.npy`` files per text and settings.
 
 A folder appears whole, by one rename, and is opened as a memory map: the runs of a node share its
-pages. One of another format, or damaged, is built again.
+pages. A process checks the digest of what it maps for the first time; what is damaged is built
+again, with one line that says so. The cache is bounded: tables used least recently go.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import logging
@@ -23,12 +25,19 @@ import platformdirs
 import torch
 from torch import Tensor
 
-from avatarl.files import read_json, write_json
+from avatarl.files import if_supported, read_object, write_json
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever the meaning of the files changes."""
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("avatarl")
+
+MOST_GIB = "AVATARL_CACHE_GIB"
+"""Environment variable: how many GiB of tables are kept; 20 by default."""
+_MOST_GIB = 20.0
+
+# Folders whose digests this process has checked, by inode and time of change of their index.
+_checked: set[tuple[Path, int, int]] = set()
 
 
 def default_directory() -> Path:
@@ -58,7 +67,7 @@ def cached(
     """
     root = default_directory() if directory is None else Path(directory).expanduser()
     folder = root / name
-    found = _open(folder)
+    found = _open(folder, logging.WARNING)
     if found is not None:
         return found
     with contextlib.ExitStack() as stack:
@@ -80,39 +89,58 @@ def cached(
         return _open(folder) or tensors
 
 
-def _open(folder: Path) -> dict[str, Tensor] | None:
-    """Map the tensors of ``folder``; ``None`` unless it is whole and of this format."""
+def _open(folder: Path, level: int = logging.DEBUG) -> dict[str, Tensor] | None:
+    """Map the tensors of ``folder``; ``None`` unless it is whole, true and of this format.
+
+    What is damaged is logged at ``level``.
+    """
+    index_file = folder / "index.json"
+    index = read_object(index_file)
+    if index.get("format") != FORMAT or not isinstance(index.get("sha256"), dict):
+        return None
     try:
-        index = read_json(folder / "index.json")
-        if index["format"] != FORMAT:
-            return None
+        status = index_file.stat()
+        key = folder, status.st_ino, status.st_ctime_ns
         tensors = {}
-        for name, size in index["bytes"].items():
+        for name, digest in index["sha256"].items():
             path = folder / f"{name}.npy"
-            if path.stat().st_size != size:
+            if key not in _checked and _sha256(path) != digest:
+                _log.log(level, "%s is damaged: built again", path)
                 return None
             # Copy on write: torch wants writable memory, the file is never changed.
             tensors[name] = torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))
-        return tensors
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        _checked.add(key)
+    except (OSError, ValueError) as error:
+        _log.log(level, "%s can't be read (%s): built again", folder, error)
         return None
+    with contextlib.suppress(OSError):
+        os.utime(folder)  # used now, for whoever looks for what to let go
+    return tensors
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while chunk := file.read(1 << 22):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _write(folder: Path, tensors: Mapping[str, Tensor]) -> None:
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        sizes = {}
+        digests = {}
         for name, tensor in tensors.items():
             path = temporary / f"{name}.npy"
             with path.open("wb") as file:
                 np.save(file, tensor.numpy(), allow_pickle=False)
                 file.flush()
-                os.fsync(file.fileno())
-            sizes[name] = path.stat().st_size
-        write_json(temporary / "index.json", {"format": FORMAT, "bytes": sizes})
+                if_supported("flushing files to disk", functools.partial(os.fsync, file.fileno()))
+            digests[name] = _sha256(path)
+        write_json(temporary / "index.json", {"format": FORMAT, "sha256": digests})
         umask = os.umask(0)
         os.umask(umask)
-        temporary.chmod(0o777 & ~umask)
+        if_supported("permissions of folders", lambda: temporary.chmod(0o777 & ~umask))
         if folder.exists():
             # Damaged or of another format; processes that have it open keep their pages.
             stale = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
@@ -123,6 +151,33 @@ def _write(folder: Path, tensors: Mapping[str, Tensor]) -> None:
             temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    _evict(folder)
+
+
+def _evict(newest: Path) -> None:
+    """Let the tables go that were used least recently, until the rest is within the bound."""
+    try:
+        most = float(os.environ.get(MOST_GIB, _MOST_GIB)) * 2**30
+    except ValueError:
+        _log.warning("%s=%r can't be used; valid: GiB", MOST_GIB, os.environ[MOST_GIB])
+        return
+    sizes: list[tuple[float, int, Path]] = []
+    for folder in newest.parent.iterdir():
+        with contextlib.suppress(OSError):
+            if not folder.name.startswith(".") and (folder / "index.json").is_file():
+                size = sum(path.stat().st_size for path in folder.iterdir())
+                sizes.append((folder.stat().st_mtime, size, folder))
+    total = sum(size for _, size, _ in sizes)
+    for _, size, folder in sorted(sizes):
+        if total <= most:
+            return
+        if folder != newest:
+            # Out of sight first; processes that have it open keep their pages.
+            stale = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+            with contextlib.suppress(OSError):
+                folder.rename(stale / "stale")
+                total -= size
+            shutil.rmtree(stale, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -20,13 +20,17 @@ import json
 import os
 import socket
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from avatarl.files import create_exclusively
+from avatarl.files import (
+    create_exclusively,
+    if_supported,
+    replace_quickly,
+    sweep_temporaries,
+)
 from avatarl.runs.folder import RunFolder
 
 #: Seconds of silence after which an owner on an unreachable host is taken for dead.
@@ -176,7 +180,7 @@ def claim(folder: RunFolder, me: Owner | None = None, slurm: SlurmLiveness | Non
     claims.mkdir(parents=True, exist_ok=True, mode=0o755)
     mode = folder.path.stat().st_mode
     if mode & 0o002:  # nobody else gets to write the record of who owns what
-        folder.path.chmod(mode & 0o7775)
+        if_supported("permissions of folders", lambda: folder.path.chmod(mode & 0o7775))
     while True:
         number, current = _latest(claims)
         if current is not None and alive(current, folder, slurm):
@@ -187,6 +191,8 @@ def claim(folder: RunFolder, me: Owner | None = None, slurm: SlurmLiveness | Non
         if create_exclusively(claims / f"{number + 1}.json", json.dumps(asdict(me)) + "\n"):
             taken = Claim(folder, number + 1, me)
             _publish(folder, me)
+            for place in (folder.path, claims):
+                sweep_temporaries(place)
             return taken
         # Someone was faster: look at who it is.
 
@@ -210,7 +216,7 @@ def release(
     done = replace(owner, released=time.time(), outcome=outcome, reason=reason)
     claims = folder.claims
     try:
-        _replace(claims / f"{number}.json", json.dumps(asdict(done)) + "\n")
+        replace_quickly(claims / f"{number}.json", json.dumps(asdict(done)) + "\n")
         if max(_numbers(claims), default=0) == number:
             _publish(folder, done)
     except OSError:
@@ -227,18 +233,8 @@ def release_dead(folder: RunFolder, pid: int, outcome: str, reason: str) -> None
 
 
 def _publish(folder: RunFolder, owner: Owner) -> None:
-    _replace(folder.owner, json.dumps(asdict(owner), indent=2) + "\n")
-
-
-def _replace(path: Path, content: str) -> None:
-    # Atomic, but without waiting for the disk: no owner outlives a crash of its machine anyway.
-    temporary = path.with_name(f".{uuid.uuid4().hex}")
-    try:
-        temporary.write_text(content, encoding="utf-8")
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    # Without waiting for the disk: no owner outlives a crash of its machine anyway.
+    replace_quickly(folder.owner, json.dumps(asdict(owner), indent=2) + "\n")
 
 
 def _numbers(claims: Path) -> list[int]:

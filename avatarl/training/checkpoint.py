@@ -7,7 +7,7 @@ and the tensors' sha256. The JSON is written last: a pair counts only if it is c
 from __future__ import annotations
 
 import hashlib
-import json
+import logging
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -15,8 +15,10 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from avatarl.files import read_json, replace_atomically, write_json
+from avatarl.files import read_object, replace_atomically, write_json
 from avatarl.runs.folder import RunFolder
+
+log = logging.getLogger("avatarl")
 
 
 def write_checkpoint(
@@ -46,21 +48,24 @@ def write_checkpoint(
 
 
 def read_latest(folder: RunFolder) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
-    """Read the newest checkpoint that is whole; damaged ones are passed over.
+    """Read the newest checkpoint that is whole; damaged ones are named and passed over.
 
     Returns:
         Step, tensors (on the CPU), numbers; None if there is none.
     """
     for step in reversed(folder.checkpoint_steps()):
         weights, description = folder.checkpoint(step)
+        problems: list[str] = []
+        content = read_object(description, problems)
         try:
-            content = read_json(description)
             raw = weights.read_bytes()
-            if hashlib.sha256(raw).hexdigest() != content["sha256"]:
-                continue
-            return step, load(raw), content["numbers"]
-        except (OSError, KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError):
-            continue
+        except OSError as error:
+            problems.append(f"{weights} can't be read ({error})")
+        else:
+            if content and hashlib.sha256(raw).hexdigest() == content.get("sha256"):
+                return step, load(raw), content["numbers"]
+            problems.append(f"{weights} isn't what was stored")
+        log.warning("the checkpoint of step %d is damaged: %s", step, problems[0])
     return None
 
 

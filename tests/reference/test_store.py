@@ -108,3 +108,45 @@ def test_of_many_processes_one_builds(tmp_path):
         process.join()
     assert [process.exitcode for process in processes] == [0] * 6
     assert len(list(notes.iterdir())) == 1
+
+
+@pytest.mark.parametrize("part", ["table", "links", "row_count", "row_order", "train_rows"])
+def test_cells_overwritten_in_place_are_noticed_told_and_built_again(tmp_path, part, caplog):
+    whole = {name: tensor.clone() for name, tensor in kneser_ney(tmp_path).arrays.tensors().items()}
+    (folder,) = folders(tmp_path)
+    path = next(path for path in folder.glob("*.npy") if part in path.name)
+    stored = np.load(path)
+    cells = stored.reshape(-1)
+    cells[: max(1, cells.size // 10)] = 1
+    with path.open("r+b") as file:
+        np.save(file, stored)
+    store._checked.clear()  # as another process
+    with caplog.at_level("WARNING", "avatarl"):
+        again = kneser_ney(tmp_path).arrays.tensors()
+    assert [f"{path} is damaged: built again"] == [record.message for record in caplog.records]
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, again[name]), name
+
+
+def test_a_process_checks_a_table_once(tmp_path, monkeypatch):
+    kneser_ney(tmp_path)
+    monkeypatch.setattr(store, "_sha256", lambda path: pytest.fail("read again"))
+    kneser_ney(tmp_path)
+
+
+def test_the_cache_lets_go_of_what_was_used_least_recently(tmp_path, monkeypatch):
+    kneser_ney(tmp_path, order=3)
+    (first,) = folders(tmp_path)
+    kneser_ney(tmp_path, order=4)
+    (second,) = set(folders(tmp_path)) - {first}
+    os.utime(first, (1, 1))
+    os.utime(second, (2, 2))
+    kneser_ney(tmp_path, order=3)  # used again: the other one is older now
+    sizes = {folder: sum(p.stat().st_size for p in folder.iterdir()) for folder in (first, second)}
+    monkeypatch.setenv(store.MOST_GIB, str((sizes[first] + sizes[second]) / 2**30))
+    kneser_ney(tmp_path, order=2)
+    assert second not in folders(tmp_path)
+    assert first in folders(tmp_path)
+    monkeypatch.setenv(store.MOST_GIB, "0")
+    kneser_ney(tmp_path, order=5)
+    assert len(folders(tmp_path)) == 1  # the newest stays, whatever the bound

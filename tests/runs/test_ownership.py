@@ -215,7 +215,7 @@ def test_a_full_disk_does_not_keep_a_run_owned(tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(ownership, "_replace", full)
+    monkeypatch.setattr(ownership, "replace_quickly", full)
     claim.release("failed", "OSError")
     monkeypatch.undo()
     assert ownership.claim(RunFolder(tmp_path)).number == 1
