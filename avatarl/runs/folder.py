@@ -1,16 +1,18 @@
 """A run's folder as one object: the only place that knows what its files are called.
 
 Reading never raises for what a file holds: a file that is missing or damaged is nothing, and what
-is wrong with it is told where somebody collects problems. Writing is atomic.
+is wrong with it is told where somebody collects problems. Writing is atomic, and whoever owns the
+folder looks at his claim before each write that others rely on.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,10 +61,15 @@ class RunFolder:
         samples: What the policy wrote at the end.
         owner: The current claim, for people; ``claims`` holds the chain of them.
         wandb: wandb's own files.
+
+    Args:
+        path: The folder.
+        guard: For its owner: called before each write, it returns the number of the claim, which
+            is written along, or raises because another process has taken the run over.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, guard: Callable[[], int] | None = None) -> None:
+        self.path, self.guard = path, guard
         self.config = path / "config.json"
         self.config_yaml = path / "config.yaml"
         self.provenance = path / "provenance.json"
@@ -109,7 +116,9 @@ class RunFolder:
     def read_result(self, problems: list[str] | None = None) -> Result | None:
         """Return the result, or None: the run isn't done, or what it left is damaged."""
         values = read_object(self.result, problems)
-        return Result(self.path, values) if values else None
+        if not values or self._disowned(values):
+            return None
+        return Result(self.path, values)
 
     def read_failure(self, problems: list[str] | None = None) -> Failure | None:
         """Return why the run last failed, or None."""
@@ -129,19 +138,44 @@ class RunFolder:
         raw = read_object(self.progress, problems)
         return Progress.from_json(raw) if raw else None
 
+    def stamp(self) -> dict[str, int]:
+        """Look at the owner's claim, and return what a file says of it; without one, nothing."""
+        return {} if self.guard is None else {"claim": self.guard()}
+
+    def claim_numbers(self) -> list[int]:
+        """The numbers of all claims there have been, in no order."""
+        try:
+            names = [entry.name for entry in os.scandir(self.claims)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdigit()]
+
+    def claim_file(self, number: int) -> Path:
+        """Where a claim is kept."""
+        return self.claims / f"{number}.json"
+
+    def _disowned(self, values: Mapping[str, Any]) -> bool:
+        """Whether a result was written by a process that had lost the run by then."""
+        number = values.get("claim")
+        if not isinstance(number, int) or max(self.claim_numbers(), default=0) <= number:
+            return False
+        return read_object(self.claim_file(number)).get("outcome") != "done"
+
     def describe(self, raw: Mapping[str, Any], provenance: Mapping[str, Any]) -> None:
         """Write down what the run is made from, before it begins."""
+        self.stamp()
         write_atomic(self.config_yaml, _to_yaml(raw))
         write_json(self.config, raw)
         write_json(self.provenance, provenance)
 
     def write_progress(self, progress: Progress) -> None:
         """Replace the account of how far the run has come."""
-        write_json(self.progress, progress.to_json())
+        write_json(self.progress, {**progress.to_json(), **self.stamp()})
 
     def write_result(self, values: Mapping[str, Any]) -> Result:
         """Write the result: the run is done, and earlier failures count no more."""
-        write_json(self.result, dict(values))
+        values = {**values, **self.stamp()}
+        write_json(self.result, values)
         self.failure.unlink(missing_ok=True)
         return Result(self.path, values)
 
@@ -166,6 +200,7 @@ class RunFolder:
             "step": progress.step if progress else None,
             "host": socket.gethostname(),
             "time": time.time(),
+            **self.stamp(),
         }
         write_json(self.failure, content)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,23 +27,33 @@ class JournalWriter:
         path: ``metrics.jsonl`` of the run.
         header: First line of a new file.
         last_step: When resuming, records after this step are dropped first: they will come again.
+        guard: Called before each write; raises where another process has taken the run over.
     """
 
-    def __init__(self, path: Path, header: Mapping[str, Any], last_step: int | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        header: Mapping[str, Any],
+        last_step: int | None,
+        guard: Callable[[], object] = lambda: None,
+    ) -> None:
+        guard()
         lines = [json.dumps({"schema": SCHEMA, **header})]
         if last_step is not None and path.exists():
             lines += _records_until(path, last_step)
         write_atomic(path, "\n".join(lines) + "\n")
-        self.path = path
+        self.path, self._guard = path, guard
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Append one record; numbers that aren't finite become null."""
+        self._guard()
         self._file.write(json.dumps({k: _finite(v) for k, v in record.items()}) + "\n")
         self._file.flush()
 
     def rewind(self, last_step: int) -> None:
         """Drop what was written after a step: a run went back to it, and its records come again."""
+        self._guard()
         self._file.close()
         header = self.path.read_text(encoding="utf-8").splitlines()[0]
         write_atomic(self.path, "\n".join([header, *_records_until(self.path, last_step)]) + "\n")

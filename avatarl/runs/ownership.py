@@ -72,6 +72,7 @@ class Owner:
     released: float | None = None
     outcome: str | None = None
     reason: str | None = None
+    resumed_from: int | None = None
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Owner:
@@ -143,17 +144,87 @@ def process_exists(pid: int) -> bool:
     return _process_started(pid) is not None
 
 
-@dataclass(frozen=True)
-class Claim:
-    """The calling process owns ``folder`` until :meth:`release`."""
+class ClaimLost(Exception):
+    """Another process has taken the run over; nothing more of this attempt is written."""
 
-    folder: RunFolder
-    number: int
-    owner: Owner
+    def __init__(self, path: Path, number: int) -> None:
+        self.path, self.number = path, number
+        super().__init__(f"{path} was taken over by another process")
+
+    def __reduce__(self) -> tuple[type[ClaimLost], tuple[Path, int]]:
+        return type(self), (self.path, self.number)
+
+
+class Claim:
+    """The calling process owns a run's folder until :meth:`release`, or until it is taken over.
+
+    Attributes:
+        folder: The folder; what is written through it is stamped with the claim, and refused
+            once the claim is lost.
+        number: Of the claim in the folder's chain.
+        owner: Who made it.
+    """
+
+    def __init__(self, path: Path, number: int, owner: Owner) -> None:
+        self.folder = RunFolder(path, self.check)
+        self.number, self.owner = number, owner
+        self._looked = time.monotonic()
+
+    def check(self) -> int:
+        """Return the claim's number.
+
+        Raises:
+            ClaimLost: A newer claim was made: this process was taken for dead.
+        """
+        self._looked = time.monotonic()
+        if max(self.folder.claim_numbers(), default=0) != self.number:
+            raise ClaimLost(self.folder.path, self.number)
+        return self.number
+
+    def check_now_and_then(self) -> None:
+        """Do the same, at most once a second."""
+        if time.monotonic() - self._looked >= 1.0:
+            self.check()
+
+    def begin(self, step: int) -> None:
+        """Note from which step this attempt goes on.
+
+        Later checkpoints by earlier claims are those of a process that had lost the run.
+        """
+        self.check()
+        self.owner = replace(self.owner, resumed_from=step)
+        replace_quickly(self.folder.claim_file(self.number), json.dumps(asdict(self.owner)) + "\n")
 
     def release(self, outcome: str, reason: str | None = None) -> None:
         """Give the folder back, saying how the attempt ended."""
+        _offered.pop(self.folder.path, None)
+        if max(self.folder.claim_numbers(), default=0) != self.number and outcome == "done":
+            outcome, reason = "lost", "taken over by another process"
         release(self.folder, self.number, self.owner, outcome, reason)
+
+
+# Claims of this process that whoever trains the run in it may take.
+_offered: dict[Path, Claim] = {}
+
+
+def offer(claim: Claim) -> Claim:
+    """Let whoever trains the run in this process do so under this claim."""
+    _offered[claim.folder.path] = claim
+    return claim
+
+
+def offered(folder: RunFolder) -> Claim | None:
+    """Take the claim that was made for the caller, if one was."""
+    return _offered.pop(folder.path, None)
+
+
+def superseded(folder: RunFolder, number: object, step: int) -> bool:
+    """Whether what was written at ``step`` under a claim came after a later claim had begun."""
+    if not isinstance(number, int):
+        return False
+    later = (_read(folder.claim_file(n)) for n in folder.claim_numbers() if n > number)
+    began = [owner.resumed_from for owner in later if owner and owner.resumed_from is not None]
+    return any(step > start for start in began)
 
 
 class Owned(Exception):
@@ -182,14 +253,14 @@ def claim(folder: RunFolder, me: Owner | None = None, slurm: SlurmLiveness | Non
     if mode & 0o002:  # nobody else gets to write the record of who owns what
         if_supported("permissions of folders", lambda: folder.path.chmod(mode & 0o7775))
     while True:
-        number, current = _latest(claims)
+        number, current = _latest(folder)
         if current is not None and alive(current, folder, slurm):
             raise Owned(current)
-        if number and current is None and _age(claims / f"{number}.json") < _HALF_WRITTEN_AFTER_S:
+        if number and current is None and _age(folder.claim_file(number)) < _HALF_WRITTEN_AFTER_S:
             time.sleep(0.05)  # half a claim: its writer may be between two system calls
             continue
-        if create_exclusively(claims / f"{number + 1}.json", json.dumps(asdict(me)) + "\n"):
-            taken = Claim(folder, number + 1, me)
+        if create_exclusively(folder.claim_file(number + 1), json.dumps(asdict(me)) + "\n"):
+            taken = Claim(folder.path, number + 1, me)
             _publish(folder, me)
             for place in (folder.path, claims):
                 sweep_temporaries(place)
@@ -199,13 +270,12 @@ def claim(folder: RunFolder, me: Owner | None = None, slurm: SlurmLiveness | Non
 
 def current_owner(folder: RunFolder) -> Owner | None:
     """The owner of the highest claim, released or not; ``None`` when nobody ever claimed."""
-    return _latest(folder.claims)[1]
+    return _latest(folder)[1]
 
 
 def history(folder: RunFolder) -> list[Owner]:
     """All claims of ``folder`` that can be read, oldest first."""
-    claims = folder.claims
-    found = [_read(claims / f"{number}.json") for number in sorted(_numbers(claims))]
+    found = [_read(folder.claim_file(number)) for number in sorted(folder.claim_numbers())]
     return [owner for owner in found if owner is not None]
 
 
@@ -214,19 +284,18 @@ def release(
 ) -> None:
     """Mark claim ``number`` as given back; only its owner, or the parent of its owner, may."""
     done = replace(owner, released=time.time(), outcome=outcome, reason=reason)
-    claims = folder.claims
     try:
-        replace_quickly(claims / f"{number}.json", json.dumps(asdict(done)) + "\n")
-        if max(_numbers(claims), default=0) == number:
+        replace_quickly(folder.claim_file(number), json.dumps(asdict(done)) + "\n")
+        if max(folder.claim_numbers(), default=0) == number:
             _publish(folder, done)
     except OSError:
         # A full disk can't take the outcome, but it lets a file go: the run must not stay owned.
-        (claims / f"{number}.json").unlink(missing_ok=True)
+        folder.claim_file(number).unlink(missing_ok=True)
 
 
 def release_dead(folder: RunFolder, pid: int, outcome: str, reason: str) -> None:
     """Release the claim that worker ``pid`` of this host, now dead, left behind (if any)."""
-    number, owner = _latest(folder.claims)
+    number, owner = _latest(folder)
     mine = owner is not None and owner.pid == pid and owner.host == socket.gethostname()
     if owner is not None and mine and not alive(owner, folder):
         release(folder, number, owner, outcome, reason)
@@ -237,17 +306,9 @@ def _publish(folder: RunFolder, owner: Owner) -> None:
     replace_quickly(folder.owner, json.dumps(asdict(owner), indent=2) + "\n")
 
 
-def _numbers(claims: Path) -> list[int]:
-    try:
-        names = [entry.name for entry in os.scandir(claims)]
-    except FileNotFoundError:
-        return []
-    return [int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdigit()]
-
-
-def _latest(claims: Path) -> tuple[int, Owner | None]:
-    number = max(_numbers(claims), default=0)
-    return number, _read(claims / f"{number}.json") if number else None
+def _latest(folder: RunFolder) -> tuple[int, Owner | None]:
+    number = max(folder.claim_numbers(), default=0)
+    return number, _read(folder.claim_file(number)) if number else None
 
 
 def _read(path: Path) -> Owner | None:

@@ -16,6 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from avatarl.files import read_object, replace_atomically, write_json
+from avatarl.runs import ownership
 from avatarl.runs.folder import RunFolder
 
 log = logging.getLogger("avatarl")
@@ -35,6 +36,7 @@ def write_checkpoint(
     Raises:
         OSError: Disk full or not writable; earlier checkpoints are untouched.
     """
+    folder.stamp()
     # Tied or strided tensors would share memory in the file; each is stored on its own.
     raw = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
 
@@ -44,6 +46,7 @@ def write_checkpoint(
     weights, description = folder.checkpoint(step)
     replace_atomically(weights, write)
     content = {"step": step, "sha256": hashlib.sha256(raw).hexdigest(), "numbers": dict(numbers)}
+    content |= folder.stamp()
     write_json(description, content)
 
 
@@ -62,6 +65,8 @@ def read_latest(folder: RunFolder) -> tuple[int, dict[str, Tensor], dict[str, An
         except OSError as error:
             problems.append(f"{weights} can't be read ({error})")
         else:
+            if ownership.superseded(folder, content.get("claim"), step):
+                continue
             if content and hashlib.sha256(raw).hexdigest() == content.get("sha256"):
                 return step, load(raw), content["numbers"]
             problems.append(f"{weights} isn't what was stored")
@@ -71,6 +76,7 @@ def read_latest(folder: RunFolder) -> tuple[int, dict[str, Tensor], dict[str, An
 
 def prune(folder: RunFolder, keep: int) -> None:
     """Delete all but the newest ``keep`` checkpoints."""
+    folder.stamp()
     for step in folder.checkpoint_steps()[:-keep]:
         weights, description = folder.checkpoint(step)
         # The description goes first, so that what is left never looks whole.

@@ -13,9 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from avatarl.files import read_json, write_json
 from avatarl.runs import ownership
 from avatarl.runs.folder import RunFolder
+from avatarl.runs.journal import JournalWriter
 from avatarl.runs.ownership import Owned, Owner, SlurmJob
+from avatarl.runs.progress import Progress
+from avatarl.training.checkpoint import prune, read_latest, write_checkpoint
 
 # Claims `sys.argv[1]` when told to; a winner enters a region that would show a second owner, and
 # releases when its standard input ends.
@@ -238,3 +242,80 @@ def test_owners_survive_json(tmp_path):
     assert ownership.current_owner(RunFolder(tmp_path)) == owner
     (Path(tmp_path) / ".owners" / "2.json").write_text("{")
     assert ownership.history(RunFolder(tmp_path)) == [owner]
+
+
+@pytest.fixture
+def lost(tmp_path):
+    """A claim that was taken over while its process, taken for dead, went on."""
+    folder = RunFolder(tmp_path)
+    dead = dataclasses.replace(ownership.this_process(), pid=2**22 + 1)
+    claim = ownership.claim(folder, dead)
+    claim.begin(4)
+    return claim, ownership.claim(folder)
+
+
+def test_who_has_lost_a_run_writes_nothing_more_of_it(lost, tmp_path):
+    orphan, heir = lost
+    heir.begin(4)
+    heir.folder.write_progress(Progress(step=5, steps=9))
+    journal = JournalWriter(heir.folder.journal, {"run_id": "x"}, None, heir.check)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    writes = [
+        orphan.check,
+        lambda: orphan.begin(5),
+        lambda: orphan.folder.describe({}, {}),
+        lambda: orphan.folder.write_progress(Progress(step=7, steps=9)),
+        lambda: orphan.folder.write_failure("x", "x", "ValueError: no good"),
+        lambda: orphan.folder.write_result({"val/nats": 1.0}),
+        lambda: JournalWriter(orphan.folder.journal, {}, None, orphan.check),
+        lambda: write_checkpoint(orphan.folder, 7, {}, {}),
+        lambda: prune(orphan.folder, 1),
+    ]
+    for write in writes:
+        with pytest.raises(ownership.ClaimLost, match="taken over by another process"):
+            write()
+    orphan.release("done")
+    changed = tmp_path / ".owners" / "1.json"
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert {path for path in after if after[path] != before.get(path)} == {changed}
+    assert ownership.history(heir.folder)[0].outcome == "lost"
+    journal.write({"step": 6})
+    heir.folder.write_result({"val/nats": 2.0})
+    assert RunFolder(tmp_path).read_result() == {"val/nats": 2.0, "claim": 2}
+
+
+def test_a_result_that_slipped_through_is_not_believed(lost, tmp_path):
+    orphan, heir = lost
+    write_json(heir.folder.result, {"val/nats": 1.0, "claim": orphan.number})
+    assert RunFolder(tmp_path).read_result() is None
+    heir.release("interrupted")
+    assert RunFolder(tmp_path).read_result() is None
+
+
+def test_a_result_stays_when_somebody_looks_at_the_run_again(tmp_path):
+    first = ownership.claim(RunFolder(tmp_path))
+    first.folder.write_result({"val/nats": 1.0})
+    first.release("done")
+    again = ownership.claim(RunFolder(tmp_path))
+    assert RunFolder(tmp_path).read_result() == {"val/nats": 1.0, "claim": 1}
+    again.release("done")
+    assert RunFolder(tmp_path).read_result() == {"val/nats": 1.0, "claim": 1}
+
+
+def test_checkpoints_of_an_orphan_are_passed_over(lost):
+    _, heir = lost
+    for step, number in ((4, 1), (7, 1), (5, 2)):
+        write_checkpoint(RunFolder(heir.folder.path), step, {}, {"by": number})
+        _, description = heir.folder.checkpoint(step)
+        write_json(description, {**read_json(description), "claim": number})
+    assert read_latest(heir.folder)[0] == 7  # the heir hasn't begun: it may go on from there
+    heir.begin(4)
+    assert read_latest(heir.folder)[0] == 5
+    assert read_latest(heir.folder)[2] == {"by": 2}
+
+
+def test_a_claim_is_handed_to_whoever_trains_the_run_in_this_process(tmp_path):
+    claim = ownership.offer(ownership.claim(RunFolder(tmp_path)))
+    assert ownership.offered(RunFolder(tmp_path / "other")) is None
+    assert ownership.offered(RunFolder(tmp_path)) is claim
+    assert ownership.offered(RunFolder(tmp_path)) is None
