@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from avatarl.errors import UserError, did_you_mean
 from avatarl.report.identity import SEED, differing_keys, full_key, matters
 from avatarl.report.metrics import DEFAULT
+from avatarl.runs.result import NO_METRICS
 from avatarl.runs.run import Run
-
-#: Numbers of a result that measure nothing.
-_NO_METRIC = ("schema", "seed")
 
 
 def result_metrics(runs: Sequence[Run]) -> dict[str, None]:
@@ -30,7 +28,7 @@ def metrics_shown(metrics: Sequence[str], runs: Sequence[Run]) -> tuple[str, ...
     known = [
         name
         for name in result_metrics(runs)
-        if name not in _NO_METRIC and not name.startswith("ngram/")
+        if name not in NO_METRICS and not name.startswith("ngram/")
     ]
     if not metrics:
         return tuple(metric for metric in DEFAULT if metric in known) or DEFAULT[:2]

@@ -34,6 +34,7 @@ from avatarl.report.style import looks
 from avatarl.report.table import _p_cell
 from avatarl.report.words import LEVEL_NAMES
 from avatarl.runs.flatten import flatten
+from avatarl.runs.result import NO_METRICS
 from avatarl.runs.run import NGRAM_LEVELS, Run
 
 #: A page beyond this is thinned further.
@@ -278,7 +279,7 @@ def _numbers(run: Run) -> dict[str, float]:
     """Return the result's numbers, or the newest ones of a run that isn't done."""
     levels = [f"ngram/{level}" for level in NGRAM_LEVELS]
     left_out = {f"{level}/{end}" for level in levels for end in ("nats", "accuracy")}
-    left_out |= {"schema", "seed"}
+    left_out |= NO_METRICS
     if run.result:
         found = {key: run.number(key) for key in run.result if key not in left_out}
         return {key: _short(value) for key, value in found.items() if value is not None}

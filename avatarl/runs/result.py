@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA = 1
+#: Numbers of a result that measure nothing.
+NO_METRICS = frozenset({"schema", "id_schema", "seed", "claim"})
 
 
 class Result(Mapping[str, Any]):

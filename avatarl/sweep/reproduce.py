@@ -22,7 +22,18 @@ from avatarl.runs.outputs import Outputs
 from avatarl.sweep.plan import snapshot
 
 #: Keys of results and records that say when and where, not what.
-_VOLATILE = ("time/", "seconds", "started", "finished", "git_", "code_sha256", "device", "host")
+_VOLATILE = (
+    "time/",
+    "seconds",
+    "started",
+    "finished",
+    "git_",
+    "code_sha256",
+    "device",
+    "host",
+    "claim",
+    "id_schema",
+)
 
 
 @dataclass(frozen=True)
