@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from avatarl import composition
 from avatarl.errors import UserError
 from avatarl.process import prepare_process
+from avatarl.signals import SignalFlag, catching
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 
@@ -100,7 +100,7 @@ def _run(config: DictConfig) -> float:
     console = Console()
     console.introduce(settings, identity, corpus)
     try:
-        with stop_on_signal() as stop:
+        with catching(flag=_stop_flag()) as stop:
             result = watched(settings, corpus, identity, stop, console)
     except Exception as error:
         from avatarl.training import Interrupted
@@ -119,34 +119,12 @@ def _run(config: DictConfig) -> float:
     return float(result["val/nats"])
 
 
-class StopFlag:
-    """Set by the first SIGINT or SIGTERM; a second Ctrl-C ends at once."""
+def _stop_flag() -> SignalFlag:
+    """A flag for training to poll between two steps; a second Ctrl-C ends it at once."""
 
-    def __init__(self) -> None:
-        self.exit_code = 0
-
-    def __call__(self) -> bool:
-        """Whether a signal has come."""
-        return self.exit_code != 0
-
-    def handle(self, number: int, frame: object) -> None:
-        """Remember the signal; training looks between two steps."""
-        if self.exit_code and number == signal.SIGINT:
+    def insist(number: int) -> None:
+        if flag() and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.exit_code = 128 + number
 
-
-@contextmanager
-def stop_on_signal() -> Iterator[StopFlag]:
-    """Turn SIGINT and SIGTERM into a flag while the block runs (in the main thread)."""
-    flag = StopFlag()
-    if threading.current_thread() is not threading.main_thread():
-        yield flag
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, flag.handle) for number in numbers}
-    try:
-        yield flag
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    flag = SignalFlag(insist)
+    return flag
