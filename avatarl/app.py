@@ -40,7 +40,7 @@ def guarded(main: Callable[[], Any]) -> None:
             main()
     except SystemExit as leaving:
         if leaving.code == UserError.exit_code:
-            _remove_empty_sweeps(before)
+            _forget_refused(before)
         raise
 
 
@@ -74,12 +74,13 @@ def _sweeps() -> list[Path]:
     return list((_output_dir() / "sweeps").glob("*"))
 
 
-def _remove_empty_sweeps(before: set[Path]) -> None:
+def _forget_refused(before: set[Path]) -> None:
     # Hydra writes multirun.yaml before any combination is checked; a refused sweep leaves nothing.
-    for directory in set(_sweeps()) - before:
-        if [path.name for path in directory.iterdir()] == ["multirun.yaml"]:
-            (directory / "multirun.yaml").unlink()
-            directory.rmdir()
+    if refused := set(_sweeps()) - before:
+        from avatarl.composition.sweep import forget_unless_planned
+
+        for directory in refused:
+            forget_unless_planned(directory)
     for empty in (_output_dir() / "sweeps", _output_dir()):
         if empty.is_dir() and not any(empty.iterdir()):
             empty.rmdir()

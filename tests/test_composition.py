@@ -4,6 +4,7 @@ import pytest
 from hydra.errors import HydraException
 
 from avatarl import composition
+from avatarl.composition.run import _name_in_sweep
 from avatarl.errors import UserError
 
 FOLIO = ["data=folio", "data.characters=20000", "tracking=files"]
@@ -105,5 +106,5 @@ def test_a_run_of_a_sweep_is_named_in_wandb_by_what_differs() -> None:
         {"hydra": {"sweep": {"dir": "/x/sweeps/mine"}, "overrides": {"task": typed}}}
     )
     tracking = {"group": None, "run_name": None}
-    composition._name_in_sweep(tracking, config)
+    _name_in_sweep(tracking, config)
     assert tracking == {"group": "mine", "run_name": "reference=bigram confidence_weight=0.5"}

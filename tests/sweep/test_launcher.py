@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import shutil
@@ -15,12 +16,13 @@ from pathlib import Path
 import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf
 
 from avatarl import composition
+from avatarl.composition.sweep import Composer, refusal
 from avatarl.sweep.plan.planned import Plan
-from hydra_plugins.avatarl_launcher.launcher import Composer, refusal
 
 ROOT = Path(__file__).parents[2]
 TINY = [
@@ -273,6 +275,11 @@ def composer():
         ["data=folio", "reference=bigram", "reference.alpha=0.5", "optimizer=muon"],
         ["data=folio", "name=mine", "trainer.steps=7", "+tracking.tags=[a]"],
         ["data=text", "data.path=/dev/null", "seed=1"],
+        ["data=folio", "seed=2", "++trainer.steps=9", "trainer.batch_size=4"],
+        ["data=folio", "+tracking.tags=[a]", "tracking.tags=[b]"],
+        ["data=folio", "tracking.mode=offline", "~tracking"],
+        ["data=folio", "~tracking.mode", "tracking.mode=offline"],
+        ["data=folio", "seed@there=2"],
     ],
 )
 def test_composing_fast_gives_what_hydra_gives(composer, overrides):
@@ -290,6 +297,31 @@ def test_composing_fast_gives_what_hydra_gives(composer, overrides):
     composed = composer.compose(overrides)
     assert plain(composed) == expected
     assert list(composed.hydra.overrides.task) == overrides
+
+
+@pytest.mark.parametrize("overrides", [["no.such=1"], ["seed.x=1"], ["data.characters={a: 1}"]])
+def test_composing_fast_complains_as_hydra_does(composer, overrides):
+    with pytest.raises(HydraException) as expected:
+        composer._load(overrides)
+    with pytest.raises(type(expected.value)) as caught:
+        composer.compose(overrides)
+    assert composition.describe_error(caught.value, overrides) == composition.describe_error(
+        expected.value, overrides
+    )
+
+
+def test_hydras_grid_sweeper_checks_by_the_one_method_that_ours_replaces(monkeypatch):
+    """``hydra._internal.core_plugins.basic_sweeper`` is private: a new Hydra may move it."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.plugins.sweeper import Sweeper
+
+    from hydra_plugins.avatarl_launcher.launcher import _GRID_SWEEPERS
+    from hydra_plugins.avatarl_launcher.sweeper import CheckedOnceSweeper
+
+    assert BasicSweeper.validate_batch_is_legal is Sweeper.validate_batch_is_legal
+    assert "self.validate_batch_is_legal(batch)" in inspect.getsource(BasicSweeper.sweep)
+    classes = (BasicSweeper, CheckedOnceSweeper)
+    assert tuple(f"{one.__module__}.{one.__name__}" for one in classes) == _GRID_SWEEPERS
 
 
 def test_an_unknown_key_is_refused_when_composing_fast(composer):

@@ -1,4 +1,4 @@
-"""The edge to Hydra: from what a user typed to a checked :class:`RunConfig`, errors in one line."""
+"""One run: from what a user typed to a checked :class:`RunConfig` and its identity."""
 
 from __future__ import annotations
 
@@ -10,25 +10,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import (
-    ConfigCompositionException,
-    HydraException,
-    MissingConfigException,
-    OverrideParseException,
-)
+from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from avatarl.errors import ConfigError, UserError, did_you_mean
+from avatarl.composition.errors import describe_error
+from avatarl.composition.shipped import compose_shipped
+from avatarl.errors import ConfigError, UserError
 
 if TYPE_CHECKING:  # imports torch, which workers are to import at the same time, and errors needn't
     from avatarl.config import RunConfig
     from avatarl.data import Corpus
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
 # Keys that serve composition alone.
 _NOT_OF_A_RUN = ("hydra", "sweep_name")
 
@@ -59,16 +52,9 @@ def compose(overrides: Sequence[str] = ()) -> RunConfig:
     """
     register_resolvers()
     try:
-        return resolve(_compose(list(overrides)))
+        return resolve(compose_shipped(list(overrides)))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(describe_error(error, overrides)) from error
-
-
-def _compose(overrides: list[str], with_hydra: bool = False) -> DictConfig:
-    if GlobalHydra.instance().is_initialized():
-        return hydra_compose("config", overrides, return_hydra_config=with_hydra)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra_compose("config", overrides, return_hydra_config=with_hydra)
 
 
 def resolve(config: DictConfig) -> RunConfig:
@@ -160,80 +146,4 @@ def control_of(config: RunConfig) -> RunConfig:
 def _shipped(choice: str) -> str:
     """The settings of one option as shipped, as JSON; composing takes Hydra some 60 ms."""
     group = choice.partition("=")[0]
-    return json.dumps(OmegaConf.to_container(_compose([choice])[group], resolve=True))
-
-
-def describe_error(error: BaseException, overrides: Sequence[str] = ()) -> str:
-    """Tell in one line what is wrong with what the user typed.
-
-    Args:
-        error: From Hydra, OmegaConf or our own checks.
-        overrides: What was typed, to find out what would have been valid.
-    """
-    if isinstance(error, UserError):
-        return str(error)
-    # A slip that Hydra takes for replacing all settings of the launcher by one word.
-    slips = (re.fullmatch(r"hydra\.(launcher|sweeper)=(\w+)", word) for word in overrides)
-    if slip := next(filter(None, slips), None):
-        return f"{slip[0]!r} can't be used; valid: hydra/{slip[1]}={slip[2]}"
-    if isinstance(error, MissingConfigException):
-        missing = error.missing_cfg_file or ""
-        group, _, option = str(missing).rpartition("/")
-        valid = [str(name) for name in error.options or []]
-        if group and valid:
-            hint = did_you_mean(option, valid)
-            return f"{group}={option!r} can't be used; valid: {', '.join(valid)}{hint}"
-        return _flat(str(error))
-    if isinstance(error, OverrideParseException):
-        return f"{error.override!r} can't be read as an override: {_flat(str(error.message))}"
-    if isinstance(error, ConfigCompositionException):
-        return _describe_composition(error, overrides)
-    if isinstance(error, OSError):
-        reason = (error.strerror or str(error)).lower()
-        return f"output_dir: {error.filename}: {reason}; valid: a folder that can be written to"
-    return _flat(str(error))
-
-
-def _describe_composition(error: ConfigCompositionException, overrides: Sequence[str]) -> str:
-    text = str(error)
-    unknown_key = re.search(r"Could not (?:override|delete) '([^']+)'", text)
-    if unknown_key:
-        key = unknown_key.group(1)
-        valid = _valid_siblings(key, overrides)
-        value = next((o.split("=", 1)[1] for o in overrides if o.startswith(f"{key}=")), None)
-        if valid:
-            hint = did_you_mean(key.rpartition(".")[2], valid)
-            return f"{key}={value!r} can't be used (no such key); valid: {', '.join(valid)}{hint}"
-    unknown_group = re.search(r"Could not override '([^']+)'\. No match in the defaults", text)
-    if unknown_group:
-        from avatarl.config import GROUPS
-
-        key = unknown_group.group(1)
-        valid = [*GROUPS, "name", "seed", "output_dir"]
-        return f"{key!r} is no group or key; valid: {', '.join(valid)}{did_you_mean(key, valid)}"
-    cause = error.__cause__
-    return _flat(f"{text} {cause}" if cause is not None and str(cause) not in text else text)
-
-
-def _valid_siblings(key: str, overrides: Sequence[str]) -> list[str]:
-    """Keys beside a key that isn't there, given the options that were chosen."""
-    from avatarl.config import GROUPS
-
-    groups = (*GROUPS, "hydra/launcher")
-    chosen = [
-        o
-        for o in overrides
-        if re.fullmatch(r"[a-z_/]+=[a-z0-9_]+", o) and o.split("=")[0] in groups
-    ]
-    try:
-        config = _compose(chosen, with_hydra=key.startswith("hydra."))
-        parent = OmegaConf.select(config, key.rpartition(".")[0]) if "." in key else config
-    except (HydraException, OmegaConfBaseException):
-        return []
-    if not isinstance(parent, DictConfig):
-        return []
-    return [str(name) for name in parent if name not in ("hydra", "_target_")]
-
-
-def _flat(text: str) -> str:
-    return " ".join(text.split())
+    return json.dumps(OmegaConf.to_container(compose_shipped([choice])[group], resolve=True))

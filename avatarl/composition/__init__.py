@@ -1,0 +1,26 @@
+"""The edge to Hydra: from what a user typed to checked configurations.
+
+Sweeps are composed by :mod:`avatarl.composition.sweep`, which a single run does without.
+"""
+
+from avatarl.composition.errors import describe_error
+from avatarl.composition.run import (
+    compose,
+    control_of,
+    identify,
+    register_resolvers,
+    resolve,
+    sweep_name,
+)
+from avatarl.composition.shipped import CONF
+
+__all__ = [
+    "CONF",
+    "compose",
+    "control_of",
+    "describe_error",
+    "identify",
+    "register_resolvers",
+    "resolve",
+    "sweep_name",
+]

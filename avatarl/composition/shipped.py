@@ -1,0 +1,29 @@
+"""Hydra at work on the configurations that the project ships (``conf/``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+def compose_shipped(overrides: Sequence[str], with_hydra: bool = False) -> DictConfig:
+    """Compose as ``python run.py OVERRIDES`` does; nothing is resolved or checked yet.
+
+    Args:
+        overrides: As typed.
+        with_hydra: Keep Hydra's own settings, under ``hydra``.
+
+    Raises:
+        HydraException: An override can't be used.
+    """
+    if GlobalHydra.instance().is_initialized():
+        return hydra_compose("config", list(overrides), return_hydra_config=with_hydra)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra_compose("config", list(overrides), return_hydra_config=with_hydra)

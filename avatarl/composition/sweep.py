@@ -1,0 +1,225 @@
+"""All combinations of a sweep: composed and checked, and what Hydra is told of each in the end."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import ConfigCompositionException, HydraException
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from avatarl.composition.errors import describe_error
+from avatarl.composition.run import control_of, identify, resolve
+from avatarl.errors import UserError
+from avatarl.sweep.plan.planned import Candidate, PlannedRun, data_key, shared_words
+from avatarl.sweep.plan.request import SweepOutcome, SweepRequest
+
+if TYPE_CHECKING:
+    from avatarl.data import Corpus
+
+#: Bad combinations that are listed one by one.
+_MOST_LISTED = 20
+
+
+class Composer:
+    """Composes the configurations of a sweep, each choice of options only once.
+
+    Hydra reads and merges all YAML files for every job. Jobs that choose the same options differ
+    in values alone, which are laid over a copy of the first one's configuration; the result is
+    what Hydra would compose.
+
+    Args:
+        hydra_context: Holds Hydra's loader.
+        config: The sweep's own configuration, as Hydra hands it to a launcher.
+    """
+
+    def __init__(self, hydra_context: HydraContext, config: DictConfig) -> None:
+        self._loader = hydra_context.config_loader
+        self._config = config
+        self._parser = OverridesParser.create(config_loader=self._loader)
+        self._bases: dict[tuple[str, ...], bytes] = {}
+        self._is_group: dict[str, bool] = {}
+        self._parsed: dict[str, Override] = {}
+
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
+        """Compose one job.
+
+        Raises:
+            HydraException: An override can't be used.
+        """
+        parsed = [self._parse(override) for override in overrides]
+        values = [override for override in parsed if self._sets_a_value(override)]
+        keys = [f"{override.key_or_group}." for override in values]
+        others = [override for override in parsed if not self._sets_a_value(override)]
+        if any(
+            key.startswith(f"{other.key_or_group}.") or f"{other.key_or_group}.".startswith(key)
+            for other in others
+            if not self._chooses(other)
+            for key in keys
+        ):
+            values, others = [], parsed  # both touch the same key, so their order counts
+        base = tuple(str(override.input_line) for override in others)
+        if base not in self._bases:
+            self._bases[base] = pickle.dumps(self._load(base))
+        config: DictConfig = pickle.loads(self._bases[base])
+        for override in values:
+            _set(config, override)
+        with read_write(config.hydra), open_dict(config.hydra):
+            config.hydra.overrides.task = list(overrides)
+        return config
+
+    def _parse(self, override: str) -> Override:
+        if override not in self._parsed:
+            [self._parsed[override]] = self._parser.parse_overrides([override])
+        return self._parsed[override]
+
+    def _chooses(self, override: Override) -> bool:
+        """Whether an override picks an option of a group."""
+        group = override.key_or_group
+        if group not in self._is_group:
+            self._is_group[group] = bool(self._loader.get_group_options(group))
+        return self._is_group[group]
+
+    def _sets_a_value(self, override: Override) -> bool:
+        """Whether an override gives a key another value: ``key=value``, nothing added or deleted.
+
+        ``key@package`` isn't one either: Hydra shall say what is wrong with it.
+        """
+        changes_keys = override.is_add() or override.is_force_add() or override.is_delete()
+        return not (changes_keys or override.package is not None or self._chooses(override))
+
+    def _load(self, overrides: Sequence[str]) -> DictConfig:
+        config = self._loader.load_sweep_config(self._config, list(overrides))
+        # A job's own overrides would name another sweep, and Hydra composes it as a single run.
+        with read_write(config.hydra), open_dict(config.hydra):
+            config.hydra.sweep.dir = str(self._config.hydra.sweep.dir)
+            config.hydra.mode = RunMode.MULTIRUN
+        return config
+
+
+def _set(config: DictConfig, override: Override) -> None:
+    # Hydra does the same, in a private function, and words its errors so.
+    try:
+        OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+    except (ConfigAttributeError, ConfigKeyError) as error:
+        raise ConfigCompositionException(
+            f"Could not override '{override.key_or_group}'."
+            f"\nTo append to your config use +{override.input_line}"
+        ) from error
+    except OmegaConfBaseException as error:
+        raise ConfigCompositionException(f"Error merging override {override.input_line}") from error
+
+
+def compose_all(
+    composer: Composer,
+    combinations: Sequence[Sequence[str]],
+    directory: Path,
+    *,
+    control: bool,
+    later_batch: bool,
+) -> SweepRequest:
+    """Compose, check and identify every combination; nothing is written.
+
+    Args:
+        composer: Of this sweep.
+        combinations: Overrides of each run.
+        directory: The sweep's.
+        control: Whether each run is to have its matched control.
+        later_batch: The sweeper has launched earlier batches of this sweep.
+
+    Raises:
+        UserError: Names every combination that can't be run.
+    """
+    candidates: list[Candidate] = []
+    wrong: list[str] = []
+    corpora: dict[str, Corpus] = {}
+    shared = shared_words(combinations)
+    for overrides in combinations:
+        try:
+            config = resolve(composer.compose(overrides))
+            identity, corpus = identify(config)
+        except (UserError, HydraException, OmegaConfBaseException) as error:
+            distinctive = " ".join(word for word in overrides if word not in shared)
+            wrong.append(f"{distinctive or 'each'}: {describe_error(error)}")
+            continue
+        corpora.setdefault(data_key(config.raw), corpus)
+        candidates.append(Candidate(tuple(overrides), config.raw, identity))
+    if wrong:
+        raise UserError(refusal(wrong, len(combinations)))
+    first = next(iter(corpora.values()))
+    return SweepRequest(
+        directory=directory,
+        candidates=candidates,
+        corpus={
+            "name": first.name,
+            "sha256": first.text_sha256,
+            "fallback_reason": first.fallback_reason,
+        },
+        corpora=corpora,
+        control=_matched_control if control else None,
+        later_batch=later_batch,
+    )
+
+
+def _matched_control(raw: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    from avatarl.config import parse
+
+    control = control_of(parse(raw))
+    return control.raw, identify(control)[0]
+
+
+def refusal(wrong: Sequence[str], total: int) -> str:
+    """One line for one bad combination; for several, a list."""
+    if len(wrong) == 1:
+        return wrong[0]
+    listed = wrong[:_MOST_LISTED]
+    more = [f"  … and {len(wrong) - len(listed)} more"] if len(wrong) > len(listed) else []
+    head = f"{len(wrong)} of {total} combinations can't be run; nothing was started:"
+    return "\n".join([head, *(f"  {line}" for line in listed), *more])
+
+
+class RunFailed(RuntimeError):
+    """The return value of a run that failed; the message is its reason."""
+
+
+def job_return(
+    config: DictConfig | None, overrides: Sequence[str], run: PlannedRun, outcome: SweepOutcome
+) -> JobReturn:
+    """What Hydra's sweepers want to know about a job; its value is the held-out nats."""
+    ended = outcome.outcomes[run.id]
+    done = ended.state == "done"
+    value = (ended.result or {}).get("val/nats")
+    hydra_config = None
+    if config is not None:
+        with open_dict(config):
+            hydra_config = OmegaConf.create({"hydra": config.pop("hydra")})
+    return JobReturn(
+        overrides=list(overrides),
+        cfg=config,
+        hydra_cfg=hydra_config,
+        working_dir=str(run.path),
+        task_name=run.name,
+        status=JobStatus.COMPLETED if done else JobStatus.FAILED,
+        _return_value=(math.nan if value is None else float(value))
+        if done
+        else RunFailed(ended.reason or ended.state),
+    )
+
+
+def forget_unless_planned(directory: Path) -> None:
+    """Remove what Hydra writes before anything is checked, unless a sweep came of it."""
+    if [path.name for path in directory.iterdir()] != ["multirun.yaml"]:
+        return
+    (directory / "multirun.yaml").unlink()
+    for folder in (directory, directory.parent, directory.parent.parent):
+        if any(folder.iterdir()):
+            return
+        folder.rmdir()
