@@ -112,7 +112,7 @@ def reproduce(directory: Path, tolerance: float, threads: int | None, console: C
         config["trainer"] = {**config["trainer"], "threads": threads}
     request = target / "request.json"
     corpus = str(bundle.corpus) if bundle.corpus else None
-    write_json(request, {"config": config, "corpus": corpus})
+    write_json(request, {"config": config, "corpus": corpus, "threads": threads})
     console.print(f"running {directory.name} again in {target}", highlight=False, soft_wrap=True)
     _run(code, request, threads)
     again = next(folder.path for folder in Outputs(target).run_folders())
@@ -181,25 +181,12 @@ def _checked_code(code: Path | None, console: Console) -> Path:
     return code
 
 
-_PROGRAM = """
-import json, sys
-from pathlib import Path
-request = json.loads(Path(sys.argv[1]).read_text())
-if sys.argv[2] != "None":
-    import torch
-    torch.set_num_threads(int(sys.argv[2]))
-from avatarl.training import execute_raw
-corpus = request["corpus"]
-execute_raw(request["config"], prepared_corpus=Path(corpus) if corpus else None)
-"""
-
-
 def _run(code: Path, request: Path, threads: int | None) -> None:
     environment = {**os.environ, "PYTHONPATH": str(code)}
     if threads is not None:
         environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, str(request), str(threads)],
+        [sys.executable, str(Path(__file__).with_name("recompute.py")), str(request)],
         cwd=code,
         env=environment,
         capture_output=True,

@@ -18,7 +18,8 @@ from avatarl.errors import ConfigError, UserError
 from avatarl.files import write_json
 from avatarl.runs import find, slurm_jobs
 from avatarl.runs.state import RunState, status_of
-from avatarl.sweep.faults import FailurePolicy
+from avatarl.sweep import failure
+from avatarl.sweep.failure import FailurePolicy
 from avatarl.sweep.plan import request as launch
 from avatarl.sweep.plan import snapshot
 from avatarl.sweep.plan.planned import Plan, PlannedRun
@@ -104,7 +105,7 @@ class SlurmSettings:
         Raises:
             ConfigError: A setting that can't be used.
         """
-        return FailurePolicy.of(
+        return failure.load(
             self.failure_policy, self.max_failures, self.max_retries, self.hang_after_s
         )
 
@@ -276,7 +277,7 @@ def _submit(
             {
                 "schema": 1,
                 "submission": name,
-                "policy": dataclasses.asdict(settings.policy()),
+                "policy": {name: getattr(settings, name) for name in failure.SETTINGS},
                 "execute": settings.execute,
                 "code": str(code),
                 "slots_per_gpu": settings.slots_per_gpu,

@@ -25,7 +25,8 @@ from typing import Any
 from loky.backend import resource_tracker
 
 from avatarl.files import read_json, write_json
-from avatarl.sweep.faults import FailurePolicy
+from avatarl.signals import SignalFlag
+from avatarl.sweep import failure
 from avatarl.sweep.plan.planned import PlannedRun
 from avatarl.sweep.slurm.submission import note_job
 from avatarl.sweep.workers import machine
@@ -58,18 +59,17 @@ class Supervise:
         Raises:
             JobInterrupted: SIGTERM came; SLURM decides what happens to the job.
         """
-        signals = _Signals()
         directory = Path(self.submission)
+        told_to_stop = _JobSignals(lambda name: note_job(directory, number, "stopping", name))
         pack = read_json(directory / f"pack-{number}.json")
         runs = [PlannedRun.from_json(run) for run in pack["runs"]]
         note_job(directory, number, "working")
-        signals.on_first = lambda name: note_job(directory, number, "stopping", name)
-        outcomes = work_through(directory, pack, runs, signals.asked)
+        outcomes = work_through(directory, pack, runs, told_to_stop)
         counts: dict[str, int] = {}
         for outcome in outcomes.values():
             counts[outcome.state] = counts.get(outcome.state, 0) + 1
-        if counts.get("interrupted") and signals.asked():
-            signals.hand_over()
+        if counts.get("interrupted") and told_to_stop():
+            told_to_stop.hand_over()
         return counts
 
     def checkpoint(self, number: int) -> Any:
@@ -79,42 +79,46 @@ class Supervise:
         return DelayedSubmission(self, number)
 
 
-class _Signals:
-    """Flags, set by handlers that do nothing else."""
+class _JobSignals:
+    """What SLURM tells this job, as a flag that is polled; the first signal is noted in a file."""
 
-    def __init__(self) -> None:
-        self.received: list[int] = []
-        self.on_first: Callable[[str], None] | None = None
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self._flag = SignalFlag(_log)
+        self._note, self._noted = note, False
         # Helper processes inherit a blocked signal; otherwise SIGUSR2, which SLURM sends to every
         # process of the job, would end them.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         resource_tracker.ensure_running()
         multiprocessing.resource_tracker.ensure_running()
         self._requeue = signal.getsignal(signal.SIGUSR2)
-        for number in _SIGNALS:
-            signal.signal(number, self._note)
+        self._flag.install(signal.SIGUSR2, signal.SIGTERM)
+        signal.signal(signal.SIGCONT, signal.SIG_DFL)  # comes with SIGTERM, and says nothing more
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
-    def _note(self, number: int, frame: object) -> None:
-        if number != signal.SIGCONT:
-            self.received.append(number)
-            # A file descriptor write is safe here; a log line is worth having in any case.
-            os.write(2, f"avatarl: {signal.Signals(number).name}: checkpointing\n".encode())
-
-    def asked(self) -> bool:
-        """Whether a signal has come; the first that does is told, from ordinary code."""
-        if self.received and self.on_first is not None:
-            tell, self.on_first = self.on_first, None
-            tell(signal.Signals(self.received[0]).name)
-        return bool(self.received)
+    def __call__(self) -> bool:
+        """Whether the job was told to stop."""
+        if self._flag() and not self._noted:
+            self._noted = True
+            self._note(self._names()[0])
+        return self._flag()
 
     def hand_over(self) -> None:
-        """End the job as the signal asks; doesn't return."""
-        if signal.SIGUSR2 in self.received and callable(self._requeue):
+        """End the job as the signal asks; doesn't return.
+
+        Raises:
+            JobInterrupted: SLURM decides what happens to the job.
+        """
+        if signal.SIGUSR2 in self._flag.received and callable(self._requeue):
             self._requeue(signal.SIGUSR2, None)
-        raise JobInterrupted(
-            "stopped by " + ", ".join(signal.Signals(s).name for s in self.received)
-        )
+        raise JobInterrupted("stopped by " + ", ".join(self._names()))
+
+    def _names(self) -> list[str]:
+        return [signal.Signals(number).name for number in self._flag.received]
+
+
+def _log(number: int) -> None:
+    # Writing to a file descriptor is safe in a handler; the line is worth having in any case.
+    os.write(2, f"avatarl: {signal.Signals(number).name}: checkpointing\n".encode())
 
 
 def work_through(
@@ -146,7 +150,7 @@ def work_through(
 
     pool = Pool(
         slots=slots,
-        policy=FailurePolicy(**pack["policy"]),
+        policy=failure.load(**pack["policy"]),
         execute=pack["execute"],
         stack=pack.get("stack", 1),
         code=Path(pack["code"]),

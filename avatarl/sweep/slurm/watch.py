@@ -22,7 +22,7 @@ from avatarl.runs.folder import Failure, RunFolder
 from avatarl.runs.ownership import SlurmJob
 from avatarl.runs.progress import Progress
 from avatarl.runs.state import RunState, status_of
-from avatarl.sweep.faults import FailurePolicy
+from avatarl.sweep.failure import FailurePolicy
 from avatarl.sweep.plan.planned import Plan, PlannedRun
 from avatarl.sweep.plan.request import SweepOutcome
 from avatarl.sweep.slurm.submission import Submission, submissions
@@ -300,7 +300,7 @@ class _Watcher:
         ended = {row.run.id for row in seen.rows if self._ended(row)}
         failed = sum(row.state is RunState.FAILED and self._ended(row) for row in seen.rows)
         lost = [row for row in seen.rows if row.run.id not in ended and self._is_lost(row, seen)]
-        if self.policy.gives_up(failed):
+        if self.policy.stops_sweep(failed):
             # The jobs stop by themselves; what they leave unfinished stays so.
             working = any(row.state in (RunState.RUNNING, RunState.QUEUED) for row in seen.rows)
             return not working

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,9 @@ from typing import Any
 from rich.console import Console
 
 from avatarl.errors import ConfigError
-from avatarl.sweep.faults import FailurePolicy
+from avatarl.signals import catching
+from avatarl.sweep import failure
+from avatarl.sweep.failure import FailurePolicy
 from avatarl.sweep.plan import request as launch
 from avatarl.sweep.plan import snapshot
 from avatarl.sweep.plan.planned import Plan
@@ -45,42 +46,9 @@ class LocalSettings:
         Raises:
             ConfigError: A setting that can't be used.
         """
-        return FailurePolicy.of(
+        return failure.load(
             self.failure_policy, self.max_failures, self.max_retries, self.hang_after_s
         )
-
-
-class Stop:
-    """Ctrl-C or SIGTERM: first asks the runs to checkpoint, a second one kills them."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.signal: int | None = None
-
-    def __call__(self, signum: int, frame: object) -> None:
-        """Take note of a signal."""
-        self.count += 1
-        self.signal = signum
-
-    def asked(self) -> bool:
-        """Whether to stop at the next step boundary."""
-        return self.count > 0
-
-    def insisted(self) -> bool:
-        """Whether to stop at once."""
-        return self.count > 1
-
-
-@contextlib.contextmanager
-def catching_signals() -> Iterator[Stop]:
-    """Turn SIGINT and SIGTERM into flags while a sweep runs."""
-    stop = Stop()
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def warm_up(raw_settings: Mapping[str, Any], runs: int) -> WarmUp:
@@ -181,7 +149,7 @@ def run_plan(
     gpus = sum(slot.gpu is not None for slot in slots)
     kind = f"{len(slots)} worker{'s' * (len(slots) > 1)}" + (f" on {gpus} GPUs" if gpus else "")
     console.print(f"{plan.name}: {len(plan.runs)} runs, {kind}", highlight=False, soft_wrap=True)
-    with catching_signals() as stop, Display(console, len(plan.runs), plan.name) as display:
+    with catching() as stop, Display(console, len(plan.runs), plan.name) as display:
         pool = Pool(
             slots=slots,
             policy=policy,
@@ -193,10 +161,10 @@ def run_plan(
             on_tick=display.tick,
             warm=warm.take if warm is not None else lambda number, slot: None,
         )
-        outcomes = pool.run(plan.runs, stop=stop.asked, kill=stop.insisted)
+        outcomes = pool.run(plan.runs, stop=stop, kill=stop.repeated)
     states = [outcome.state for outcome in outcomes.values()]
     unfinished = states.count("interrupted")
-    if stop.asked():
+    if stop():
         command = " ".join(plan.command) or "the same command"
         console.print(
             f"Interrupted: {states.count('done')} of {len(states)} runs are done, the others have "
@@ -204,8 +172,7 @@ def run_plan(
             highlight=False,
             soft_wrap=True,
         )
-        code_number = 128 + (stop.signal or signal.SIGINT)
-        return SweepOutcome(outcomes, code_number if unfinished else 0, not unfinished)
+        return SweepOutcome(outcomes, stop.exit_code if unfinished else 0, not unfinished)
     if unfinished:
         console.print(f"Given up after too many failures; {unfinished} runs weren't finished.")
     return SweepOutcome(outcomes, 1 if "failed" in states or unfinished else 0, True)

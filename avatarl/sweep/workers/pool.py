@@ -23,8 +23,8 @@ from loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
 
 from avatarl.errors import in_short
 from avatarl.runs import ownership
-from avatarl.sweep import faults
-from avatarl.sweep.faults import FailurePolicy, Fault
+from avatarl.sweep.failure import FailurePolicy, Retry, faults
+from avatarl.sweep.failure.faults import Fault
 from avatarl.sweep.plan.planned import PlannedRun
 from avatarl.sweep.workers import worker
 from avatarl.sweep.workers.outcome import Event, RunOutcome
@@ -128,7 +128,7 @@ class Pool:
         looked = 0.0
         try:
             while True:
-                stopping = stop() or self._gave_up()
+                stopping = stop() or self._failed_too_often()
                 if not stopping:
                     self._requeue_delayed()
                     for idle in (w for w in workers if w.future is None):
@@ -161,9 +161,9 @@ class Pool:
             for one in workers:
                 _close(one)
 
-    def _gave_up(self) -> bool:
+    def _failed_too_often(self) -> bool:
         failed = sum(outcome.state == "failed" for outcome in self.outcomes.values())
-        return self.policy.gives_up(failed + self.failures_elsewhere())
+        return self.policy.stops_sweep(failed + self.failures_elsewhere())
 
     def _count(self, run: PlannedRun) -> int:
         return self._attempts.get(run.id, 0)
@@ -215,7 +215,7 @@ class Pool:
         process = self.warm(one.number, one.slot)
         if process is not None:
             if self.code is not None:
-                process.submit(exec, f"import sys; sys.path.insert(0, {str(self.code)!r})", {})
+                process.submit(setattr, sys, "path", list(sys.path))  # the frozen source first
             process.submit(worker.prepare, os.getpid())
         return process
 
@@ -276,22 +276,23 @@ class Pool:
                 self._finish(run, RunOutcome("elsewhere", reason=answer["reason"]))
         else:
             fault = Fault(answer["kind"], answer["reason"], answer.get("traceback", ""))
-            history = self._faults[run.id]
-            history.append(fault)
-            if faults.worth_retrying(history, self.policy.max_retries):
-                again = time.monotonic() + min(0.5 * 2 ** (len(history) - 1), 30.0)
-                self._delayed.append((again, run))
+            self._faults[run.id].append(fault)
+            decision = self.policy.decide(self._faults[run.id])
+            if isinstance(decision, Retry):
+                self._delayed.append((time.monotonic() + decision.after_s, run))
                 self.on_event(Event("retried", run, reason=fault.reason))
                 return
             with contextlib.suppress(OSError):
                 worker.record_failure(
                     run.to_json(),
                     run.folder,
-                    fault.reason,
+                    decision.because,
                     fault.traceback,
                     since=time.time() - seconds - 1.0 if fault.traceback else time.time(),
                 )
-            self._finish(run, RunOutcome("failed", False, None, fault.reason, attempts, seconds))
+            self._finish(
+                run, RunOutcome("failed", False, None, decision.because, attempts, seconds)
+            )
 
     def _finish(self, run: PlannedRun, outcome: RunOutcome) -> None:
         self.outcomes[run.id] = outcome

@@ -1,9 +1,10 @@
 """What a worker process does while it waits for the source it is to execute.
 
-This file is executed by its text (:mod:`avatarl.sweep.workers.warmup`), so that the process has
-imported nothing of the project when the frozen source is known.
+A worker runs this file by its path (:mod:`avatarl.sweep.workers.warmup`), so that it has imported
+nothing of the project when the frozen source is known. It isn't meant to be imported.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -12,7 +13,7 @@ import time
 
 
 def _leave_with_parent(parent: int) -> None:
-    # From when the worker proper is there, this is its own business: it puts its run down first.
+    # Once the worker proper is there, it looks after this itself: it puts its run down first.
     while "avatarl.sweep.workers.worker" not in sys.modules:
         if os.getppid() != parent:
             os._exit(1)
@@ -21,3 +22,6 @@ def _leave_with_parent(parent: int) -> None:
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent acts
 threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
+with contextlib.suppress(ImportError):  # told by the worker proper, which needs it
+    # The slowest import that every run needs: half of what a worker takes to start.
+    import torch  # noqa: F401

@@ -8,6 +8,8 @@ is handed the source's place once there is one.
 from __future__ import annotations
 
 import contextlib
+import os
+import runpy
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -16,9 +18,6 @@ from types import TracebackType
 from loky.process_executor import ProcessPoolExecutor
 
 from avatarl.sweep.workers.slot import Slot
-
-#: The slowest import that every run needs: half of what a worker takes to start.
-_IMPORT = "import torch"
 
 
 class WarmUp:
@@ -52,7 +51,7 @@ class WarmUp:
 
     def _start(self, number: int) -> None:
         with contextlib.suppress(Exception):  # whoever takes the process will be told
-            self._made[number].submit(exec, _IMPORT, {}).result()
+            self._made[number].submit(os.getpid).result()
 
     def take(self, number: int, slot: Slot) -> ProcessPoolExecutor | None:
         """Give a slot's process away; ``None`` unless there is one, begun, for just that slot."""
@@ -77,11 +76,9 @@ Take = Callable[[int, Slot], ProcessPoolExecutor | None]
 
 
 def _process(slot: Slot) -> ProcessPoolExecutor:
-    text = Path(__file__).with_name("waiting.py").read_text(encoding="utf-8")
-    # With a namespace of its own, or its functions wouldn't see its imports.
     return ProcessPoolExecutor(
         max_workers=1,
-        initializer=exec,
-        initargs=(text, {"__name__": "waiting"}),
+        initializer=runpy.run_path,
+        initargs=(str(Path(__file__).with_name("waiting.py")),),
         env=slot.environment(),
     )

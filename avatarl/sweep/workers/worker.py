@@ -16,13 +16,15 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from avatarl.runs import ownership
 from avatarl.runs.folder import RunFolder
 from avatarl.runs.outputs import Outputs
-from avatarl.sweep import faults
+from avatarl.signals import SignalFlag
+from avatarl.sweep.failure import faults
 
 #: ``module:function`` that executes one run: ``f(raw, *, stop, on_progress, prepared_corpus)``.
 DEFAULT_EXECUTE = "avatarl.training:execute_raw"
@@ -33,44 +35,51 @@ STACKED_EXECUTE = "avatarl.training.stacked:execute_stacked"
 #: Seconds between two looks at whether the parent still lives.
 _LOOK_EVERY_S = 0.5
 
-_stop_requested = False
-_parent = 0
-_threads: int | None = None
-_working = threading.Lock()
+
+@dataclass
+class _Process:
+    """What this process is told of itself, once, by :func:`prepare` and :func:`start`.
+
+    Attributes:
+        parent: Process id of the pool it works for.
+        threads: CPU threads it may use.
+        told_to_stop: Set by signals.
+        working: Held while runs are being executed.
+    """
+
+    parent: int = 0
+    threads: int | None = None
+    told_to_stop: SignalFlag = field(default_factory=SignalFlag)
+    working: threading.Lock = field(default_factory=threading.Lock)
 
 
-def _request_stop(signum: int, frame: object) -> None:
-    global _stop_requested
-    _stop_requested = True
+_process = _Process()
 
 
 def stopping() -> bool:
     """Whether this worker was told to stop, or has lost the process it works for."""
-    return _stop_requested or os.getppid() != _parent
+    return _process.told_to_stop() or os.getppid() != _process.parent
 
 
 def prepare(parent: int) -> None:
     """Install the flag-only signal handlers, before anything slow is imported."""
-    global _parent
-    _parent = parent
+    _process.parent = parent
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent acts
-    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, _request_stop)
+    _process.told_to_stop.install(signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
 
 def _leave_with_parent() -> None:
     """End this process once its parent is gone and the run at hand is safely put down."""
-    while os.getppid() == _parent:
+    while os.getppid() == _process.parent:
         time.sleep(_LOOK_EVERY_S)
-    with _working:
+    with _process.working:
         os._exit(1)
 
 
 def start(execute: str, threads: int) -> int:
     """Warm up: import what executes runs, and return the process id."""
-    global _threads
-    _threads = threads
+    _process.threads = threads
     function = _resolve(execute)
     if "torch" in sys.modules or getattr(function, "__module__", "").startswith("avatarl.training"):
         import torch
@@ -91,7 +100,7 @@ def work(request: Mapping[str, Any]) -> list[dict[str, Any]]:
         ``owned`` (by another process, with ``reason``) or ``failed`` (with ``reason``, ``kind``,
         ``traceback``).
     """
-    with _working:
+    with _process.working:
         return _work(request)
 
 
@@ -142,7 +151,7 @@ def _claim(run: Mapping[str, Any], request: Mapping[str, Any]) -> ownership.Clai
     if stopping():
         return {"state": "interrupted"}
     try:
-        threads = (run["config"].get("trainer") or {}).get("threads") or _threads
+        threads = (run["config"].get("trainer") or {}).get("threads") or _process.threads
         me = ownership.this_process(request.get("submission", ""), request.get("code"), threads)
         outputs = Outputs(str(run["config"]["output_dir"]))
         return ownership.claim(outputs.make_run(str(run["id"]), str(run["name"])), me)

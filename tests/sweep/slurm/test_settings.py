@@ -7,7 +7,6 @@ import yaml
 
 from avatarl.errors import ConfigError
 from avatarl.runs import slurm_jobs
-from avatarl.sweep.faults import FailurePolicy
 from avatarl.sweep.plan import request as launch
 from avatarl.sweep.slurm.launch import SlurmSettings, _complaint, script
 from avatarl.sweep.workers import machine
@@ -92,20 +91,6 @@ def test_what_is_refused_is_what_submitit_misjudges():
 
 def test_short_walltimes_are_fine_when_nothing_is_counted():
     slurm(timeout_min=1, signal_delay_s=25, max_num_timeout=None).check()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "key"),
-    [
-        (("go_on", None, 2, 60), "failure_policy"),
-        (("keep_going", 0, 2, 60), "max_failures"),
-        (("keep_going", None, -1, 60), "max_retries"),
-        (("keep_going", None, 2, 0), "hang_after_s"),
-    ],
-)
-def test_failure_policies_are_checked(arguments, key):
-    with pytest.raises(ConfigError, match=key):
-        FailurePolicy.of(*arguments)
 
 
 @pytest.mark.parametrize(

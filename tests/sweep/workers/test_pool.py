@@ -13,7 +13,8 @@ import pytest
 from avatarl.files import read_json, write_json
 from avatarl.runs import ownership
 from avatarl.runs.folder import RunFolder
-from avatarl.sweep.faults import FailurePolicy, Fault, exit_reason, worth_retrying
+from avatarl.sweep.failure import FailurePolicy
+from avatarl.sweep.failure.faults import exit_reason
 from avatarl.sweep.workers.pool import CannotStart, Pool, Slot, parse_exitcode
 
 KEEP_GOING = FailurePolicy(max_failures=None, max_retries=2, hang_after_s=60)
@@ -155,7 +156,7 @@ def test_workers_stop_when_their_parent_is_killed(plan_of, trace_of, tmp_path):
 import sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from pathlib import Path
-from avatarl.sweep.faults import FailurePolicy
+from avatarl.sweep.failure import FailurePolicy
 from avatarl.sweep.plan.planned import Plan
 from avatarl.sweep.workers.pool import Pool, Slot
 plan = Plan.read(Path({str(tmp_path)!r}))
@@ -224,18 +225,6 @@ def test_reasons_of_dead_workers():
     assert "SIGSEGV" in exit_reason(-11)
     assert "code 9" in exit_reason(9)
     assert exit_reason(None) == "worker process died"
-
-
-def test_the_same_exception_twice_is_final_but_two_deaths_are_not():
-    disk = Fault("infrastructure", "OSError: full", "traceback")
-    other = Fault("infrastructure", "OSError: stale", "traceback")
-    died = Fault("infrastructure", "killed by SIGKILL")
-    assert worth_retrying([disk], 2)
-    assert not worth_retrying([disk, disk], 2)
-    assert worth_retrying([disk, other], 2)
-    assert worth_retrying([died, died], 2)
-    assert not worth_retrying([died, died, died], 2)
-    assert not worth_retrying([Fault("run", "ValueError: x", "traceback")], 2)
 
 
 def test_done_runs_need_no_worker_claim(plan_of):

@@ -15,7 +15,7 @@ import pytest
 
 import avatarl
 from avatarl.runs import ownership
-from avatarl.sweep.faults import FailurePolicy
+from avatarl.sweep.failure import FailurePolicy
 from avatarl.sweep.plan import snapshot
 from avatarl.sweep.workers.pool import Pool
 from avatarl.sweep.workers.slot import Slot
