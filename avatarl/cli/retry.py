@@ -23,30 +23,26 @@ def main(args: argparse.Namespace) -> int:
 
     from avatarl.files import read_object
     from avatarl.runs.outputs import SweepFolder
-    from avatarl.sweep.plan import request as launch
+    from avatarl.sweep.launch import Backend, launch, summarise
     from avatarl.sweep.plan.planned import Plan
-    from avatarl.sweep.slurm import launch as slurm
-    from avatarl.sweep.workers import local
+    from avatarl.sweep.slurm.backend import SlurmBackend
+    from avatarl.sweep.workers.local import LocalBackend
 
     directory = find_sweep(args.sweep, args.output_dir).path.absolute()
     plan = Plan.read(directory)
     last = read_object(SweepFolder(directory).launch)
     if not last:
         raise UserError(f"{directory} has no launch.json; start the sweep by run.py")
-    launcher = last["launcher"]
     raw: dict[str, Any] = {**last["settings"], "dry_run": False}
-    if launcher == "slurm":
-        raw["wait"] = not args.no_wait
-    console = Console()
-    launch.record(directory, launcher, raw)
-    outcome: launch.SweepOutcome | None
-    if launcher == "slurm":
-        settings = launch.settings(slurm.SlurmSettings, raw)
-        outcome = slurm.submit_and_stay(plan, directory, settings, console)
+    backend: Backend
+    if last["launcher"] == SlurmBackend.name:
+        backend = SlurmBackend({**raw, "wait": not args.no_wait})
     else:
-        outcome = local.run_again(plan, directory, raw, console)
+        backend = LocalBackend(raw)
+    console = Console()
+    outcome = launch(backend, plan, directory, console)
     if outcome is None:
         return 0
     if outcome.complete:
-        launch.summarise(directory, console)
+        summarise(directory, console)
     return outcome.exit_code

@@ -23,11 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print the state of every run; exit code 1 when something failed."""
     from avatarl.sweep.plan.planned import Plan
-    from avatarl.sweep.slurm import watch
+    from avatarl.sweep.survey import headline, look_at, table
 
     directory = find_sweep(args.sweep, args.output_dir).path
     plan = Plan.read(directory)
-    seen = watch.survey(plan, directory)
+    seen = look_at(plan, directory)
     rows = [row for row in seen.rows if args.all or args.json or row.state is not RunState.DONE]
     rows = [replace(row, progress=row.progress or row.run.folder.read_progress()) for row in rows]
     if args.json:
@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> int:
         from rich.console import Console
 
         console = Console()
-        console.print(watch.headline(plan.name, seen), soft_wrap=True)
+        console.print(headline(plan.name, seen), soft_wrap=True)
         if rows:
-            console.print(watch.table(rows, most=None if args.all else 40))
+            console.print(table(rows, most=None if args.all else 40))
     return 1 if seen.counts()[RunState.FAILED] else 0

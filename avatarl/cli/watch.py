@@ -26,15 +26,15 @@ def main(args: argparse.Namespace) -> int:
     from rich.live import Live
 
     from avatarl.sweep.plan.planned import Plan
-    from avatarl.sweep.slurm import watch
+    from avatarl.sweep.survey import look_at, render
 
     directory = find_sweep(args.sweep, args.output_dir).path
     plan = Plan.read(directory)
     console = Console()
     with Live(console=console, auto_refresh=False) as live:
         while True:
-            seen = watch.survey(plan, directory, fresh=True)
-            live.update(watch.render(plan.name, seen), refresh=True)
+            seen = look_at(plan, directory, fresh=True)
+            live.update(render(plan.name, seen), refresh=True)
             counts = seen.counts()
             if seen.reachable and not (counts[RunState.RUNNING] or counts[RunState.QUEUED]):
                 return 1 if counts[RunState.FAILED] else 0

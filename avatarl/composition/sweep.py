@@ -19,8 +19,9 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from avatarl.composition.errors import describe_error
 from avatarl.composition.run import control_of, identify, resolve
 from avatarl.errors import UserError
+from avatarl.sweep.outcome import SweepOutcome
 from avatarl.sweep.plan.planned import Candidate, PlannedRun, data_key, shared_words
-from avatarl.sweep.plan.request import SweepOutcome, SweepRequest
+from avatarl.sweep.plan.request import SweepRequest
 
 if TYPE_CHECKING:
     from avatarl.data import Corpus

@@ -16,10 +16,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from avatarl.sweep.plan.planned import Plan
-    from avatarl.sweep.plan.request import SweepOutcome, SweepRequest
+    from avatarl.sweep.launch import Backend
 
 #: Sweepers that only list combinations, and would stop at the first failed run.
 _GRID_SWEEPERS = (
@@ -60,7 +57,8 @@ class AvatarlLauncher(Launcher):
         from rich.console import Console
 
         from avatarl.composition import sweep
-        from avatarl.sweep.plan import request as launch
+        from avatarl.sweep.launch import launch, summarise
+        from avatarl.sweep.plan.request import plan_sweep
 
         composer = sweep.Composer(self.hydra_context, self.config)
         request = sweep.compose_all(
@@ -70,14 +68,14 @@ class AvatarlLauncher(Launcher):
             control=self.control,
             later_batch=initial_job_idx > 0,
         )
-        plan = launch.plan_sweep(request)
+        plan = plan_sweep(request)
         console = Console()
-        outcome = self.start(plan, request, console)
+        outcome = launch(self.backend(), plan, request.directory, console, request)
         if outcome is None:
             sweep.forget_unless_planned(request.directory)
             raise SystemExit(0)
         if outcome.complete and self.compare:
-            launch.summarise(request.directory, console)
+            summarise(request.directory, console)
         grid = self.config.hydra.sweeper.get("_target_") in _GRID_SWEEPERS
         if outcome.exit_code and (grid or not outcome.complete):
             raise SystemExit(outcome.exit_code)
@@ -92,8 +90,12 @@ class AvatarlLauncher(Launcher):
             for overrides, position in zip(job_overrides, plan.positions, strict=True)
         ]
 
-    def start(self, plan: Plan, request: SweepRequest, console: Console) -> SweepOutcome | None:
-        """Run the plan; ``None`` when it was only to be shown, or left to run on its own."""
+    def backend(self) -> Backend:
+        """Where the runs are to be computed.
+
+        Raises:
+            ConfigError: A setting can't be used.
+        """
         raise NotImplementedError
 
 
@@ -109,19 +111,19 @@ class LocalLauncher(AvatarlLauncher):
         with local.warm_up(self.settings, len(job_overrides) + self.control) as self._warm:
             return super().launch(job_overrides, initial_job_idx)
 
-    def start(self, plan: Plan, request: SweepRequest, console: Console) -> SweepOutcome | None:
-        """Run the plan here and now."""
-        from avatarl.sweep.workers import local
+    def backend(self) -> Backend:
+        """This machine, with the workers that have been started."""
+        from avatarl.sweep.workers.local import LocalBackend
 
-        return local.start(plan, request, self.settings, console, self._warm)
+        return LocalBackend(self.settings, self._warm)
 
 
 class SlurmLauncher(AvatarlLauncher):
     """``hydra/launcher=slurm``: one array of packs, through submitit."""
 
-    def start(self, plan: Plan, request: SweepRequest, console: Console) -> SweepOutcome | None:
-        """Queue the plan, and stay with it if wanted."""
-        from avatarl.sweep.slurm import launch as slurm
+    def backend(self) -> Backend:
+        """The cluster of this login node."""
+        from avatarl.sweep.slurm.backend import SlurmBackend
 
         plain = {
             key: OmegaConf.to_container(value, resolve=True)
@@ -129,4 +131,4 @@ class SlurmLauncher(AvatarlLauncher):
             else value
             for key, value in self.settings.items()
         }
-        return slurm.start(plan, request, plain, console)
+        return SlurmBackend(plain)

@@ -20,11 +20,11 @@ from avatarl.errors import UserError
 from avatarl.files import write_json
 from avatarl.runs import find, ownership
 from avatarl.runs.folder import RunFolder
-from avatarl.sweep import reproduce
-from avatarl.sweep.plan import request as launch
+from avatarl.sweep import launch, reproduce
 from avatarl.sweep.plan.planned import Plan, make_plan
 from avatarl.sweep.slurm import watch
 from avatarl.sweep.slurm.submission import Submission, note_job
+from avatarl.sweep.survey import look_at, table
 
 CONF = Path(__file__).parents[2] / "conf" / "hydra" / "launcher"
 
@@ -107,15 +107,14 @@ def test_logs_of_a_doubtful_name_say_what_it_could_mean(sweep, tmp_path):
 def test_a_narrow_terminal_shows_reasons_and_no_empty_columns(sweep, tmp_path):
     plan = Plan.read(sweep)
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(watch.table(watch.survey(plan, sweep).rows))
+    console.print(table(look_at(plan, sweep).rows))
     head, *rows = console.export_text().splitlines()
     assert head.split() == ["run", "state", "step", "steps/s", "left", "loss", "node", "notes"]
     assert any("ValueError:" in row for row in rows)
     long = [
-        replace(row, run=replace(row.run, label="x" * 300))
-        for row in watch.survey(plan, sweep).rows
+        replace(row, run=replace(row.run, label="x" * 300)) for row in look_at(plan, sweep).rows
     ]
-    console.print(watch.table(long))
+    console.print(table(long))
     shown = console.export_text()
     assert "…" in shown
     assert "interrupted" in shown

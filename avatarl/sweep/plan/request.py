@@ -1,4 +1,4 @@
-"""From combinations asked for to a finished sweep; what the Hydra plugin delegates to."""
+"""What a sweep was asked to do, and the plan made of it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from avatarl.errors import ConfigError, did_you_mean
-from avatarl.files import write_json
-from avatarl.runs import ownership
-from avatarl.runs.outputs import Outputs, SweepFolder
 from avatarl.runs.state import RunState, status_of
-from avatarl.sweep.plan import cost as history
+from avatarl.sweep.plan.cost import estimate
 from avatarl.sweep.plan.planned import Candidate, Plan, make_plan
-from avatarl.sweep.plan.rollback import Rollback
-from avatarl.sweep.workers.outcome import RunOutcome
 
 S = TypeVar("S")
 ControlOf = Callable[[Mapping[str, Any]], tuple[Mapping[str, Any], str]]
@@ -52,21 +47,6 @@ class SweepRequest:
     later_batch: bool = False
 
 
-@dataclass(frozen=True)
-class SweepOutcome:
-    """What became of a launch.
-
-    Attributes:
-        outcomes: By run id.
-        exit_code: 0 all done, 1 something failed, 130 (or 143) interrupted.
-        complete: Every run is at its end, so the sweep can be summarised.
-    """
-
-    outcomes: Mapping[str, RunOutcome]
-    exit_code: int
-    complete: bool
-
-
 def plan_sweep(request: SweepRequest) -> Plan:
     """Make the plan of what was asked for; nothing is written."""
     before = None
@@ -83,65 +63,11 @@ def plan_sweep(request: SweepRequest) -> Plan:
     )
 
 
-def write_down(plan: Plan, request: SweepRequest, rollback: Rollback | None = None) -> Plan:
-    """Store the texts, then the plan that names them, before anything starts.
-
-    Args:
-        plan: The plan.
-        request: What it was made of.
-        rollback: Told of all that is written.
-
-    Raises:
-        ConfigError: The output directory can't be written.
-    """
-    from avatarl.data import prepare
-
-    sweep = SweepFolder(request.directory)
-    outputs = Outputs(request.directory.parent.parent)
-    store = outputs.corpora
-    try:
-        before = set(store.glob("*"))
-        files = {key: prepare(text, store).absolute() for key, text in request.corpora.items()}
-        if rollback is not None:
-            for path in set(store.glob("*")) - before:
-                rollback.shared(path)
-            rollback.file(sweep.plan)
-            rollback.file(sweep.launch)
-        plan = plan.with_corpora(files)
-        plan.write(request.directory)
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        place = str(outputs.root)
-        raise ConfigError("output_dir", place, "a directory to write to", why) from error
-    return plan
-
-
-def record(directory: Path, launcher: str, settings: Mapping[str, Any]) -> None:
-    """Note in ``launch.json`` how the sweep was started last, and by which process."""
-    owner = dataclasses.asdict(ownership.this_process())
-    write_json(
-        SweepFolder(directory).launch,
-        {"schema": 1, "launcher": launcher, "settings": dict(settings), "owner": owner},
-    )
-
-
 def command_line() -> tuple[str, ...]:
     """The command that started this process, as one could type it again."""
     script = Path(sys.argv[0])
     first = ("python", os.path.relpath(script)) if script.suffix == ".py" else (script.name,)
     return (*first, *sys.argv[1:])
-
-
-def summarise(directory: Path, console: Console) -> None:
-    """Show and store the comparison of a finished sweep; its failure is told, not raised."""
-    try:
-        from avatarl.report import summarise_sweep
-    except ImportError:
-        return
-    try:
-        summarise_sweep(directory, console)
-    except Exception as error:
-        console.print(f"The comparison couldn't be made: {type(error).__name__}: {error}")
 
 
 def settings(option: type[S], raw: Mapping[str, Any]) -> S:
@@ -194,5 +120,5 @@ def show_plan(plan: Plan, console: Console, workers: int) -> None:
     counts = Counter(now for _, now in runs)
     console.print(", ".join(f"{count} {now}" for now, count in counts.items()), highlight=False)
     output_dir = Path(plan.runs[0].config["output_dir"])
-    estimate = history.estimate([run for run, now in runs if now is not RunState.DONE], output_dir)
-    console.print(estimate.sentence(workers), highlight=False)
+    ahead = [run for run, now in runs if now is not RunState.DONE]
+    console.print(estimate(ahead, output_dir).sentence(workers), highlight=False)

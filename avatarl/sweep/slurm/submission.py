@@ -116,3 +116,24 @@ def submissions(sweep: Path) -> list[Submission]:
         with contextlib.suppress(OSError, ValueError, KeyError):
             found.append(Submission.read(path.parent))
     return found
+
+
+def new_directory(sweep: Path) -> Path:
+    """Make the next free ``slurm/<number>`` of a sweep, readable by the user alone."""
+    sweep.absolute().joinpath("slurm").mkdir(parents=True, exist_ok=True)
+    while True:
+        directory = next_directory(sweep)
+        try:
+            directory.mkdir(mode=0o700)
+        except FileExistsError:
+            continue  # another client was faster
+        (directory / "submitit").mkdir(mode=0o700)
+        (directory / "failed").mkdir(mode=0o700)
+        return directory
+
+
+def next_directory(sweep: Path) -> Path:
+    """Where the next submission of a sweep goes."""
+    folder = sweep.absolute() / "slurm"
+    taken = [int(path.name) for path in folder.glob("*") if path.name.isdigit()]
+    return folder / str(max(taken, default=0) + 1)

@@ -27,10 +27,10 @@ from loky.backend import resource_tracker
 from avatarl.files import read_json, write_json
 from avatarl.signals import SignalFlag
 from avatarl.sweep import failure
+from avatarl.sweep.outcome import Event, RunOutcome
 from avatarl.sweep.plan.planned import PlannedRun
 from avatarl.sweep.slurm.submission import note_job
 from avatarl.sweep.workers import machine
-from avatarl.sweep.workers.outcome import Event, RunOutcome
 from avatarl.sweep.workers.pool import Pool
 
 _SIGNALS = (signal.SIGUSR2, signal.SIGTERM, signal.SIGCONT)

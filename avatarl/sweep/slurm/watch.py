@@ -1,221 +1,36 @@
-"""Looking at a sweep from outside: what each run is doing, by its files and one call to SLURM."""
+"""Staying with a sweep on SLURM until it has ended: telling each end, replacing lost jobs."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from avatarl.errors import UserError
-from avatarl.runs import find, ownership, slurm_jobs
-from avatarl.runs.folder import Failure, RunFolder
-from avatarl.runs.ownership import SlurmJob
-from avatarl.runs.progress import Progress
+from avatarl.runs import find, slurm_jobs
 from avatarl.runs.state import RunState, status_of
-from avatarl.sweep.failure import FailurePolicy
+from avatarl.signals import SignalFlag, catching
+from avatarl.sweep.failure import FailurePolicy, Retry
+from avatarl.sweep.failure.faults import Fault
+from avatarl.sweep.outcome import RunOutcome, SweepOutcome
 from avatarl.sweep.plan.planned import Plan, PlannedRun
-from avatarl.sweep.plan.request import SweepOutcome
-from avatarl.sweep.slurm.submission import Submission, submissions
+from avatarl.sweep.slurm.submission import submissions
+from avatarl.sweep.survey import Row, Survey, look_at, render
 from avatarl.sweep.workers import worker
 from avatarl.sweep.workers.display import duration, number
-from avatarl.sweep.workers.outcome import RunOutcome
 
-_STYLES = {
-    RunState.FAILED: "bold red",
-    RunState.RUNNING: "green",
-    RunState.INTERRUPTED: "yellow",
-    RunState.DONE: "dim",
-}
-_MOST_ROWS = 30
 #: The state of a job that neither squeue nor sacct knows.
 _UNKNOWN = "UNKNOWN"
-#: Columns of the table, and how narrow each may get.
-_COLUMNS = {
-    "run": 12,
-    "state": 7,
-    "step": 9,
-    "steps/s": 7,
-    "left": 5,
-    "loss": 7,
-    "job": 6,
-    "node": 5,
-    "gpu": 3,
-    "notes": 10,
-}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One run as seen from outside.
-
-    Attributes:
-        state: What has become of it; ``interrupted`` also where its job ended without it.
-        job: Its SLURM job, if it was queued there.
-        progress: How far it has come, for runs that began and aren't done.
-        node: Where it runs or ran.
-        gpu: The GPU its process was given, as CUDA_VISIBLE_DEVICES names it.
-        reason: Why it failed, waits, or was left.
-        failed: What it failed of, if that is its state.
-    """
-
-    run: PlannedRun
-    state: RunState
-    job: slurm_jobs.Job | None = None
-    job_id: str | None = None
-    progress: Progress | None = None
-    node: str = ""
-    gpu: str = ""
-    reason: str = ""
-    failed: Failure | None = None
-
-
-@dataclass(frozen=True)
-class Survey:
-    """A sweep at one moment.
-
-    Attributes:
-        rows: One a run, in plan order.
-        reachable: Whether SLURM answered (true where it wasn't asked).
-    """
-
-    rows: Sequence[Row]
-    reachable: bool
-
-    def counts(self) -> Counter[RunState]:
-        """Runs by state."""
-        return Counter(row.state for row in self.rows)
-
-
-def survey(plan: Plan, sweep: Path, fresh: bool = False) -> Survey:
-    """Look at every run's files, and ask SLURM once about all jobs that matter.
-
-    Args:
-        plan: The sweep's plan.
-        sweep: Its directory.
-        fresh: Don't reuse SLURM's last answer.
-    """
-    folders = {run.id: run.folder for run in plan.runs}
-    unfinished = {key: folder for key, folder in folders.items() if not folder.result.exists()}
-    job_of = {
-        run_id: job
-        for submission in submissions(sweep)  # later ones override
-        for job, runs in zip(submission.jobs, submission.packs, strict=True)
-        for run_id in runs
-    }
-    owners = [ownership.current_owner(folder) for folder in unfinished.values()]
-    wanted = {job_of[run_id] for run_id in unfinished if run_id in job_of}
-    wanted |= {owner.slurm.id for owner in owners if owner and owner.slurm}
-    jobs = slurm_jobs.jobs(wanted, fresh=fresh) if wanted else {}
-
-    def slurm(job: SlurmJob) -> bool | None:
-        if jobs is None:
-            return None
-        known = jobs.get(job.id)
-        return known is not None and known.active and known.restarts == job.restarts
-
-    rows = [_row(run, folders[run.id], job_of.get(run.id), jobs, slurm) for run in plan.runs]
-    return Survey(rows, jobs is not None)
-
-
-def _row(
-    run: PlannedRun,
-    folder: RunFolder,
-    job_id: str | None,
-    jobs: Mapping[str, slurm_jobs.Job] | None,
-    slurm: ownership.SlurmLiveness,
-) -> Row:
-    job = (jobs or {}).get(job_id or "")
-    queued = job_id is not None and (jobs is None or (job is not None and not job.over))
-    status = status_of(folder, slurm=slurm, queued=queued)
-    row = Row(run, status.state, job, job_id, status.progress, failed=status.failure)
-    if status.state is RunState.FAILED:
-        return replace(row, reason=status.reason)
-    if status.state is RunState.RUNNING:
-        owner = status.owner
-        where = (job.node if job else "") or (owner.host if owner else "")
-        return replace(row, node=where, gpu=(owner.gpu if owner else "") or "")
-    if status.state is RunState.QUEUED:
-        return replace(row, reason=_why_queued(job))
-    if job_id is not None and status.state is not RunState.DONE:
-        how = f"job {job_id} ended ({job.state if job else 'unknown to SLURM'})"
-        return replace(row, state=RunState.INTERRUPTED, reason=how)
-    return row
-
-
-def _why_queued(job: slurm_jobs.Job | None) -> str:
-    if job is None:
-        return ""
-    if job.state == "RUNNING":
-        return "waits in its job"
-    return job.reason.replace("None", "") if job.state == "PENDING" else job.state.lower()
-
-
-def table(rows: Sequence[Row], most: int | None = _MOST_ROWS) -> Table:
-    """Runs, most interesting first, one row each; columns that would be empty are left out."""
-    order = list(RunState)
-    listed = sorted(rows, key=lambda row: order.index(row.state))
-    cells = [_cells(row) for row in listed[:most]]
-    kept = [n for n in range(len(_COLUMNS)) if any(row[n] for row in cells)]
-    shown = Table(box=None, padding=(0, 1, 0, 0), show_edge=False)
-    for name, width in [list(_COLUMNS.items())[n] for n in kept]:
-        # Names and notes give way where the terminal is narrow.
-        gives_way = name in ("run", "notes")
-        shown.add_column(name, overflow="fold", no_wrap=not gives_way, min_width=width)
-    for row in cells:
-        shown.add_row(*(row[n] for n in kept))
-    if most is not None and len(listed) > most:
-        shown.add_row(Text(f"… {len(listed) - most} more", no_wrap=True))
-    return shown
-
-
-def _cells(row: Row) -> tuple[str | Text, ...]:
-    progress = row.progress or Progress()
-    running = row.state is RunState.RUNNING
-    warnings = ", ".join(progress.warnings)
-    return (
-        Text(row.run.label, no_wrap=True, overflow="ellipsis"),
-        Text(str(row.state), style=_STYLES.get(row.state, "")),
-        f"{progress.step}/{progress.steps}" if progress.steps else "",
-        number(progress.rate, 1) if running else "",
-        duration(progress.eta_s) if running else "",
-        number(progress.loss) if row.progress else "",
-        row.job_id or "",
-        row.node,
-        row.gpu,
-        Text(row.reason or warnings, style="yellow" if not row.reason else ""),
-    )
-
-
-def headline(name: str, seen: Survey) -> Text:
-    """One line: how many runs are in each state."""
-    counts = seen.counts()
-    words = ", ".join(f"{counts[s]} {s}" for s in reversed(RunState) if counts[s])
-    lost = "" if seen.reachable else "  (SLURM's controller doesn't answer)"
-    return Text(f"{name}: {len(seen.rows)} runs: {words}{lost}", style="bold")
-
-
-def render(name: str, seen: Survey) -> RenderableType:
-    """Headline and table of what isn't done."""
-    rows = [row for row in seen.rows if row.state is not RunState.DONE]
-    return Group(headline(name, seen), *([table(rows)] if rows else []))
-
-
-class _Detach:
-    def __init__(self) -> None:
-        self.asked = False
-
-    def __call__(self, number: int, frame: object) -> None:
-        self.asked = True
+#: Queues runs again.
+Resubmit = Callable[[Sequence[PlannedRun]], None]
 
 
 def stay(
@@ -224,37 +39,33 @@ def stay(
     policy: FailurePolicy,
     poll_s: float,
     console: Console,
-    again: Callable[[Sequence[PlannedRun]], Submission] | None,
+    resubmit: Resubmit,
 ) -> SweepOutcome:
-    """Show a queued sweep until every run has ended.
-
-    Runs whose job ended without them (its node died, it was killed) are queued again, at most
-    ``policy.max_retries`` times each; runs whose job was cancelled are not.
+    """Show a queued sweep until every run has ended; Ctrl-C only stops looking.
 
     Args:
         plan: The sweep's plan.
         sweep: Its directory.
-        policy: What to do when runs fail.
+        policy: What to do with runs whose job ended without them (its node died, it was killed,
+            it was cancelled), and when runs fail.
         poll_s: Seconds between two looks.
         console: Where to show it.
-        again: Queues runs again; ``None`` only looks.
+        resubmit: Queues runs again.
     """
-    watcher = _Watcher(plan, sweep, policy, console, again)
-    detach = _Detach()
-    before = signal.signal(signal.SIGINT, detach)
+    watcher = _Watcher(plan, sweep, policy, console, resubmit)
     live = Live(console=console, auto_refresh=False, transient=True)
-    with live if console.is_terminal else contextlib.nullcontext():
-        try:
-            while True:
-                seen = survey(plan, sweep, fresh=True)
-                over = watcher.look(seen)
-                if console.is_terminal:
-                    live.update(render(plan.name, seen), refresh=True)
-                if over or detach.asked:
-                    break
-                _pause(poll_s, detach)
-        finally:
-            signal.signal(signal.SIGINT, before)
+    with (
+        live if console.is_terminal else contextlib.nullcontext(),
+        catching(signal.SIGINT) as detach,
+    ):
+        while True:
+            survey = look_at(plan, sweep, fresh=True)
+            over = watcher.follow(survey)
+            if console.is_terminal:
+                live.update(render(plan.name, survey), refresh=True)
+            if over or detach():
+                break
+            _pause(poll_s, detach)
     if not over:
         name = find.spoken(sweep)
         console.print(
@@ -262,18 +73,18 @@ def stay(
             highlight=False,
             soft_wrap=True,
         )
-        return SweepOutcome({}, 130, False)
-    return watcher.launched(seen)
+        return SweepOutcome({}, detach.exit_code, False)
+    return watcher.outcome(survey)
 
 
-def _pause(seconds: float, detach: _Detach) -> None:
+def _pause(seconds: float, detach: SignalFlag) -> None:
     until = time.monotonic() + seconds
-    while not detach.asked and time.monotonic() < until:
+    while not detach() and time.monotonic() < until:
         time.sleep(min(0.1, seconds))
 
 
 class _Watcher:
-    """Tells each end once, and decides what happens to runs that lost their job."""
+    """Tells each end once, and asks the policy about runs that lost their job."""
 
     def __init__(
         self,
@@ -281,38 +92,40 @@ class _Watcher:
         sweep: Path,
         policy: FailurePolicy,
         console: Console,
-        again: Callable[[Sequence[PlannedRun]], Submission] | None,
+        resubmit: Resubmit,
     ) -> None:
         self.plan, self.sweep, self.policy = plan, sweep, policy
-        self.console, self.again = console, again
-        self.told: set[str] = set()
+        self.console, self.resubmit = console, resubmit
+        self.announced: set[str] = set()
         self.done_before = {
             run.id for run in plan.runs if status_of(run.folder).state is RunState.DONE
         }
         self.failed_before = _failures(plan)
-        self.lost_since: dict[str, int] = {}
-        self.rounds: Counter[str] = Counter()
+        self.looks_without_job: Counter[str] = Counter()
+        self.faults: defaultdict[str, list[Fault]] = defaultdict(list)
+        self.retries: dict[str, tuple[float, PlannedRun]] = {}  # when due, by run id
 
-    def look(self, seen: Survey) -> bool:
-        """Tell what is new; whether every run has ended."""
-        for row in seen.rows:
-            self._tell(row)
-        ended = {row.run.id for row in seen.rows if self._ended(row)}
-        failed = sum(row.state is RunState.FAILED and self._ended(row) for row in seen.rows)
-        lost = [row for row in seen.rows if row.run.id not in ended and self._is_lost(row, seen)]
+    def follow(self, survey: Survey) -> bool:
+        """Tell what is new, and act on it; whether every run has ended."""
+        for row in survey.rows:
+            self._announce(row)
+        ended = {row.run.id for row in survey.rows if self._ended(row)}
+        failed = sum(row.state is RunState.FAILED and self._ended(row) for row in survey.rows)
+        lost = [
+            row for row in survey.rows if row.run.id not in ended and self._is_lost(row, survey)
+        ]
         if self.policy.stops_sweep(failed):
             # The jobs stop by themselves; what they leave unfinished stays so.
-            working = any(row.state in (RunState.RUNNING, RunState.QUEUED) for row in seen.rows)
-            return not working
-        if lost:
-            self._take_care(lost)
-            return False
-        return len(ended) == len(seen.rows)
+            return not any(row.state in (RunState.RUNNING, RunState.QUEUED) for row in survey.rows)
+        for row in lost:
+            self._decide(row)
+        self._retry()
+        return len(ended) == len(survey.rows)
 
-    def launched(self, seen: Survey) -> SweepOutcome:
-        """Outcomes of a sweep whose runs have all ended."""
+    def outcome(self, survey: Survey) -> SweepOutcome:
+        """What became of a sweep whose runs have all ended."""
         outcomes: dict[str, RunOutcome] = {}
-        for row in seen.rows:
+        for row in survey.rows:
             if row.state is RunState.DONE:
                 result = row.run.folder.read_result()
                 outcomes[row.run.id] = RunOutcome("done", row.run.id in self.done_before, result)
@@ -325,46 +138,54 @@ class _Watcher:
 
     def _ended(self, row: Row) -> bool:
         # A failure from before this launch isn't its end: the run was queued again.
-        old = self.failed_before.get(row.run.id)
-        now = row.failed.time if row.failed else None
-        stale = old is not None and now == old and self.again is not None
+        before = self.failed_before.get(row.run.id)
+        stale = before is not None and row.failed is not None and row.failed.time == before
         return row.state is RunState.DONE or (row.state is RunState.FAILED and not stale)
 
-    def _is_lost(self, row: Row, seen: Survey) -> bool:
+    def _is_lost(self, row: Row, survey: Survey) -> bool:
         """Whether nobody works on the run and no job will; seen so on two looks in a row."""
-        stale = row.state is RunState.FAILED  # and not ended: a failure from before this launch
-        if not seen.reachable or row.state in (RunState.RUNNING, RunState.QUEUED):
+        if not survey.reachable or row.state in (RunState.RUNNING, RunState.QUEUED):
             nobody = False
-        elif stale:
+        elif row.run.id in self.retries:
+            nobody = False  # its next job is on the way
+        elif row.state is RunState.FAILED:  # and not ended: a failure from before this launch
             known = slurm_jobs.jobs([row.job_id]) if row.job_id else {}
             job = (known or {}).get(row.job_id or "")
             nobody = known is not None and (job is None or job.over)
         else:
             nobody = True
-        self.lost_since[row.run.id] = self.lost_since.get(row.run.id, 0) + 1 if nobody else 0
-        return self.lost_since[row.run.id] >= 2
+        looks = self.looks_without_job[row.run.id] + 1 if nobody else 0
+        self.looks_without_job[row.run.id] = looks
+        return looks >= 2
 
-    def _take_care(self, lost: Sequence[Row]) -> None:
-        retry: list[PlannedRun] = []
-        for row in lost:
-            run, job = row.run, row.job
-            ended = job.state if job is not None else self._accounted(row)
-            cancelled = self._cancellation(row, ended)
-            self.lost_since[run.id] = 0
-            if cancelled or self.again is None or self.rounds[run.id] >= self.policy.max_retries:
-                why = cancelled or f"ended as {ended} before the run did"
-                words = "" if cancelled else _last_words(self.sweep, row.job_id)
-                reason = f"JobLost: job {row.job_id} {why}" + (f": {words}" if words else "")
-                began = time.time()
-                worker.record_failure(run.to_json(), run.folder, reason, "", since=began)
-                self.failed_before.pop(run.id, None)
-            else:
-                self.rounds[run.id] += 1
-                retry.append(run)
-                self._say(f"again  {run.label}: job {row.job_id} ended as {ended}", "yellow")
-        if retry and self.again is not None:
+    def _decide(self, row: Row) -> None:
+        """Ask the policy about a run whose job ended without it."""
+        run = row.run
+        self.looks_without_job[run.id] = 0
+        ended = row.job.state if row.job is not None else self._accounted(row)
+        cancellation = self._cancellation(row, ended)
+        why = cancellation or f"ended as {ended} before the run did"
+        words = "" if cancellation else _last_words(self.sweep, row.job_id)
+        reason = f"JobLost: job {row.job_id} {why}" + (f": {words}" if words else "")
+        fault = Fault("cancelled" if cancellation else "infrastructure", reason)
+        self.faults[run.id].append(fault)
+        decision = self.policy.decide(self.faults[run.id])
+        if isinstance(decision, Retry):
+            self.retries[run.id] = time.monotonic() + decision.after_s, run
+            self._say(f"again  {run.label}: job {row.job_id} ended as {ended}", "yellow")
+        else:
+            now = time.time()
+            worker.record_failure(run.to_json(), run.folder, decision.because, "", since=now)
+            self.failed_before.pop(run.id, None)
+
+    def _retry(self) -> None:
+        now = time.monotonic()
+        due = [run for when, run in self.retries.values() if when <= now]
+        for run in due:
+            del self.retries[run.id]
+        if due:
             try:
-                self.again(retry)
+                self.resubmit(due)
             except UserError as error:
                 # The other jobs go on; these runs are found lost again, and tried again.
                 self._say(f"wait   {error}", "yellow")
@@ -376,6 +197,7 @@ class _Watcher:
         return job.state if job else _UNKNOWN
 
     def _cancellation(self, row: Row, ended: str) -> str | None:
+        """How a job was cancelled, in words; ``None``: it wasn't."""
         if ended.startswith("CANCELLED"):
             return "was cancelled"
         for submission in submissions(self.sweep):
@@ -383,12 +205,12 @@ class _Watcher:
                 return submission.cancellation(row.job_id, forgotten=ended == _UNKNOWN)
         return None
 
-    def _tell(self, row: Row) -> None:
+    def _announce(self, row: Row) -> None:
         run = row.run
-        if run.id in self.told or not self._ended(row):
+        if run.id in self.announced or not self._ended(row):
             return
-        self.told.add(run.id)
-        place = f"[{len(self.told)}/{len(self.plan.runs)}]"
+        self.announced.add(run.id)
+        place = f"[{len(self.announced)}/{len(self.plan.runs)}]"
         if row.state is RunState.FAILED:
             self._say(f"{place} FAILED {run.label}: {row.reason}  ({run.path})", "bold red")
         elif run.id not in self.done_before:
@@ -412,5 +234,6 @@ def _last_words(sweep: Path, job_id: str | None) -> str:
 
 
 def _failures(plan: Plan) -> dict[str, float]:
+    """When runs failed that have failed already, in Unix seconds, by run id."""
     failures = {run.id: run.folder.read_failure() for run in plan.runs}
     return {key: known.time for key, known in failures.items() if known and known.time is not None}

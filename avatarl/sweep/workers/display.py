@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from avatarl.runs.progress import Progress
+from avatarl.sweep.outcome import Event, RunOutcome
 from avatarl.sweep.plan.planned import PlannedRun
-from avatarl.sweep.workers.outcome import Event, RunOutcome
 
 #: Most running or waiting runs shown at once; the rest is counted.
 _MOST_ROWS = 24

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,11 @@ from rich.console import Console
 
 from avatarl.errors import ConfigError
 from avatarl.signals import catching
-from avatarl.sweep import failure
-from avatarl.sweep.failure import FailurePolicy
-from avatarl.sweep.plan import request as launch
-from avatarl.sweep.plan import snapshot
+from avatarl.sweep.launch import Backend, LauncherSettings, Work
+from avatarl.sweep.outcome import SweepOutcome
+from avatarl.sweep.plan import request, snapshot
 from avatarl.sweep.plan.planned import Plan
-from avatarl.sweep.plan.request import SweepOutcome, SweepRequest
+from avatarl.sweep.plan.rollback import Rollback
 from avatarl.sweep.workers import machine
 from avatarl.sweep.workers.display import Display
 from avatarl.sweep.workers.pool import Pool
@@ -27,28 +27,11 @@ from avatarl.sweep.workers.worker import DEFAULT_EXECUTE
 
 
 @dataclass(frozen=True)
-class LocalSettings:
+class LocalSettings(LauncherSettings):
     """``hydra/launcher=local``; conf/hydra/launcher/local.yaml says what each means."""
 
     workers: int | str
-    dry_run: bool
     freeze: bool
-    stack: int | str
-    failure_policy: str
-    max_failures: int | None
-    max_retries: int
-    hang_after_s: float
-    execute: str
-
-    def policy(self) -> FailurePolicy:
-        """What to do when runs fail.
-
-        Raises:
-            ConfigError: A setting that can't be used.
-        """
-        return failure.load(
-            self.failure_policy, self.max_failures, self.max_retries, self.hang_after_s
-        )
 
 
 def warm_up(raw_settings: Mapping[str, Any], runs: int) -> WarmUp:
@@ -66,113 +49,72 @@ def warm_up(raw_settings: Mapping[str, Any], runs: int) -> WarmUp:
     return WarmUp(slots, at_once=machine.cores() - 1)
 
 
-def start(
-    plan: Plan,
-    request: SweepRequest,
-    raw_settings: Mapping[str, Any],
-    console: Console,
-    warm: WarmUp | None = None,
-) -> SweepOutcome | None:
-    """Write everything down, freeze it, and run it; ``None`` after a dry run.
+class LocalBackend(Backend):
+    """Computes a sweep on this machine, while this process lives.
 
     Args:
-        plan: All runs.
-        request: What it was made of.
-        raw_settings: The launcher's.
-        console: Where progress is shown.
+        raw: The launcher's settings.
         warm: Processes started early.
 
     Raises:
-        ConfigError: A launcher setting can't be used, or nothing can be written.
+        ConfigError: A setting can't be used.
     """
-    settings = launch.settings(LocalSettings, raw_settings)
-    settings.policy()
-    launch.check_stack(settings.stack)
-    slots = machine.slots(settings.workers, len(plan.runs))
-    if settings.dry_run:
-        console.print(f"{len(slots)} workers on this machine", highlight=False)
-        launch.show_plan(plan, console, workers=len(slots))
-        return None
-    plan = launch.write_down(plan, request)
-    launch.record(request.directory, "local", raw_settings)
-    return run_again(plan, request.directory, raw_settings, console, warm)
 
+    name = "local"
+    settings: LocalSettings
 
-def run_again(
-    plan: Plan,
-    directory: Path,
-    raw_settings: Mapping[str, Any],
-    console: Console,
-    warm: WarmUp | None = None,
-) -> SweepOutcome:
-    """Run a plan that is written down already; see :func:`start`."""
-    settings = launch.settings(LocalSettings, raw_settings)
-    slots = machine.slots(settings.workers, len(plan.runs))
-    code = snapshot.freeze(directory.parent.parent) if settings.freeze else None
-    if warm is not None:
-        warm.keep(slots)
-    return run_plan(
-        plan,
-        slots,
-        settings.policy(),
-        settings.execute,
-        console,
-        code=code,
-        stack=settings.stack,
-        warm=warm,
-    )
+    def __init__(self, raw: Mapping[str, Any], warm: WarmUp | None = None) -> None:
+        self.raw, self._warm = raw, warm
+        self.settings = request.settings(LocalSettings, raw)
+        self.settings.check()
+        machine.slots(self.settings.workers, runs=1)  # whether that many can be had at all
 
+    def preview(self, plan: Plan, sweep: Path, console: Console) -> None:
+        """Show the plan, and how many runs would go on at once."""
+        workers = len(machine.slots(self.settings.workers, len(plan.runs)))
+        console.print(f"{workers} workers on this machine", highlight=False)
+        request.show_plan(plan, console, workers=workers)
 
-def run_plan(
-    plan: Plan,
-    slots: Sequence[Slot],
-    policy: FailurePolicy,
-    execute: str,
-    console: Console,
-    *,
-    code: Path | None = None,
-    stack: int | str = 1,
-    warm: WarmUp | None = None,
-) -> SweepOutcome:
-    """Run every run of ``plan`` on this machine.
+    def prepare(self, plan: Plan, sweep: Path, rollback: Rollback) -> Work:
+        """Freeze the source; the runs begin when the work does."""
+        output_dir = sweep.parent.parent
+        code = snapshot.freeze(output_dir, rollback=rollback) if self.settings.freeze else None
+        slots = machine.slots(self.settings.workers, len(plan.runs))
+        if self._warm is not None:
+            self._warm.keep(slots)
+        return functools.partial(self._work, plan, slots, code)
 
-    Args:
-        plan: Already written down.
-        slots: The worker processes.
-        policy: What to do when runs fail.
-        execute: ``module:function`` that executes one run.
-        console: Where progress is shown.
-        code: Frozen source that workers import; ``None``: the working tree.
-        stack: Runs of one structure trained as one program, or ``auto``.
-        warm: Processes started early.
-    """
-    gpus = sum(slot.gpu is not None for slot in slots)
-    kind = f"{len(slots)} worker{'s' * (len(slots) > 1)}" + (f" on {gpus} GPUs" if gpus else "")
-    console.print(f"{plan.name}: {len(plan.runs)} runs, {kind}", highlight=False, soft_wrap=True)
-    with catching() as stop, Display(console, len(plan.runs), plan.name) as display:
-        pool = Pool(
-            slots=slots,
-            policy=policy,
-            execute=execute,
-            stack=stack,
-            code=code,
-            submission=f"{plan.name}@{plan.created:.3f}",
-            on_event=display.event,
-            on_tick=display.tick,
-            warm=warm.take if warm is not None else lambda number, slot: None,
-        )
-        outcomes = pool.run(plan.runs, stop=stop, kill=stop.repeated)
-    states = [outcome.state for outcome in outcomes.values()]
-    unfinished = states.count("interrupted")
-    if stop():
-        command = " ".join(plan.command) or "the same command"
-        console.print(
-            f"Interrupted: {states.count('done')} of {len(states)} runs are done, the others have "
-            f"their checkpoints. To continue, start again: {command}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        return SweepOutcome(outcomes, stop.exit_code if unfinished else 0, not unfinished)
-    if unfinished:
-        console.print(f"Given up after too many failures; {unfinished} runs weren't finished.")
-    return SweepOutcome(outcomes, 1 if "failed" in states or unfinished else 0, True)
+    def _work(
+        self, plan: Plan, slots: Sequence[Slot], code: Path | None, console: Console
+    ) -> SweepOutcome:
+        gpus = sum(slot.gpu is not None for slot in slots)
+        kind = f"{len(slots)} worker{'s' * (len(slots) > 1)}" + (f" on {gpus} GPUs" if gpus else "")
+        head = f"{plan.name}: {len(plan.runs)} runs, {kind}"
+        console.print(head, highlight=False, soft_wrap=True)
+        with catching() as stop, Display(console, len(plan.runs), plan.name) as display:
+            pool = Pool(
+                slots=slots,
+                policy=self.settings.policy(),
+                execute=self.settings.execute,
+                stack=self.settings.stack,
+                code=code,
+                submission=f"{plan.name}@{plan.created:.3f}",
+                on_event=display.event,
+                on_tick=display.tick,
+                warm=self._warm.take if self._warm is not None else lambda number, slot: None,
+            )
+            outcomes = pool.run(plan.runs, stop=stop, kill=stop.repeated)
+        states = [outcome.state for outcome in outcomes.values()]
+        unfinished = states.count("interrupted")
+        if stop():
+            command = " ".join(plan.command) or "the same command"
+            console.print(
+                f"Interrupted: {states.count('done')} of {len(states)} runs are done, the others "
+                f"have their checkpoints. To continue, start again: {command}",
+                highlight=False,
+                soft_wrap=True,
+            )
+            return SweepOutcome(outcomes, stop.exit_code if unfinished else 0, not unfinished)
+        if unfinished:
+            console.print(f"Given up after too many failures; {unfinished} runs weren't finished.")
+        return SweepOutcome(outcomes, 1 if "failed" in states or unfinished else 0, True)

@@ -25,9 +25,9 @@ from avatarl.errors import in_short
 from avatarl.runs import ownership
 from avatarl.sweep.failure import FailurePolicy, Retry, faults
 from avatarl.sweep.failure.faults import Fault
+from avatarl.sweep.outcome import Event, RunOutcome
 from avatarl.sweep.plan.planned import PlannedRun
 from avatarl.sweep.workers import worker
-from avatarl.sweep.workers.outcome import Event, RunOutcome
 from avatarl.sweep.workers.slot import Slot
 from avatarl.sweep.workers.warmup import Take
 

@@ -7,8 +7,9 @@ import yaml
 
 from avatarl.errors import ConfigError
 from avatarl.runs import slurm_jobs
-from avatarl.sweep.plan import request as launch
-from avatarl.sweep.slurm.launch import SlurmSettings, _complaint, script
+from avatarl.sweep.plan import request
+from avatarl.sweep.slurm.executor import complaint, script
+from avatarl.sweep.slurm.settings import SlurmSettings
 from avatarl.sweep.workers import machine
 from avatarl.sweep.workers.local import LocalSettings
 
@@ -23,13 +24,12 @@ def shipped(name):
 
 
 def slurm(**changes):
-    return launch.settings(SlurmSettings, {**shipped("slurm"), **changes})
+    return request.settings(SlurmSettings, {**shipped("slurm"), **changes})
 
 
 def test_shipped_settings_are_complete_and_valid():
     slurm().check()
-    slurm().policy()
-    launch.settings(LocalSettings, shipped("local")).policy()
+    request.settings(LocalSettings, shipped("local")).check()
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_further_options_are_flags_or_have_values(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "complaint"),
+    ("said", "expected"),
     [
         ("sbatch: error: Invalid partition name specified", "Invalid partition name specified"),
         (
@@ -137,8 +137,8 @@ def test_further_options_are_flags_or_have_values(tmp_path):
         ("Unknown parameters\nfoo", "foo"),
     ],
 )
-def test_what_sbatch_complains_of_is_told(said, complaint):
-    assert _complaint(RuntimeError(said)) == complaint
+def test_what_sbatch_complains_of_is_told(said, expected):
+    assert complaint(RuntimeError(said)) == expected
 
 
 def test_squeue_columns_are_read():

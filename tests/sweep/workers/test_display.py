@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from avatarl.sweep.outcome import Event, RunOutcome
 from avatarl.sweep.workers.display import Display
-from avatarl.sweep.workers.outcome import Event, RunOutcome
 
 
 @pytest.mark.parametrize(

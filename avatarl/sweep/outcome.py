@@ -1,4 +1,4 @@
-"""How a run ended, and what there is to tell on the way."""
+"""How runs and sweeps end, and the events on the way there."""
 
 from __future__ import annotations
 
@@ -33,8 +33,23 @@ class RunOutcome:
 
 
 @dataclass(frozen=True)
+class SweepOutcome:
+    """What became of a launch.
+
+    Attributes:
+        outcomes: By run id.
+        exit_code: 0 all done, 1 something failed, 130 (or 143) interrupted.
+        complete: Every run is at its end, so the sweep can be summarised.
+    """
+
+    outcomes: Mapping[str, RunOutcome]
+    exit_code: int
+    complete: bool
+
+
+@dataclass(frozen=True)
 class Event:
-    """Something to tell the user: ``started``, ``finished``, ``retried`` or ``waiting``."""
+    """A turn in a run's life that the user is told: an attempt began or ended, or has to wait."""
 
     what: Literal["started", "finished", "retried", "waiting"]
     run: PlannedRun

@@ -1,0 +1,172 @@
+"""Launching a plan: what is the same wherever its runs are computed."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rich.console import Console
+
+from avatarl.errors import ConfigError
+from avatarl.files import write_json
+from avatarl.runs import ownership
+from avatarl.runs.outputs import Outputs, SweepFolder
+from avatarl.sweep import failure
+from avatarl.sweep.failure import FailurePolicy
+from avatarl.sweep.outcome import SweepOutcome
+from avatarl.sweep.plan.planned import Plan
+from avatarl.sweep.plan.request import SweepRequest, check_stack
+from avatarl.sweep.plan.rollback import Rollback
+
+#: Sees a launched sweep through; ``None``: the jobs were left to run on their own.
+Work = Callable[[Console], "SweepOutcome | None"]
+
+
+@dataclass(frozen=True)
+class LauncherSettings:
+    """Settings that all launchers have; conf/hydra/launcher/ says what each means."""
+
+    dry_run: bool
+    stack: int | str
+    failure_policy: str
+    max_failures: int | None
+    max_retries: int
+    hang_after_s: float
+    execute: str
+
+    def policy(self) -> FailurePolicy:
+        """What to do when runs fail.
+
+        Raises:
+            ConfigError: A setting that can't be used.
+        """
+        return failure.load(**{name: getattr(self, name) for name in failure.SETTINGS})
+
+    def check(self) -> None:
+        """Refuse values that can't be meant.
+
+        Raises:
+            ConfigError: Names the setting, and what would be right.
+        """
+        self.policy()
+        check_stack(self.stack)
+
+
+class Backend(ABC):
+    """Where the runs of a sweep are computed.
+
+    Attributes:
+        name: As in ``hydra/launcher=NAME``.
+        raw: The launcher's settings as given.
+        settings: The same, checked.
+    """
+
+    name: ClassVar[str]
+    raw: Mapping[str, Any]
+    settings: LauncherSettings
+
+    @abstractmethod
+    def preview(self, plan: Plan, sweep: Path, console: Console) -> None:
+        """Show what a launch would do; nothing is written."""
+
+    def require(self) -> None:  # noqa: B027  most have nothing to ask for
+        """Refuse to launch from this machine, before anything is written.
+
+        Raises:
+            ConfigError: Something that launching needs isn't there.
+        """
+
+    @abstractmethod
+    def prepare(self, plan: Plan, sweep: Path, rollback: Rollback) -> Work:
+        """Freeze the source, and queue what is to be queued.
+
+        Args:
+            plan: Written down.
+            sweep: Directory of the sweep.
+            rollback: Told of all that is written.
+
+        Returns:
+            What remains to be done.
+
+        Raises:
+            UserError: It was refused.
+        """
+
+
+def launch(
+    backend: Backend,
+    plan: Plan,
+    sweep: Path,
+    console: Console,
+    request: SweepRequest | None = None,
+) -> SweepOutcome | None:
+    """Write everything down, and bring the plan to its end; or only show it.
+
+    Args:
+        backend: Where the runs are computed.
+        plan: All runs.
+        sweep: Directory of the sweep.
+        console: Where progress is shown.
+        request: What the plan was made of; ``None``: it is written down already.
+
+    Returns:
+        ``None`` after a dry run, or when jobs were left to run on their own.
+
+    Raises:
+        ConfigError: Nothing can be launched from here, or nothing can be written.
+        UserError: The launch was refused; all that was written is taken back.
+    """
+    if backend.settings.dry_run:
+        backend.preview(plan, sweep, console)
+        return None
+    backend.require()
+    with Rollback() as rollback:
+        if request is not None:
+            plan = _write_down(plan, request, rollback)
+        rollback.file(SweepFolder(sweep).launch)
+        record(sweep, backend.name, backend.raw)
+        work = backend.prepare(plan, sweep, rollback)
+    return work(console)
+
+
+def _write_down(plan: Plan, request: SweepRequest, rollback: Rollback) -> Plan:
+    """Store the texts, then the plan that names them, before anything starts."""
+    from avatarl.data import prepare
+
+    sweep = SweepFolder(request.directory)
+    outputs = Outputs(request.directory.parent.parent)
+    store = outputs.corpora
+    try:
+        before = set(store.glob("*"))
+        files = {key: prepare(text, store).absolute() for key, text in request.corpora.items()}
+        for path in set(store.glob("*")) - before:
+            rollback.shared(path)
+        rollback.file(sweep.plan)
+        plan = plan.with_corpora(files)
+        plan.write(request.directory)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        place = str(outputs.root)
+        raise ConfigError("output_dir", place, "a directory to write to", why) from error
+    return plan
+
+
+def record(sweep: Path, launcher: str, settings: Mapping[str, Any]) -> None:
+    """Note in ``launch.json`` how a sweep was started last, and by which process."""
+    owner = dataclasses.asdict(ownership.this_process())
+    content = {"launcher": launcher, "settings": dict(settings), "owner": owner}
+    write_json(SweepFolder(sweep).launch, {"schema": 1, **content})
+
+
+def summarise(sweep: Path, console: Console) -> None:
+    """Show and store the comparison of a finished sweep; its failure is told, not raised."""
+    from avatarl.report import summarise_sweep
+
+    try:
+        summarise_sweep(sweep, console)
+    except Exception as error:
+        console.print(f"The comparison couldn't be made: {type(error).__name__}: {error}")

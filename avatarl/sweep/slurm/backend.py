@@ -1,0 +1,139 @@
+"""A sweep on SLURM: one array of packs through submitit, watched for as long as wanted."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from avatarl.errors import ConfigError
+from avatarl.runs import find, slurm_jobs
+from avatarl.runs.state import RunState, status_of
+from avatarl.sweep.launch import Backend, Work
+from avatarl.sweep.outcome import SweepOutcome
+from avatarl.sweep.plan import request, snapshot
+from avatarl.sweep.plan.planned import Plan, PlannedRun
+from avatarl.sweep.plan.rollback import Rollback
+from avatarl.sweep.slurm import watch
+from avatarl.sweep.slurm.executor import script, submit
+from avatarl.sweep.slurm.packs import make_packs
+from avatarl.sweep.slurm.settings import SlurmSettings
+from avatarl.sweep.slurm.submission import Submission, next_directory
+
+
+class SlurmBackend(Backend):
+    """Queues a sweep as an array of packs, and stays with it if wanted.
+
+    Args:
+        raw: The launcher's settings.
+
+    Raises:
+        ConfigError: A setting can't be used.
+    """
+
+    name = "slurm"
+    settings: SlurmSettings
+
+    def __init__(self, raw: Mapping[str, Any]) -> None:
+        self.raw = raw
+        self.settings = request.settings(SlurmSettings, raw)
+        self.settings.check()
+
+    def preview(self, plan: Plan, sweep: Path, console: Console) -> None:
+        """Show the plan, the jobs, and the sbatch script byte for byte; works anywhere."""
+        settings = self.settings
+        packs = make_packs(_pending(plan), settings.runs_per_job)
+        slots = settings.slots_per_gpu * max(1, settings.gpus())
+        workers = [min(len(members), slots) for members in packs]
+        request.show_plan(plan, console, workers=sum(workers[: settings.array_parallelism]))
+        if not packs:
+            return
+        sizes = ", ".join(str(len(members)) for members in packs)
+        _say(
+            console,
+            f"{len(packs)} job{'s' * (len(packs) > 1)}, runs in each: {sizes}; "
+            f"up to {max(workers)} side by side in a job",
+        )
+        if missing := _missing():
+            _say(
+                console,
+                f"No {missing} on this machine: shown is what a login node would submit, arrays "
+                "of at most 1,000 jobs, with the paths and the Python of this machine",
+            )
+        code = snapshot.location(sweep.parent.parent.absolute())
+        for first in range(0, len(packs), limit := slurm_jobs.max_array_size()):
+            count = min(limit, len(packs) - first)
+            console.print("sbatch script:", highlight=False)
+            # Not through rich: every byte as it will be.
+            console.file.write(script(count, next_directory(sweep), sweep.name, code, settings))
+            console.file.write("\n")
+            console.file.flush()
+
+    def require(self) -> None:
+        """Refuse to submit from a machine without SLURM, before anything is written.
+
+        Raises:
+            ConfigError: A command is missing.
+        """
+        if missing := _missing():
+            raise ConfigError(
+                "hydra/launcher",
+                "slurm",
+                "local, or slurm on a login node; hydra.launcher.dry_run=true works anywhere",
+                f"no {missing} on this machine",
+            )
+
+    def prepare(self, plan: Plan, sweep: Path, rollback: Rollback) -> Work:
+        """Freeze the source, and queue the runs that aren't done.
+
+        Raises:
+            UserError: SLURM refused the jobs.
+        """
+        code = snapshot.freeze(sweep.parent.parent.absolute(), rollback=rollback)
+        pending = _pending(plan)
+        submission = submit(pending, sweep, code, self.settings) if pending else None
+        return functools.partial(self._work, plan, sweep, code, pending, submission)
+
+    def _work(
+        self,
+        plan: Plan,
+        sweep: Path,
+        code: Path,
+        pending: Sequence[PlannedRun],
+        submission: Submission | None,
+        console: Console,
+    ) -> SweepOutcome | None:
+        if submission is None:
+            console.print(f"{plan.name}: all {len(plan.runs)} runs are done", soft_wrap=True)
+        else:
+            ids = ", ".join(dict.fromkeys(job.split("_")[0] for job in submission.jobs))
+            count = len(submission.jobs)
+            jobs = f"{count} job{'s' * (count > 1)} ({ids})"
+            _say(console, f"{plan.name}: {len(pending)} of {len(plan.runs)} runs in {jobs}")
+            if not self.settings.wait:
+                _say(console, f"avatarl watch {find.spoken(sweep)}")
+                return None
+
+        def resubmit(runs: Sequence[PlannedRun]) -> None:
+            submit(runs, sweep, code, self.settings)
+
+        policy, poll_s = self.settings.policy(), self.settings.poll_s
+        return watch.stay(plan, sweep, policy, poll_s, console, resubmit)
+
+
+def _pending(plan: Plan) -> list[PlannedRun]:
+    return [run for run in plan.runs if status_of(run.folder).state is not RunState.DONE]
+
+
+def _missing() -> str | None:
+    """The first of SLURM's commands that submitting needs and this machine lacks."""
+    needed = ("sbatch", "srun")
+    return next((command for command in needed if shutil.which(command) is None), None)
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, highlight=False, soft_wrap=True)

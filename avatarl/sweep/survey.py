@@ -1,0 +1,198 @@
+"""Looking at a sweep from outside: what each run is doing, by its files and one call to SLURM."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from avatarl.runs import ownership, slurm_jobs
+from avatarl.runs.folder import Failure, RunFolder
+from avatarl.runs.ownership import SlurmJob
+from avatarl.runs.progress import Progress
+from avatarl.runs.state import RunState, status_of
+from avatarl.sweep.plan.planned import Plan, PlannedRun
+from avatarl.sweep.slurm.submission import submissions
+from avatarl.sweep.workers.display import duration, number
+
+_STYLES = {
+    RunState.FAILED: "bold red",
+    RunState.RUNNING: "green",
+    RunState.INTERRUPTED: "yellow",
+    RunState.DONE: "dim",
+}
+_MOST_ROWS = 30
+#: Columns of the table, and how narrow each may get.
+_COLUMNS = {
+    "run": 12,
+    "state": 7,
+    "step": 9,
+    "steps/s": 7,
+    "left": 5,
+    "loss": 7,
+    "job": 6,
+    "node": 5,
+    "gpu": 3,
+    "notes": 10,
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run as seen from outside.
+
+    Attributes:
+        state: What has become of it; ``interrupted`` also where its job ended without it.
+        job: Its SLURM job, if it was queued there.
+        progress: How far it has come, for runs that began and aren't done.
+        node: Where it runs or ran.
+        gpu: The GPU its process was given, as CUDA_VISIBLE_DEVICES names it.
+        reason: Why it failed, waits, or was left.
+        failed: What it failed of, if that is its state.
+    """
+
+    run: PlannedRun
+    state: RunState
+    job: slurm_jobs.Job | None = None
+    job_id: str | None = None
+    progress: Progress | None = None
+    node: str = ""
+    gpu: str = ""
+    reason: str = ""
+    failed: Failure | None = None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A sweep at one moment.
+
+    Attributes:
+        rows: One a run, in plan order.
+        reachable: Whether SLURM answered (true where it wasn't asked).
+    """
+
+    rows: Sequence[Row]
+    reachable: bool
+
+    def counts(self) -> Counter[RunState]:
+        """Runs by state."""
+        return Counter(row.state for row in self.rows)
+
+
+def look_at(plan: Plan, sweep: Path, fresh: bool = False) -> Survey:
+    """Look at every run's files, and ask SLURM once about all jobs that matter.
+
+    Args:
+        plan: The sweep's plan.
+        sweep: Its directory.
+        fresh: Don't reuse SLURM's last answer.
+    """
+    folders = {run.id: run.folder for run in plan.runs}
+    unfinished = {key: folder for key, folder in folders.items() if not folder.result.exists()}
+    job_of = {
+        run_id: job
+        for submission in submissions(sweep)  # later ones override
+        for job, runs in zip(submission.jobs, submission.packs, strict=True)
+        for run_id in runs
+    }
+    owners = [ownership.current_owner(folder) for folder in unfinished.values()]
+    wanted = {job_of[run_id] for run_id in unfinished if run_id in job_of}
+    wanted |= {owner.slurm.id for owner in owners if owner and owner.slurm}
+    jobs = slurm_jobs.jobs(wanted, fresh=fresh) if wanted else {}
+
+    def slurm(job: SlurmJob) -> bool | None:
+        if jobs is None:
+            return None
+        known = jobs.get(job.id)
+        return known is not None and known.active and known.restarts == job.restarts
+
+    rows = [_row(run, folders[run.id], job_of.get(run.id), jobs, slurm) for run in plan.runs]
+    return Survey(rows, jobs is not None)
+
+
+def _row(
+    run: PlannedRun,
+    folder: RunFolder,
+    job_id: str | None,
+    jobs: Mapping[str, slurm_jobs.Job] | None,
+    slurm: ownership.SlurmLiveness,
+) -> Row:
+    job = (jobs or {}).get(job_id or "")
+    queued = job_id is not None and (jobs is None or (job is not None and not job.over))
+    status = status_of(folder, slurm=slurm, queued=queued)
+    row = Row(run, status.state, job, job_id, status.progress, failed=status.failure)
+    if status.state is RunState.FAILED:
+        return replace(row, reason=status.reason)
+    if status.state is RunState.RUNNING:
+        owner = status.owner
+        where = (job.node if job else "") or (owner.host if owner else "")
+        return replace(row, node=where, gpu=(owner.gpu if owner else "") or "")
+    if status.state is RunState.QUEUED:
+        return replace(row, reason=_why_queued(job))
+    if job_id is not None and status.state is not RunState.DONE:
+        how = f"job {job_id} ended ({job.state if job else 'unknown to SLURM'})"
+        return replace(row, state=RunState.INTERRUPTED, reason=how)
+    return row
+
+
+def _why_queued(job: slurm_jobs.Job | None) -> str:
+    if job is None:
+        return ""
+    if job.state == "RUNNING":
+        return "waits in its job"
+    return job.reason.replace("None", "") if job.state == "PENDING" else job.state.lower()
+
+
+def table(rows: Sequence[Row], most: int | None = _MOST_ROWS) -> Table:
+    """Runs, most interesting first, one row each; columns that would be empty are left out."""
+    order = list(RunState)
+    listed = sorted(rows, key=lambda row: order.index(row.state))
+    cells = [_cells(row) for row in listed[:most]]
+    kept = [n for n in range(len(_COLUMNS)) if any(row[n] for row in cells)]
+    shown = Table(box=None, padding=(0, 1, 0, 0), show_edge=False)
+    for name, width in [list(_COLUMNS.items())[n] for n in kept]:
+        # Names and notes give way where the terminal is narrow.
+        gives_way = name in ("run", "notes")
+        shown.add_column(name, overflow="fold", no_wrap=not gives_way, min_width=width)
+    for row in cells:
+        shown.add_row(*(row[n] for n in kept))
+    if most is not None and len(listed) > most:
+        shown.add_row(Text(f"… {len(listed) - most} more", no_wrap=True))
+    return shown
+
+
+def _cells(row: Row) -> tuple[str | Text, ...]:
+    progress = row.progress or Progress()
+    running = row.state is RunState.RUNNING
+    warnings = ", ".join(progress.warnings)
+    return (
+        Text(row.run.label, no_wrap=True, overflow="ellipsis"),
+        Text(str(row.state), style=_STYLES.get(row.state, "")),
+        f"{progress.step}/{progress.steps}" if progress.steps else "",
+        number(progress.rate, 1) if running else "",
+        duration(progress.eta_s) if running else "",
+        number(progress.loss) if row.progress else "",
+        row.job_id or "",
+        row.node,
+        row.gpu,
+        Text(row.reason or warnings, style="yellow" if not row.reason else ""),
+    )
+
+
+def headline(name: str, survey: Survey) -> Text:
+    """One line: how many runs are in each state."""
+    counts = survey.counts()
+    words = ", ".join(f"{counts[s]} {s}" for s in reversed(RunState) if counts[s])
+    lost = "" if survey.reachable else "  (SLURM's controller doesn't answer)"
+    return Text(f"{name}: {len(survey.rows)} runs: {words}{lost}", style="bold")
+
+
+def render(name: str, survey: Survey) -> RenderableType:
+    """Headline and table of what isn't done."""
+    rows = [row for row in survey.rows if row.state is not RunState.DONE]
+    return Group(headline(name, survey), *([table(rows)] if rows else []))
