@@ -1,62 +1,32 @@
 """Slots that work through a list of runs: one warm worker process each, refilled from the list.
 
-The same pool serves a sweep on this machine and a pack inside a SLURM job. Each slot is a loky
-executor of exactly one process: when that process is killed, loky says so, the slot gets a fresh
-one, and the other slots never notice.
+The same pool serves a sweep on this machine and a pack inside a SLURM job. A slot whose process is
+killed gets a fresh one, and the other slots never notice.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
-
-from avatarl.errors import in_short
 from avatarl.runs import ownership
 from avatarl.sweep.failure import FailurePolicy, Retry, faults
 from avatarl.sweep.failure.faults import Fault
 from avatarl.sweep.outcome import Event, RunOutcome
 from avatarl.sweep.plan.planned import PlannedRun
 from avatarl.sweep.workers import worker
+from avatarl.sweep.workers.process import WorkerDied, WorkerProcess
 from avatarl.sweep.workers.slot import Slot
 from avatarl.sweep.workers.warmup import Take
 
 #: Seconds between two looks at heartbeats and at runs that other processes own.
 _LOOK_EVERY_S = 1.0
-
-
-@dataclass
-class _Worker:
-    number: int
-    slot: Slot
-    executor: ProcessPoolExecutor | None = None
-    hello: Future[int] | None = None
-    future: Future[list[dict[str, Any]]] | None = None
-    runs: tuple[PlannedRun, ...] = ()  # several where they are stacked
-    began: float = 0.0
-    sign: tuple[float, float] = (0.0, 0.0)  # (mtime seen, monotonic time of seeing it change)
-    killed_because: str | None = None
-    told_to_stop: bool = False
-
-    @property
-    def pid(self) -> int | None:
-        if self.hello is None or not self.hello.done() or self.hello.exception() is not None:
-            return None
-        return self.hello.result()
-
-
-class CannotStart(RuntimeError):
-    """Workers can't import what they should execute."""
 
 
 @dataclass
@@ -111,7 +81,7 @@ class Pool:
             kill: Polled after ``stop``; when true, workers are killed instead of waited for.
 
         Returns:
-            RunOutcome by run id; every run has one.
+            Outcomes by run id; every run has one.
 
         Raises:
             CannotStart: The workers can't import the code to execute.
@@ -124,7 +94,10 @@ class Pool:
                 for past in ownership.history(run.folder)
                 if past.outcome == "failed" and past.submission == self.submission
             ]
-        workers = [_Worker(number, slot) for number, slot in enumerate(self.slots)]
+        workers = [
+            WorkerProcess(number, slot, self.execute, self.code, self.warm)
+            for number, slot in enumerate(self.slots)
+        ]
         looked = 0.0
         try:
             while True:
@@ -143,14 +116,17 @@ class Pool:
                     wait(futures, timeout=pause, return_when=FIRST_COMPLETED)
                 else:
                     time.sleep(pause)
-                for one in busy:
-                    if one.future is not None and one.future.done():
-                        self._collect(one, stopping)
+                for process in busy:
+                    if process.future is not None and process.future.done():
+                        self._collect(process, stopping)
+                    elif stopping and kill():
+                        process.kill("killed on request")
                     elif stopping:
-                        self._stop(one, kill())
+                        process.stop()
                 if time.monotonic() - looked > _LOOK_EVERY_S:
                     looked = time.monotonic()
-                    self._look_for_hangs(workers)
+                    for process in workers:
+                        process.kill_if_silent(self.policy.hang_after_s)
                     self._look_at_owned(stopping)
                 self.on_tick()
             for run in runs:
@@ -158,8 +134,8 @@ class Pool:
                     self._finish(run, RunOutcome("interrupted", attempts=self._count(run)))
             return dict(self.outcomes)
         finally:
-            for one in workers:
-                _close(one)
+            for process in workers:
+                process.close()
 
     def _failed_too_often(self) -> bool:
         failed = sum(outcome.state == "failed" for outcome in self.outcomes.values())
@@ -185,68 +161,37 @@ class Pool:
             self._queue.remove(run)
         return (first, *others)
 
-    def _assign(self, one: _Worker, runs: tuple[PlannedRun, ...]) -> None:
-        with _importing_from(self.code):
-            if one.executor is None:
-                one.executor = self._warm(one) or ProcessPoolExecutor(
-                    max_workers=1,
-                    initializer=worker.prepare,
-                    initargs=(os.getpid(),),
-                    env=one.slot.environment(),
-                )
-                one.hello = one.executor.submit(worker.start, self.execute, one.slot.threads)
-            request = {
-                "runs": [run.to_json() for run in runs],
-                "execute": self.execute,
-                "stack": self.stack,
-                "submission": self.submission,
-                "code": str(self.code) if self.code else None,
-            }
-            one.future = one.executor.submit(worker.work, request)
-        one.runs, one.began = runs, time.monotonic()
-        one.sign = (_heartbeat(runs), time.monotonic())
-        one.told_to_stop, one.killed_because = False, None
+    def _assign(self, process: WorkerProcess, runs: tuple[PlannedRun, ...]) -> None:
+        request = {
+            "execute": self.execute,
+            "stack": self.stack,
+            "submission": self.submission,
+            "code": str(self.code) if self.code else None,
+        }
+        process.give(runs, request)
         for run in runs:
             self._attempts[run.id] = self._count(run) + 1
-            self.on_event(Event("started", run, slot=one.number))
+            self.on_event(Event("started", run, slot=process.number))
 
-    def _warm(self, one: _Worker) -> ProcessPoolExecutor | None:
-        """A process that was started early, brought to where a fresh one begins."""
-        process = self.warm(one.number, one.slot)
-        if process is not None:
-            if self.code is not None:
-                process.submit(setattr, sys, "path", list(sys.path))  # the frozen source first
-            process.submit(worker.prepare, os.getpid())
-        return process
-
-    def _collect(self, one: _Worker, stopping: bool) -> None:
-        runs, future = one.runs, one.future
-        assert runs and future is not None
-        seconds = time.monotonic() - one.began
-        one.runs, one.future = (), None
-        hello = one.hello.exception() if one.hello is not None and one.hello.done() else None
-        error = future.exception()
-        if hello is not None and not isinstance(hello, TerminatedWorkerError):
-            raise CannotStart(f"{self.execute} can't be imported: {hello}") from hello
-        answers = future.result() if error is None else self._died(one, runs, error, stopping)
+    def _collect(self, process: WorkerProcess, stopping: bool) -> None:
+        runs, seconds = process.runs, process.seconds
+        try:
+            answers = process.collect()
+        except WorkerDied as death:
+            answers = self._died(runs, death, stopping)
         for run, answer in zip(runs, answers, strict=True):
             self._settle(run, answer, seconds)
 
     def _died(
-        self, one: _Worker, runs: Sequence[PlannedRun], error: BaseException, stopping: bool
+        self, runs: Sequence[PlannedRun], death: WorkerDied, stopping: bool
     ) -> list[dict[str, Any]]:
-        """The worker is gone: replace it, free the runs it owned, say what happened."""
-        pid = one.pid
-        _close(one)
-        if not isinstance(error, TerminatedWorkerError):
-            reason = in_short(error)
-        else:
-            reason = one.killed_because or faults.exit_reason(parse_exitcode(str(error)))
-        state = "interrupted" if stopping else "failed"
-        if pid is not None:
+        """Free the runs that a dead worker owned, and say what happened to them."""
+        reason = str(death)
+        if death.pid is not None:
             for run in runs:
                 with contextlib.suppress(OSError):
-                    ownership.release_dead(run.folder, pid, state, reason)
+                    outcome = "interrupted" if stopping else "failed"
+                    ownership.release_dead(run.folder, death.pid, outcome, reason)
         if stopping:
             return [{"state": "interrupted"} for _ in runs]
         fault = {"state": "failed", "reason": reason, "kind": "infrastructure", "traceback": ""}
@@ -255,16 +200,14 @@ class Pool:
     def _done_anyway(self, run: PlannedRun) -> dict[str, Any] | None:
         """A run of a stack may have ended before the others' worker died."""
         result = run.folder.read_result()
-        return (
-            None if result is None else {"state": "done", "cached": False, "result": dict(result)}
-        )
+        return {"state": "done", "cached": False, "result": dict(result)} if result else None
 
     def _settle(self, run: PlannedRun, answer: Mapping[str, Any], seconds: float) -> None:
         state, attempts = answer["state"], self._count(run)
         if state == "done":
             cached = bool(answer["cached"])
-            outcome = RunOutcome("done", cached, answer["result"], None, attempts, seconds)
-            self._finish(run, outcome)
+            result = answer["result"]
+            self._finish(run, RunOutcome("done", cached, result, None, attempts, seconds))
         elif state == "interrupted":
             self._finish(run, RunOutcome("interrupted", attempts=attempts, seconds=seconds))
         elif state == "owned":
@@ -290,9 +233,8 @@ class Pool:
                     fault.traceback,
                     since=time.time() - seconds - 1.0 if fault.traceback else time.time(),
                 )
-            self._finish(
-                run, RunOutcome("failed", False, None, decision.because, attempts, seconds)
-            )
+            reason = decision.because
+            self._finish(run, RunOutcome("failed", False, None, reason, attempts, seconds))
 
     def _finish(self, run: PlannedRun, outcome: RunOutcome) -> None:
         self.outcomes[run.id] = outcome
@@ -316,66 +258,3 @@ class Pool:
                 self._queue.append(run)
             else:
                 self._owned.append((run, reason))
-
-    def _look_for_hangs(self, workers: Sequence[_Worker]) -> None:
-        now = time.monotonic()
-        for one in workers:
-            if not one.runs or one.future is None or one.future.done():
-                continue
-            seen = _heartbeat(one.runs)
-            if seen != one.sign[0]:
-                one.sign = (seen, now)
-            elif now - one.sign[1] > self.policy.hang_after_s and one.killed_because is None:
-                one.killed_because = faults.hang_reason(self.policy.hang_after_s)
-                _signal(one, signal.SIGKILL)
-
-    def _stop(self, one: _Worker, kill: bool) -> None:
-        if kill and one.killed_because is None:
-            one.killed_because = "killed on request"
-            _signal(one, signal.SIGKILL)
-        elif not one.told_to_stop and one.pid is not None:
-            one.told_to_stop = True
-            _signal(one, signal.SIGTERM)
-
-
-def _heartbeat(runs: Sequence[PlannedRun]) -> float:
-    return max(run.folder.last_sign() for run in runs)
-
-
-def _signal(one: _Worker, number: signal.Signals) -> None:
-    if one.pid is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(one.pid, number)
-    elif number == signal.SIGKILL:
-        _close(one)
-
-
-def parse_exitcode(message: str) -> int | None:
-    """Read the exit code out of loky's message: ``{SIGKILL(-9)}`` or ``{EXIT(9)}``."""
-    _, _, tail = message.partition("exit codes of the workers are {")
-    inside = tail.partition("}")[0].partition("(")[2].partition(")")[0]
-    try:
-        return int(inside)
-    except ValueError:
-        return None
-
-
-def _close(one: _Worker) -> None:
-    executor, one.executor, one.hello = one.executor, None, None
-    if executor is not None:
-        # Idle workers have nothing left to write, and waiting for torch to unload takes time.
-        executor.shutdown(wait=True, kill_workers=True)
-
-
-@contextlib.contextmanager
-def _importing_from(code: Path | None) -> Iterator[None]:
-    """Let processes started meanwhile import from ``code`` first (loky hands down ``sys.path``)."""
-    if code is None:
-        yield
-        return
-    before = list(sys.path)
-    sys.path.insert(0, str(code))
-    try:
-        yield
-    finally:
-        sys.path[:] = before

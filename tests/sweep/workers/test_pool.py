@@ -15,7 +15,9 @@ from avatarl.runs import ownership
 from avatarl.runs.folder import RunFolder
 from avatarl.sweep.failure import FailurePolicy
 from avatarl.sweep.failure.faults import exit_reason
-from avatarl.sweep.workers.pool import CannotStart, Pool, Slot, parse_exitcode
+from avatarl.sweep.workers.pool import Pool
+from avatarl.sweep.workers.process import CannotStart, parse_exitcode
+from avatarl.sweep.workers.slot import Slot
 
 KEEP_GOING = FailurePolicy(max_failures=None, max_retries=2, hang_after_s=60)
 
@@ -158,7 +160,8 @@ sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from pathlib import Path
 from avatarl.sweep.failure import FailurePolicy
 from avatarl.sweep.plan.planned import Plan
-from avatarl.sweep.workers.pool import Pool, Slot
+from avatarl.sweep.workers.pool import Pool
+from avatarl.sweep.workers.slot import Slot
 plan = Plan.read(Path({str(tmp_path)!r}))
 Pool([Slot(None, 1)], FailurePolicy(None, 2, 60), execute="sweep_executors:run").run(plan.runs)
 """
