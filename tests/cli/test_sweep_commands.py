@@ -9,10 +9,8 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-import yaml
 from rich.console import Console
 
 from avatarl.cli import logs, main
@@ -25,8 +23,7 @@ from avatarl.sweep.plan.planned import Plan, make_plan
 from avatarl.sweep.slurm import watch
 from avatarl.sweep.slurm.submission import Submission, note_job
 from avatarl.sweep.survey import look_at, table
-
-CONF = Path(__file__).parents[2] / "conf" / "hydra" / "launcher"
+from tests.sweep.shipped import shipped
 
 
 @pytest.fixture
@@ -167,11 +164,8 @@ def test_what_is_remembered_of_jobs_that_slurm_has_forgotten(tmp_path):
 
 
 def test_retry_runs_what_is_not_done(sweep, capsys, tmp_path, monkeypatch):
-    shipped = yaml.safe_load((CONF / "local.yaml").read_text())
-    settings = {
-        key: shipped[key] for key in shipped if key not in ("_target_", "control", "compare")
-    }
-    settings |= {"workers": 1, "freeze": False, "execute": "sweep_executors:run"}
+    changes = {"workers": 1, "freeze": False, "execute": "sweep_executors:run"}
+    settings = {**shipped("local"), **changes}
     launch.record(sweep, "local", settings)
     running = next((tmp_path / "outputs" / "runs").glob("*-0000000000000003"))
     folder = RunFolder(running)

@@ -1,0 +1,23 @@
+"""The launchers' settings as shipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from avatarl.sweep.plan import request
+from avatarl.sweep.slurm.settings import SlurmSettings
+
+CONF = Path(__file__).parents[2] / "conf" / "hydra" / "launcher"
+
+
+def shipped(name: str) -> dict[str, Any]:
+    """What ``hydra/launcher=NAME`` hands to its backend."""
+    raw = yaml.safe_load((CONF / f"{name}.yaml").read_text())
+    return {key: raw[key] for key in raw if key not in ("_target_", "control", "compare")}
+
+
+def slurm(**changes: Any) -> SlurmSettings:
+    return request.settings(SlurmSettings, {**shipped("slurm"), **changes})
