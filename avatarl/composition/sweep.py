@@ -1,4 +1,4 @@
-"""All combinations of a sweep: composed and checked, and what Hydra is told of each in the end."""
+"""The runs of a sweep: composing and checking them all, and what Hydra gets back for each."""
 
 from __future__ import annotations
 

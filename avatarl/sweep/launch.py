@@ -87,7 +87,7 @@ class Backend(ABC):
         Args:
             plan: Written down.
             sweep: Directory of the sweep.
-            rollback: Told of all that is written.
+            rollback: Where all that is written is registered.
 
         Returns:
             What remains to be done.
@@ -118,7 +118,7 @@ def launch(
 
     Raises:
         ConfigError: Nothing can be launched from here, or nothing can be written.
-        UserError: The launch was refused; all that was written is taken back.
+        UserError: The launch was refused; all that was written is removed again.
     """
     if backend.settings.dry_run:
         backend.preview(plan, sweep, console)
@@ -150,8 +150,8 @@ def _write_down(plan: Plan, request: SweepRequest, rollback: Rollback) -> Plan:
         plan.write(request.directory)
     except OSError as error:
         why = (error.strerror or str(error)).lower()
-        place = str(outputs.root)
-        raise ConfigError("output_dir", place, "a directory to write to", why) from error
+        root = str(outputs.root)
+        raise ConfigError("output_dir", root, "a directory to write to", why) from error
     return plan
 
 

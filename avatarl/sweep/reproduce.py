@@ -144,11 +144,11 @@ def compare(before: Path, after: Path, tolerance: float = 0.0) -> list[str]:
 def _differences(
     where: str, before: Mapping[str, Any], after: Mapping[str, Any], tolerance: float
 ) -> list[str]:
-    found = []
+    differences = []
     for key in dict.fromkeys([*before, *after]):
         if not key.startswith(_VOLATILE) and not _equal(before.get(key), after.get(key), tolerance):
-            found.append(f"{where}: {key} was {before.get(key)!r}, is {after.get(key)!r}")
-    return found
+            differences.append(f"{where}: {key} was {before.get(key)!r}, is {after.get(key)!r}")
+    return differences
 
 
 def _equal(one: Any, other: Any, tolerance: float) -> bool:

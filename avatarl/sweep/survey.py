@@ -53,7 +53,7 @@ class Row:
         node: Where it runs or ran.
         gpu: The GPU its process was given, as CUDA_VISIBLE_DEVICES names it.
         reason: Why it failed, waits, or was left.
-        failed: What it failed of, if that is its state.
+        failed: The failure, if that is its state.
     """
 
     run: PlannedRun
@@ -101,17 +101,17 @@ def look_at(plan: Plan, sweep: Path, fresh: bool = False) -> Survey:
         for run_id in runs
     }
     owners = [ownership.current_owner(folder) for folder in unfinished.values()]
-    wanted = {job_of[run_id] for run_id in unfinished if run_id in job_of}
-    wanted |= {owner.slurm.id for owner in owners if owner and owner.slurm}
-    jobs = slurm_jobs.jobs(wanted, fresh=fresh) if wanted else {}
+    job_ids = {job_of[run_id] for run_id in unfinished if run_id in job_of}
+    job_ids |= {owner.slurm.id for owner in owners if owner and owner.slurm}
+    jobs = slurm_jobs.jobs(job_ids, fresh=fresh)
 
-    def slurm(job: SlurmJob) -> bool | None:
+    def lives(job: SlurmJob) -> bool | None:
         if jobs is None:
             return None
-        known = jobs.get(job.id)
-        return known is not None and known.active and known.restarts == job.restarts
+        latest = jobs.get(job.id)
+        return latest is not None and latest.active and latest.restarts == job.restarts
 
-    rows = [_row(run, folders[run.id], job_of.get(run.id), jobs, slurm) for run in plan.runs]
+    rows = [_row(run, folders[run.id], job_of.get(run.id), jobs, lives) for run in plan.runs]
     return Survey(rows, jobs is not None)
 
 
@@ -120,18 +120,18 @@ def _row(
     folder: RunFolder,
     job_id: str | None,
     jobs: Mapping[str, slurm_jobs.Job] | None,
-    slurm: ownership.SlurmLiveness,
+    lives: ownership.SlurmLiveness,
 ) -> Row:
     job = (jobs or {}).get(job_id or "")
     queued = job_id is not None and (jobs is None or (job is not None and not job.over))
-    status = status_of(folder, slurm=slurm, queued=queued)
+    status = status_of(folder, slurm=lives, queued=queued)
     row = Row(run, status.state, job, job_id, status.progress, failed=status.failure)
     if status.state is RunState.FAILED:
         return replace(row, reason=status.reason)
     if status.state is RunState.RUNNING:
         owner = status.owner
-        where = (job.node if job else "") or (owner.host if owner else "")
-        return replace(row, node=where, gpu=(owner.gpu if owner else "") or "")
+        node = (job.node if job else "") or (owner.host if owner else "")
+        return replace(row, node=node, gpu=(owner.gpu if owner else "") or "")
     if status.state is RunState.QUEUED:
         return replace(row, reason=_why_queued(job))
     if job_id is not None and status.state is not RunState.DONE:

@@ -200,8 +200,8 @@ def make_plan(
             config, identity = control(candidate.config)
             if identity not in runs:
                 overrides = _control_overrides(candidate.overrides)
-                asked = Candidate(overrides, config, identity)
-                runs[identity] = _planned(asked, is_control=True)
+                matched = Candidate(overrides, config, identity)
+                runs[identity] = _planned(matched, is_control=True)
     shared = shared_words([candidate.overrides for candidate in candidates])
     for identity, run in runs.items():
         words = [word for word in run.overrides if word not in shared] or [run.name]

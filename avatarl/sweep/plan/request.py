@@ -114,11 +114,11 @@ def show_plan(plan: Plan, console: Console, workers: int) -> None:
     table = Table(title=f"{plan.name}: {len(runs)} runs", title_justify="left", box=None)
     for name in ("run", "state", "overrides"):
         table.add_column(name, no_wrap=name != "overrides", overflow="fold")
-    for run, now in runs:
-        table.add_row(run.directory, str(now), run.label)
+    for run, state in runs:
+        table.add_row(run.directory, str(state), run.label)
     console.print(table)
-    counts = Counter(now for _, now in runs)
-    console.print(", ".join(f"{count} {now}" for now, count in counts.items()), highlight=False)
+    counts = Counter(state for _, state in runs)
+    console.print(", ".join(f"{count} {state}" for state, count in counts.items()), highlight=False)
     output_dir = Path(plan.runs[0].config["output_dir"])
-    ahead = [run for run, now in runs if now is not RunState.DONE]
+    ahead = [run for run, state in runs if state is not RunState.DONE]
     console.print(estimate(ahead, output_dir).sentence(workers), highlight=False)

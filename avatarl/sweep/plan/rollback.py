@@ -1,4 +1,4 @@
-"""Taking back what a launch has written, should it be refused after all."""
+"""Undoing what a launch has written, should it be refused after all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from types import TracebackType
 class Rollback:
     """A context that leaves nothing behind when it is left by an exception.
 
-    What has been written is told as it is; leaving by an exception takes it back, latest first.
+    Whoever writes registers what is written; leaving by an exception undoes it, latest first.
     """
 
     def __init__(self) -> None:
@@ -33,11 +33,11 @@ class Rollback:
         self._stack.close()
 
     def call(self, function: Callable[[], object]) -> None:
-        """Call something besides."""
+        """Call ``function``, to undo what isn't a file."""
         self._stack.callback(function)
 
     def file(self, path: Path) -> None:
-        """Put a file back to what it holds now, or to not being there; call before writing it."""
+        """Restore a file's present content, or its absence; call this before writing it."""
         try:
             content = path.read_bytes()
         except OSError:
@@ -46,26 +46,26 @@ class Rollback:
             self._stack.callback(_restore, path, content)
 
     def directory(self, path: Path) -> None:
-        """Remove a directory that was made for this launch alone, with all that is in it."""
+        """Remove a directory made for this launch alone, with everything in it."""
         self._stack.callback(_remove, path)
 
     def shared(self, path: Path, sign: str = "") -> None:
-        """Remove what others may have found and use by now, unless they do.
+        """Remove what other launches may share, unless one uses it by then.
 
         Args:
             path: A file or directory, just made.
-            sign: A file in that directory which everybody who uses it touches; for a file nothing,
-                since whoever uses it writes it anew.
+            sign: Name of the file in that directory that whoever uses it touches; empty for a
+                file, which whoever uses it writes anew.
         """
         self._stack.callback(_remove_unused, path, sign, _mark(path / sign))
 
 
 def _mark(path: Path) -> tuple[int, int] | None:
     try:
-        now = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return now.st_ino, now.st_mtime_ns
+    return status.st_ino, status.st_mtime_ns
 
 
 def _remove_unused(path: Path, sign: str, mark: tuple[int, int] | None) -> None:

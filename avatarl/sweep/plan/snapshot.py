@@ -39,7 +39,7 @@ def freeze(output_dir: Path, root: Path | None = None, rollback: Rollback | None
     Args:
         output_dir: Where outputs go.
         root: Root of the source; by default of the package that is running.
-        rollback: Takes a fresh copy back, unless another sweep uses it by then.
+        rollback: Removes a fresh copy again, unless another sweep uses it by then.
     """
     root = root or source_root()
     if (root / MANIFEST).exists():
@@ -167,9 +167,9 @@ def _git(root: Path, *arguments: str) -> str | None:
     if not (root / ".git").exists():
         return None
     try:
-        asked = subprocess.run(
+        done = subprocess.run(
             ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
         )
     except FileNotFoundError:
         return None
-    return asked.stdout if asked.returncode == 0 else None
+    return done.stdout if done.returncode == 0 else None

@@ -108,7 +108,11 @@ def script(
 
 
 def make_executor(directory: Path, sweep_name: str, code: Path, settings: SlurmSettings) -> Any:
-    """A submitit executor with all parameters; raises ConfigError for those it refuses."""
+    """Make a submitit executor that has all parameters.
+
+    Raises:
+        UserError: submitit refuses one of them.
+    """
     from submitit import SlurmExecutor
 
     class Executor(SlurmExecutor):
@@ -131,7 +135,7 @@ def make_executor(directory: Path, sweep_name: str, code: Path, settings: SlurmS
         # From 22.05 on srun doesn't take it from the job, and would bind the step to fewer cores.
         srun_args = [f"--cpus-per-task={settings.cpus_per_task}", *(settings.srun_args or [])]
         parameters["srun_args"] = srun_args
-    # Said even so: a client that itself runs in an allocation hands its own task count down.
+    # The default, yet said: a client in an allocation would hand down its own task count.
     parameters["ntasks_per_node"] = 1
     if "mem" in parameters:
         parameters["mem"] = f"{round(parameters['mem'] * 1024)}M"

@@ -1,8 +1,8 @@
 """The record of jobs that were queued together, as files under the sweep's directory.
 
-SLURM forgets jobs a few minutes after their end, and tells how they ended no more where accounting
-is off. So that a cancelled job isn't taken for a lost one, ``avatarl cancel`` notes what it
-cancels (``cancelled.json``), and each job when it begins and when it is told to stop
+SLURM forgets jobs a few minutes after their end; where accounting is off, nobody knows any more how
+they ended. So that a cancelled job isn't taken for a lost one, ``avatarl cancel`` notes what it
+cancels (``cancelled.json``), and each job notes when it begins and when it is told to stop
 (``job-<pack>.json``).
 """
 
@@ -50,13 +50,6 @@ class Submission:
             raw["created"],
         )
 
-    def job_of(self, run_id: str) -> str | None:
-        """The job whose pack holds the run."""
-        for job, runs in zip(self.jobs, self.packs, strict=True):
-            if run_id in runs:
-                return job
-        return None
-
     def note_cancellation(self, jobs: Iterable[str]) -> None:
         """Note jobs that are about to be cancelled."""
         write_json(self.directory / "cancelled.json", {"jobs": sorted(self._cancelled() | {*jobs})})
@@ -79,13 +72,13 @@ class Submission:
         if not forgotten:
             return None
         try:
-            told = read_json(self.directory / f"job-{self.jobs.index(job)}.json")
+            note = read_json(self.directory / f"job-{self.jobs.index(job)}.json")
         except (OSError, ValueError):
             began = any(self.directory.glob(f"submitit/{job}_*_log.*"))
             return None if began else "was cancelled before it began"
-        if told.get("state") != "stopping":
+        if note.get("state") != "stopping":
             return None
-        return f"was cancelled (stopped by {told.get('signal')}, and not in the queue any more)"
+        return f"was cancelled (stopped by {note.get('signal')}, and not in the queue any more)"
 
     def _cancelled(self) -> set[str]:
         with contextlib.suppress(OSError, ValueError, KeyError):
@@ -94,13 +87,13 @@ class Submission:
 
 
 def note_job(directory: Path, number: int, state: str, signal: str | None = None) -> None:
-    """Note what the job of pack ``number`` is at; a full disk may cost the note.
+    """Note what the job of pack ``number`` is doing; where the disk is full, nothing is noted.
 
     Args:
         directory: Of the submission.
         number: Of the pack.
         state: ``working``, or ``stopping`` once it was told to.
-        signal: What told it.
+        signal: The signal that told it.
     """
     with contextlib.suppress(OSError):
         content = {"state": state, "signal": signal, "time": time.time()}
@@ -109,13 +102,13 @@ def note_job(directory: Path, number: int, state: str, signal: str | None = None
 
 def submissions(sweep: Path) -> list[Submission]:
     """Completed submissions of a sweep, oldest first."""
-    found = []
+    completed = []
     for path in sorted(
         (sweep / "slurm").glob("*/submission.json"), key=lambda p: int(p.parent.name)
     ):
         with contextlib.suppress(OSError, ValueError, KeyError):
-            found.append(Submission.read(path.parent))
-    return found
+            completed.append(Submission.read(path.parent))
+    return completed
 
 
 def new_directory(sweep: Path) -> Path:

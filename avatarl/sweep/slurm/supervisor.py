@@ -142,7 +142,7 @@ def work_through(
     slots = machine.share(pack["slots_per_gpu"] * max(1, len(gpus)), len(left), gpus)
     print(f"avatarl: {len(left)} of {len(runs)} runs, {len(slots)} slots, GPUs {gpus}", flush=True)
 
-    def tell(event: Event) -> None:
+    def log(event: Event) -> None:
         state = event.outcome.state if event.outcome else event.what
         print(f"avatarl: {state} {event.run.directory} {event.reason or ''}", flush=True)
         if event.outcome is not None and event.outcome.state == "failed":
@@ -156,7 +156,7 @@ def work_through(
         code=Path(pack["code"]),
         submission=pack["submission"],
         wait_for_owners=False,
-        on_event=tell,
+        on_event=log,
         failures_elsewhere=failed.elsewhere,
     )
     sys.stdout.flush()
@@ -170,13 +170,13 @@ class FailedRuns:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory / "failed"
-        self._mine: set[str] = set()
+        self._of_this_job: set[str] = set()
         self._looked = -1e9
         self._elsewhere = 0
 
     def add(self, run_id: str, reason: str) -> None:
         """Note a failure of this job."""
-        self._mine.add(run_id)
+        self._of_this_job.add(run_id)
         write_json(self.directory / f"{run_id}.json", {"reason": reason})
 
     def known(self) -> dict[str, str]:
@@ -188,5 +188,5 @@ class FailedRuns:
         if time.monotonic() - self._looked > 2.0:
             self._looked = time.monotonic()
             names = {path.stem for path in self.directory.glob("*.json")}
-            self._elsewhere = len(names - self._mine)
+            self._elsewhere = len(names - self._of_this_job)
         return self._elsewhere

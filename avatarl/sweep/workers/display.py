@@ -50,8 +50,8 @@ class Display:
         self._done = self._failed = self._cached = 0
         self._began = time.monotonic()
         self._drawn = 0.0
-        shown = console.is_terminal if live is None else live
-        self._live = Live(console=console, auto_refresh=False, transient=True) if shown else None
+        redraws = console.is_terminal if live is None else live
+        self._live = Live(console=console, auto_refresh=False, transient=True) if redraws else None
 
     def __enter__(self) -> Display:
         if self._live is not None:

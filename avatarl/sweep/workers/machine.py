@@ -35,13 +35,13 @@ def gpus(environment: Mapping[str, str] | None = None) -> list[str]:
 def _all_gpus() -> tuple[str, ...]:
     if shutil.which("nvidia-smi") is None:
         return ()
-    asked = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    lines = asked.stdout.splitlines() if asked.returncode == 0 else []
+    listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    lines = listing.stdout.splitlines() if listing.returncode == 0 else []
     return tuple(str(n) for n, line in enumerate(lines) if line.startswith("GPU "))
 
 
 def slots(workers: int | str, runs: int) -> list[Slot]:
-    """Share the machine out.
+    """Divide the machine into slots.
 
     Args:
         workers: Number of worker processes, or ``"auto"``: one a GPU, else one a core.
@@ -50,9 +50,9 @@ def slots(workers: int | str, runs: int) -> list[Slot]:
     Raises:
         ConfigError: ``workers`` is neither ``auto`` nor a number above zero.
     """
-    found = gpus()
+    available = gpus()
     if workers == "auto":
-        count = len(found) or cores()
+        count = len(available) or cores()
     else:
         try:
             count = int(workers)
@@ -60,11 +60,12 @@ def slots(workers: int | str, runs: int) -> list[Slot]:
             count = 0
         if count < 1:
             raise ConfigError("hydra.launcher.workers", workers, "a number >= 1, or auto")
-    return share(count, runs, found)
+    return share(count, runs, available)
 
 
-def share(count: int, runs: int, found: Sequence[str]) -> list[Slot]:
-    """Make ``count`` slots, no more than ``runs``; GPUs are dealt round, cores shared out."""
+def share(count: int, runs: int, available: Sequence[str]) -> list[Slot]:
+    """Make ``count`` slots, no more than ``runs``; they take turns on the GPUs, and share cores."""
     count = max(1, min(count, runs))
     threads = max(1, cores() // count)
-    return [Slot(found[n % len(found)] if found else None, threads) for n in range(count)]
+    gpu_of = [available[n % len(available)] if available else None for n in range(count)]
+    return [Slot(gpu, threads) for gpu in gpu_of]

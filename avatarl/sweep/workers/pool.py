@@ -42,7 +42,7 @@ class Pool:
         code: Directory that workers import the project from; ``None``: as this process does.
         submission: Names this launch in ownership records.
         wait_for_owners: Wait for runs that other processes compute, instead of leaving them.
-        on_event: Told of each start, end and retry, in order.
+        on_event: Called with each start, end and retry, in order.
         on_tick: Called a few times a second.
         failures_elsewhere: Failed runs of the same sweep counted by other pools.
         warm: Gives a slot's process, if one was started early.
@@ -198,7 +198,7 @@ class Pool:
         return [self._done_anyway(run) or fault for run in runs]
 
     def _done_anyway(self, run: PlannedRun) -> dict[str, Any] | None:
-        """A run of a stack may have ended before the others' worker died."""
+        """The answer for a run of a stack that was done before its worker died, else ``None``."""
         result = run.folder.read_result()
         return {"state": "done", "cached": False, "result": dict(result)} if result else None
 

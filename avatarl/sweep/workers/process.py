@@ -86,7 +86,7 @@ class WorkerProcess:
         return time.monotonic() - self._began
 
     def give(self, runs: tuple[PlannedRun, ...], request: Mapping[str, Any]) -> None:
-        """Let it work on ``runs``; ``request`` is what :func:`worker.work` gets besides."""
+        """Let it work on ``runs``; ``request`` holds the rest of what :func:`worker.work` needs."""
         with _importing_from(self.code):
             if self._executor is None:
                 self._start()

@@ -13,7 +13,7 @@ import time
 
 
 def _leave_with_parent(parent: int) -> None:
-    # Once the worker proper is there, it looks after this itself: it puts its run down first.
+    # Once the worker proper is there, it leaves by itself, after its run has a checkpoint.
     while "avatarl.sweep.workers.worker" not in sys.modules:
         if os.getppid() != parent:
             os._exit(1)
@@ -22,6 +22,6 @@ def _leave_with_parent(parent: int) -> None:
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent acts
 threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
-with contextlib.suppress(ImportError):  # told by the worker proper, which needs it
+with contextlib.suppress(ImportError):  # the worker proper will say so
     # The slowest import that every run needs: half of what a worker takes to start.
     import torch  # noqa: F401

@@ -29,7 +29,7 @@ from avatarl.sweep.failure import faults
 #: ``module:function`` that executes one run: ``f(raw, *, stop, on_progress, prepared_corpus)``.
 DEFAULT_EXECUTE = "avatarl.training:execute_raw"
 
-#: The same for runs that are trained as one program, with ``stack`` besides.
+#: The same for runs that are trained as one program; it takes ``stack`` as well.
 STACKED_EXECUTE = "avatarl.training.stacked:execute_stacked"
 
 #: Seconds between two looks at whether the parent still lives.
@@ -38,7 +38,7 @@ _LOOK_EVERY_S = 0.5
 
 @dataclass
 class _Process:
-    """What this process is told of itself, once, by :func:`prepare` and :func:`start`.
+    """What :func:`prepare` and :func:`start` tell this process about itself.
 
     Attributes:
         parent: Process id of the pool it works for.
@@ -70,7 +70,7 @@ def prepare(parent: int) -> None:
 
 
 def _leave_with_parent() -> None:
-    """End this process once its parent is gone and the run at hand is safely put down."""
+    """End this process once its parent is gone and the current run has its checkpoint."""
     while os.getppid() == _process.parent:
         time.sleep(_LOOK_EVERY_S)
     with _process.working:
@@ -144,7 +144,7 @@ def _stored(folder: RunFolder) -> dict[str, Any] | None:
 
 
 def _claim(run: Mapping[str, Any], request: Mapping[str, Any]) -> ownership.Claim | dict[str, Any]:
-    """Make a run ours; or say how it ended already, or why it can't be."""
+    """Claim a run; or the answer for one that is done, or can't be claimed."""
     done = _stored(_folder(run))
     if done is not None:
         return {"state": "done", "cached": True, "result": done}
@@ -249,9 +249,9 @@ def _output_to(path: Path) -> Iterator[None]:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        for number, before in enumerate(saved, start=1):
-            os.dup2(before, number)
-            os.close(before)
+        for number, original in enumerate(saved, start=1):
+            os.dup2(original, number)
+            os.close(original)
         os.close(log)
 
 
