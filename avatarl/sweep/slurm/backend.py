@@ -23,6 +23,7 @@ from avatarl.sweep.slurm.executor import script, submit
 from avatarl.sweep.slurm.packs import make_packs
 from avatarl.sweep.slurm.settings import SlurmSettings
 from avatarl.sweep.slurm.submission import Submission, next_directory
+from avatarl.sweep.workers.display import say
 
 
 class SlurmBackend(Backend):
@@ -53,13 +54,13 @@ class SlurmBackend(Backend):
         if not packs:
             return
         sizes = ", ".join(str(len(members)) for members in packs)
-        _say(
+        say(
             console,
             f"{len(packs)} job{'s' * (len(packs) > 1)}, runs in each: {sizes}; "
             f"up to {max(workers)} side by side in a job",
         )
         if missing := _missing():
-            _say(
+            say(
                 console,
                 f"No {missing} on this machine: shown is what a login node would submit, arrays "
                 "of at most 1,000 jobs, with the paths and the Python of this machine",
@@ -108,14 +109,14 @@ class SlurmBackend(Backend):
         console: Console,
     ) -> SweepOutcome | None:
         if submission is None:
-            console.print(f"{plan.name}: all {len(plan.runs)} runs are done", soft_wrap=True)
+            say(console, f"{plan.name}: all {len(plan.runs)} runs are done")
         else:
             ids = ", ".join(dict.fromkeys(job.split("_")[0] for job in submission.jobs))
             count = len(submission.jobs)
             jobs = f"{count} job{'s' * (count > 1)} ({ids})"
-            _say(console, f"{plan.name}: {len(pending)} of {len(plan.runs)} runs in {jobs}")
+            say(console, f"{plan.name}: {len(pending)} of {len(plan.runs)} runs in {jobs}")
             if not self.settings.wait:
-                _say(console, f"avatarl watch {find.spoken(sweep)}")
+                say(console, f"avatarl watch {find.spoken(sweep)}")
                 return None
 
         def resubmit(runs: Sequence[PlannedRun]) -> None:
@@ -133,7 +134,3 @@ def _missing() -> str | None:
     """The first of SLURM's commands that submitting needs and this machine lacks."""
     needed = ("sbatch", "srun")
     return next((command for command in needed if shutil.which(command) is None), None)
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(line, highlight=False, soft_wrap=True)

@@ -12,7 +12,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
-from rich.text import Text
 
 from avatarl.errors import UserError
 from avatarl.runs import find, slurm_jobs
@@ -25,7 +24,7 @@ from avatarl.sweep.plan.planned import Plan, PlannedRun
 from avatarl.sweep.slurm.submission import submissions
 from avatarl.sweep.survey import Row, Survey, look_at, render
 from avatarl.sweep.workers import worker
-from avatarl.sweep.workers.display import duration, number
+from avatarl.sweep.workers.display import duration, say, say_done, say_failed
 
 #: The state of a job that neither squeue nor sacct knows.
 _UNKNOWN = "UNKNOWN"
@@ -68,11 +67,7 @@ def stay(
             _pause(poll_s, detach)
     if not over:
         name = find.spoken(sweep)
-        console.print(
-            f"The jobs go on. avatarl watch {name}, or avatarl cancel {name}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        say(console, f"The jobs go on. avatarl watch {name}, or avatarl cancel {name}")
         return SweepOutcome({}, detach.exit_code, False)
     return watcher.outcome(survey)
 
@@ -172,7 +167,8 @@ class _Watcher:
         decision = self.policy.decide(self.faults[run.id])
         if isinstance(decision, Retry):
             self.retries[run.id] = time.monotonic() + decision.after_s, run
-            self._say(f"again  {run.label}: job {row.job_id} ended as {ended}", "yellow")
+            line = f"again  {run.label}: job {row.job_id} ended as {ended}"
+            say(self.console, line, "yellow")
         else:
             now = time.time()
             worker.record_failure(run.to_json(), run.folder, decision.because, "", since=now)
@@ -188,7 +184,7 @@ class _Watcher:
                 self.resubmit(due)
             except UserError as error:
                 # The other jobs go on; these runs are found lost again, and tried again.
-                self._say(f"wait   {error}", "yellow")
+                say(self.console, f"wait   {error}", "yellow")
 
     def _accounted(self, row: Row) -> str:
         if row.job_id is None:
@@ -212,15 +208,10 @@ class _Watcher:
         self.announced.add(run.id)
         place = f"[{len(self.announced)}/{len(self.plan.runs)}]"
         if row.state is RunState.FAILED:
-            self._say(f"{place} FAILED {run.label}: {row.reason}  ({run.path})", "bold red")
+            say_failed(self.console, place, run, row.reason)
         elif run.id not in self.done_before:
             result: Mapping[str, Any] = run.folder.read_result() or {}
-            nats, accuracy = number(result.get("val/nats")), number(result.get("val/accuracy"), 3)
-            took = duration(result.get("seconds"))
-            self._say(f"{place} done   {run.label}  {nats} nats  accuracy {accuracy}  {took}")
-
-    def _say(self, line: str, style: str = "") -> None:
-        self.console.print(Text(line, style=style), soft_wrap=True, highlight=False)
+            say_done(self.console, place, run, result, duration(result.get("seconds")))
 
 
 def _last_words(sweep: Path, job_id: str | None) -> str:

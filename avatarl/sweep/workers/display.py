@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -34,6 +35,24 @@ def number(value: object, digits: int = 4) -> str:
     return f"{value:.{digits}f}" if isinstance(value, int | float) else "–"
 
 
+def say(console: Console, line: str, style: str = "") -> None:
+    """Print a line as it is, however long."""
+    console.print(Text(line, style=style), soft_wrap=True, highlight=False)
+
+
+def say_done(
+    console: Console, place: str, run: PlannedRun, result: Mapping[str, Any], took: str
+) -> None:
+    """Print what a run came to; ``place`` counts it among the others."""
+    nats, accuracy = number(result.get("val/nats")), number(result.get("val/accuracy"), 3)
+    say(console, f"{place} done   {run.label}  {nats} nats  accuracy {accuracy}  {took}")
+
+
+def say_failed(console: Console, place: str, run: PlannedRun, reason: str | None) -> None:
+    """Print why a run failed, and where its files are."""
+    say(console, f"{place} FAILED {run.label}: {reason}  ({run.path})", "bold red")
+
+
 class Display:
     """Shows the events of a pool.
 
@@ -47,7 +66,7 @@ class Display:
     def __init__(self, console: Console, total: int, title: str, live: bool | None = None) -> None:
         self.console, self.total, self.title = console, total, title
         self._running: dict[str, PlannedRun] = {}
-        self._done = self._failed = self._cached = 0
+        self._done = self._failed = 0
         self._began = time.monotonic()
         self._drawn = 0.0
         redraws = console.is_terminal if live is None else live
@@ -70,9 +89,9 @@ class Display:
             return
         self._running.pop(run.id, None)
         if event.what == "retried":
-            self._say(f"again  {run.label}: {event.reason}", "yellow")
+            say(self.console, f"again  {run.label}: {event.reason}", "yellow")
         elif event.what == "waiting":
-            self._say(f"wait   {run.label}: {event.reason}", "yellow")
+            say(self.console, f"wait   {run.label}: {event.reason}", "yellow")
         elif outcome is not None:
             self._finished(run, outcome)
 
@@ -80,25 +99,20 @@ class Display:
         state, reason, result = outcome.state, outcome.reason, outcome.result or {}
         if state == "done":
             self._done += 1
-            self._cached += outcome.cached
-            nats = number(result.get("val/nats"))
-            accuracy = number(result.get("val/accuracy"), 3)
             # From start to end where that is known; the run itself counts its steps alone.
             seconds = outcome.seconds or result.get("seconds")
             took = "already done" if outcome.cached else duration(seconds)
-            place = f"[{self._done + self._failed}/{self.total}]"
-            self._say(f"{place} done   {run.label}  {nats} nats  accuracy {accuracy}  {took}")
+            say_done(self.console, self._place(), run, result, took)
         elif state == "failed":
             self._failed += 1
-            place = f"[{self._done + self._failed}/{self.total}]"
-            self._say(f"{place} FAILED {run.label}: {reason}  ({run.path})", "bold red")
+            say_failed(self.console, self._place(), run, reason)
         elif state == "elsewhere":
-            self._say(f"left   {run.label}: {reason}", "yellow")
+            say(self.console, f"left   {run.label}: {reason}", "yellow")
         else:
-            self._say(f"paused {run.label}", "yellow")
+            say(self.console, f"paused {run.label}", "yellow")
 
-    def _say(self, line: str, style: str = "") -> None:
-        self.console.print(Text(line, style=style), soft_wrap=True, highlight=False)
+    def _place(self) -> str:
+        return f"[{self._done + self._failed}/{self.total}]"
 
     def tick(self) -> None:
         """Redraw, at most twice a second."""

@@ -19,7 +19,7 @@ from avatarl.sweep.plan import request, snapshot
 from avatarl.sweep.plan.planned import Plan
 from avatarl.sweep.plan.rollback import Rollback
 from avatarl.sweep.workers import machine
-from avatarl.sweep.workers.display import Display
+from avatarl.sweep.workers.display import Display, say
 from avatarl.sweep.workers.pool import Pool
 from avatarl.sweep.workers.slot import Slot
 from avatarl.sweep.workers.warmup import WarmUp
@@ -89,8 +89,7 @@ class LocalBackend(Backend):
     ) -> SweepOutcome:
         gpus = sum(slot.gpu is not None for slot in slots)
         kind = f"{len(slots)} worker{'s' * (len(slots) > 1)}" + (f" on {gpus} GPUs" if gpus else "")
-        head = f"{plan.name}: {len(plan.runs)} runs, {kind}"
-        console.print(head, highlight=False, soft_wrap=True)
+        say(console, f"{plan.name}: {len(plan.runs)} runs, {kind}")
         with catching() as stop, Display(console, len(plan.runs), plan.name) as display:
             pool = Pool(
                 slots=slots,
@@ -108,11 +107,10 @@ class LocalBackend(Backend):
         unfinished = states.count("interrupted")
         if stop():
             command = " ".join(plan.command) or "the same command"
-            console.print(
+            say(
+                console,
                 f"Interrupted: {states.count('done')} of {len(states)} runs are done, the others "
                 f"have their checkpoints. To continue, start again: {command}",
-                highlight=False,
-                soft_wrap=True,
             )
             return SweepOutcome(outcomes, stop.exit_code if unfinished else 0, not unfinished)
         if unfinished:
