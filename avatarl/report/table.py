@@ -10,7 +10,7 @@ from avatarl.report.metrics import describe, format_number, metric_heading
 from avatarl.report.statistics import Estimate
 from avatarl.report.words import LEVEL_NAMES, word
 
-Kind = Literal["run", "key", "n", "metric", "difference", "p", "code"]
+Kind = Literal["run", "key", "n", "seed", "state", "metric", "difference", "p", "code"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,11 @@ class Line:
     cells: tuple[str, ...]
     best: bool = False
 
+    @property
+    def key(self) -> str:
+        """The configuration's key, or the n-gram level's name."""
+        return self.entry if isinstance(self.entry, str) else self.entry.key
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -63,7 +68,7 @@ def grid(comparison: Comparison, section: Section) -> Grid:
     lines = []
     for entry in with_levels(comparison, section):
         if isinstance(entry, str):
-            cells = tuple(_level_cell(section, entry, column) for column in columns)
+            cells = tuple(level_cell(section, entry, column) for column in columns)
             lines.append(Line("ngram", entry, cells))
             continue
         kind: Literal["run", "control"] = "control" if entry.is_control else "run"
@@ -115,7 +120,8 @@ def with_levels(comparison: Comparison, section: Section) -> list[str | Configur
     return entries + [name for name in section.levels if name not in levels]
 
 
-def _level_cell(section: Section, level: str, column: Column) -> str:
+def level_cell(section: Section, level: str, column: Column) -> str:
+    """Return an n-gram level's cell: its name, a metric, or nothing."""
     if column.kind == "run":
         return f"{LEVEL_NAMES[level]} level"
     value = section.levels[level].get(column.name) if column.kind == "metric" else None
@@ -136,7 +142,7 @@ def _cell(row: Configuration, column: Column) -> str:
             return _difference_cell(row, describe(column.name).digits)
         case "p":
             return _p_cell(row)
-        case "code":
+        case _:
             return row.code[:8] or "unknown"
 
 

@@ -9,12 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from avatarl.report.aggregate import compare
-from avatarl.report.load import load_runs
+from avatarl.report.curves import Curve, Journals, band, read_journals
+from avatarl.report.load import Runs, apply_filter, load_runs
+from avatarl.report.metrics import format_number
 from avatarl.report.serve import Server
+from avatarl.report.table import grid
 from avatarl.report.webpage import write_page
+from avatarl.report.words import row_name
 
 from .conftest import OTHER_CORPUS, Outputs, config, demo
 
@@ -36,10 +41,14 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     outputs.run({**config("ngram4", 0.9, 0), "name": EVIL}, final=1.95, sample=EVIL, plan=False)
     outputs.run(config("bigram", 0.9, 0, reward__note=EVIL), state="failed", error=EVIL, plan=False)
     outputs.run(config("bigram", 0.1, 0), final=1.5, corpus=OTHER_CORPUS, plan=False)
-    runs = load_runs([sweep, outputs.root / "runs"])
     path = outputs.root / "page.html"
+    runs = load_runs([sweep, outputs.root / "runs"])
     write_page(runs, compare(runs.runs, swept=runs.swept_keys, against="control"), path)
     return path
+
+
+def reload(page: Path) -> Runs:
+    return load_runs([page.parent / "sweeps" / "demo", page.parent / "runs"])
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +79,8 @@ def column(browser: Browser, name: str) -> list[str]:
 
 
 def numbers(cells: list[str]) -> list[float]:
-    found = [re.match(r"[\d.,]+", cell) for cell in cells]
+    """The finished means among cells."""
+    found = [re.match(r"[\d.,]+(?!.* so far)", cell) for cell in cells]
     return [float(match[0].replace(",", "")) for match in found if match]
 
 
@@ -91,6 +101,8 @@ def test_it_opens_quietly_with_every_part_drawn(shown: Browser) -> None:
 def test_sorting(shown: Browser) -> None:
     nats = numbers(column(shown, "nats"))
     assert nats == sorted(nats)
+    # What isn't finished has no mean to stand by.
+    assert [cell.endswith(" so far") for cell in column(shown, "nats")][-1:] == [True]
     shown.click('#table button[data-sort="val/nats"]')
     nats = numbers(column(shown, "nats"))
     assert nats == sorted(nats, reverse=True)
@@ -154,6 +166,98 @@ def test_the_pages_filter_means_what_the_command_lines_does(
         "return avatarl.data().runs.filter((run) => keeps(facts(run))).map((run) => run.id); })()"
     )
     assert set(got) == expected
+
+
+def table(browser: Browser) -> list[list[str]]:
+    """Every cell of the table, without the marks beside a run's name."""
+    rows: list[list[str]] = browser.js(
+        "[...document.querySelectorAll('#table tbody tr:not(.notes)')]"
+        ".map((tr) => [...tr.cells].map((td) => td.textContent))"
+    )
+    return [[row[0].removeprefix("★ ").removesuffix(" control"), *row[1:]] for row in rows]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"against": "control"},
+        {"sort": "-val/nats"},
+        {"sort": "val/accuracy", "interval": "bootstrap"},
+        {"sort": "reward.confidence_weight", "against": "best"},
+        {"sort": "val/bits", "metrics": ["val/accuracy", "seconds"]},
+        {"group_by": ["reference.name"], "against": "control"},
+    ],
+    ids=str,
+)
+def test_the_pages_tables_are_the_terminals(
+    chromium: Browser, page: Path, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    runs = reload(page)
+    comparison = compare(runs.runs, swept=runs.swept_keys, **options)
+    write_page(runs, comparison, tmp_path / "page.html")
+    chromium.open((tmp_path / "page.html").as_uri())
+    for place, section in enumerate(comparison.sections):
+        chromium.choose("#section", str(place))
+        grid_of = grid(comparison, section)
+        heads = chromium.js("[...document.querySelectorAll('#table th')].map((e) => e.textContent)")
+        assert heads == list(grid_of.headings)
+        assert table(chromium) == [list(line.cells) for line in grid_of.lines]
+        # The same again where the page sorts by itself, by what it was sorted by.
+        chromium.js(
+            "avatarl.state.sort = { key: avatarl.data().sort, "
+            "down: avatarl.data().descending }; drawTable()"
+        )
+        assert sorted(table(chromium)) == sorted(list(line.cells) for line in grid_of.lines)
+        if "/" in comparison.sort:
+            assert table(chromium) == [list(line.cells) for line in grid_of.lines]
+
+
+def test_what_a_filter_leaves_is_averaged_as_by_the_command_line(
+    shown: Browser, page: Path
+) -> None:
+    text = "seed < 2 and track == 'label_revealing' and corpus == 'tinyshakespeare'"
+    shown.type("#filter", text)
+    shown.wait("avatarl.visibleRuns().length < 23")
+    whole = reload(page)
+    metrics = compare(whole.runs, swept=whole.swept_keys).metrics
+    left = apply_filter(text, whole.runs, whole.runs)
+    comparison = compare(left, swept=whole.swept_keys, metrics=metrics)
+    (section,) = comparison.sections
+    lines = grid(comparison, section)
+    at = lines.headings.index("nats")
+    means = [line.cells[at] for line in lines.lines if not line.cells[at].endswith(" so far")]
+    assert [cell for cell in column(shown, "nats") if not cell.endswith(" so far")] == means
+
+
+def test_bands_and_numbers_are_the_command_lines(shown: Browser, page: Path) -> None:
+    runs = reload(page)
+    section = compare(runs.runs, swept=runs.swept_keys).sections[0]
+    read = read_journals(runs, ["val/nats"])
+    # The page holds five digits of each value.
+    rounded = {
+        run: {
+            name: Curve(c.x, np.array([float(f"{y:.5g}") for y in c.y])) for name, c in own.items()
+        }
+        for run, own in read.curves.items()
+    }
+    journals = Journals(rounded, {}, ())
+    for row in section.configurations:
+        mean = band(row, journals, "val/nats")
+        line = shown.js(
+            "(() => { const line = avatarl.drawn().find((l) => l.title === "
+            f"{json.dumps(row_name(section, row))}); return line.band ?? null; }})()"
+        )
+        if mean is None:
+            assert line is None
+            continue
+        assert line["xs"] == mean.x.tolist()
+        for name in ("mean", "low", "high"):
+            if name in line:
+                assert line[name] == pytest.approx(getattr(mean, name).tolist(), rel=1e-12)
+    values = [0, 1.5, 0.03125, 2.5, 12345.678, 0.00001234, 3.2e-12, 1e6, 0.99995, 0.00009999]
+    for digits in (0, 1, 3, 4):
+        shown_as = shown.js(f"{json.dumps(values)}.map((value) => number(value, {digits}))")
+        assert shown_as == [format_number(value, digits) for value in values]
 
 
 def test_single_runs_and_the_state_of_each(shown: Browser) -> None:

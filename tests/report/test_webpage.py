@@ -105,3 +105,8 @@ def test_runs_without_any_result_make_a_page(outputs: Outputs) -> None:
     assert {run["state"] for run in told["runs"]} <= {"running", "failed"}
     running = next(run for run in told["runs"] if run["state"] == "running")
     assert running["result"]["val/nats"] > 0
+
+
+@pytest.mark.parametrize("file", sorted(PAGE.iterdir()), ids=lambda file: file.name)
+def test_the_pages_files_keep_to_a_hundred_columns(file: Path) -> None:
+    assert [line for line in file.read_text().splitlines() if len(line) > 100] == []

@@ -1,0 +1,95 @@
+// Points, one a finished run: accuracy against calibration, and a metric against one key.
+let scatterPlot = null, axisPlot = null;
+
+function drawPoints(plot, points) {
+  const pen = plot.pen;
+  plot.points = points;
+  pen.globalAlpha = 0.8;
+  for (const { run, x, y } of points) {
+    pen.fillStyle = colourOf(run);
+    if (run.control) pen.fillRect(x - 4, y - 4, 8, 8);
+    else {
+      disc(pen, x, y, 4);
+      pen.fill();
+    }
+  }
+  pen.globalAlpha = 1;
+}
+function setUpPoints(plot, words) {
+  plot.on("mousemove", (event) => {
+    const [x, y] = plot.place(event), pen = plot.clearOver();
+    let near = null, least = 14;
+    for (const point of plot.points) {
+      const away = Math.hypot(point.x - x, point.y - y);
+      if (away < least) [near, least] = [point, away];
+    }
+    plot.near = near;
+    plot.tell();
+    if (!near) return;
+    pen.strokeStyle = css("--ink");
+    pen.lineWidth = 1.5;
+    disc(pen, near.x, near.y, 6.5);
+    pen.stroke();
+    plot.tell(near.x, near.y, h("strong", {}, near.run.title), h("br"), words(near.run));
+  });
+  plot.on("click", () => { if (plot.near) choose(plot.near.run.id); });
+  plot.on("mouseleave", () => plot.leave());
+}
+
+function drawScatter(plot) {
+  const pen = plot.begin(), ece = (run) => run.result["val/ece"];
+  const accuracy = (run) => run.result["val/accuracy"];
+  const whole = (run) => run.state === "done" && finite(ece(run)) && finite(accuracy(run));
+  const runs = visibleRuns().filter(whole), [, most] = extent([0, ...runs.map(ece)]);
+  plot.scales([0, most], runs.length ? extent(runs.map(accuracy), 0.1) : [0, 1]);
+  plot.axes(info("val/ece").title, info("val/accuracy").title);
+  plot.levels("val/accuracy");
+  const alarm = D.thresholds["val/ece"], { y0, y1 } = plot.inner;
+  if (most > alarm) {
+    pen.strokeStyle = pen.fillStyle = css("--warn");
+    pen.setLineDash(DASHES[":"]);
+    plot.stroke([plot.x(alarm), y0], [plot.x(alarm), y1]);
+    pen.setLineDash([]);
+    plot.text("alarm", plot.x(alarm) + 3, y1, "left", "top");
+  }
+  drawPoints(plot,
+    runs.map((run) => ({ run, x: plot.x(ece(run)), y: plot.y(accuracy(run)) })));
+}
+
+function drawAxis(plot) {
+  plot.begin();
+  const key = state.axisKey, metric = state.parMetric, { title } = info(metric);
+  const column = keyColumns().find(({ name }) => name === key);
+  $("axis-caption").textContent = column
+    ? `Final ${title} against ${column.heading}`
+    : "No key is swept";
+  const ended = (run) =>
+    run.state === "done" && finite(run.result[metric]) && value(run, key) !== undefined;
+  const runs = visibleRuns().filter((run) => column && ended(run)), numeric = column?.numeric;
+  const left = new Set(runs.map((run) => word(groupOf(run), key)));
+  const words = (section().words[key] ?? []).filter((word) => left.has(word));
+  const place = (run) => (numeric ? value(run, key) : words.indexOf(word(groupOf(run), key)));
+  plot.scales(
+    numeric ? extent(runs.map(place), 0.08) : [-0.5, Math.max(0.5, words.length - 0.5)],
+    runs.length ? extent(runs.map((run) => run.result[metric]), 0.08) : [0, 1],
+  );
+  const xTicks = numeric && words.length > 8
+    ? null
+    : words.map((word, i) => [numeric ? Number(word) : i, word]);
+  plot.axes(column?.heading ?? "", title, { xTicks });
+  plot.levels(metric);
+  drawPoints(plot, runs.map((run, i) => ({
+    // Beside rather than on top of each other, where the axis is of words.
+    run, x: plot.x(place(run)) + (numeric ? 0 : ((i * 7) % 11 - 5) * 1.6),
+    y: plot.y(run.result[metric]),
+  })));
+}
+
+function setUpScatter() {
+  scatterPlot = new Plot($("scatter-plot"), drawScatter);
+  setUpPoints(scatterPlot, ({ result }) =>
+    `accuracy ${number(result["val/accuracy"])} · calibration error ${number(result["val/ece"])}`);
+  axisPlot = new Plot($("axis-plot"), drawAxis);
+  setUpPoints(axisPlot, ({ result }) =>
+    `${heading(state.parMetric)} ${number(result[state.parMetric], info(state.parMetric).digits)}`);
+}

@@ -1,0 +1,62 @@
+// What is shown: the data, the choices of the reader, and who passes filter and brushes.
+let D = null;
+const state = {
+  section: 0, mode: "groups", filter: "", sort: null, rows: 150,
+  metric: null, lines: "groups", colour: "auto", smoothing: 0, log: false, zoom: null,
+  hidden: new Set(), brushes: {}, parMetric: null, axisKey: null,
+  a: null, b: null, onlyDifferent: true,
+};
+let passes = () => true;
+const factsOf = new Map();
+
+// What a filter may ask about a run.
+function facts(run) {
+  if (!factsOf.has(run.id)) factsOf.set(run.id, makeFacts(run));
+  return factsOf.get(run.id);
+}
+function makeFacts(run) {
+  const { corpus, track } = D.sections[run.section];
+  const own = {
+    run_id: run.id, name: run.name, state: run.state, seed: run.seed, corpus, track,
+    code: run.code, is_control: run.control, directory: run.dir,
+  };
+  const get = (key) => {
+    if (key in own) return own[key];
+    const found = value(run, key);
+    return found === undefined && run.state === "done" ? run.result[key] : found;
+  };
+  // Words are looked for in what is on the screen, not in every shared default.
+  let words = null;
+  const seen = () => [own, [run.reason], run.config, run.notes].flatMap(Object.values);
+  return { own, get, words: () => (words ??= seen().map(show).join(" ").toLowerCase()) };
+}
+function knownKeys() {
+  const known = new Set(Object.keys(D.base));
+  for (const run of D.runs) {
+    for (const table of [facts(run).own, run.config, run.result]) {
+      for (const key in table) known.add(key);
+    }
+  }
+  return known;
+}
+
+const section = () => D.sections[state.section];
+const sectionRuns = () => D.runs.filter((run) => run.section === state.section);
+const sectionGroups = () => D.groups.filter((group) => group.section === state.section);
+const filteredRuns = () => sectionRuns().filter((run) => passes(facts(run)));
+const visibleRuns = () => filteredRuns().filter((run) => inBrushes(run));
+const membersOf = (group) => group.runs.map((at) => D.runs[at]);
+const groupOf = (run) => D.groups[run.group];
+
+// The keys that differ among the runs shown; other sections have their own.
+const keyColumns = () => section().tables.groups.columns.filter(({ kind }) => kind === "key");
+const value = (run, key) => (key in run.config ? run.config[key] : D.base[key]);
+// A configuration's value of a key in words, as the table has it.
+function word(group, key) {
+  const at = section().tables.groups.columns.findIndex((column) => column.name === key);
+  return group.cells[at];
+}
+const info = (metric) => D.info[metric] ?? { title: metric, better: 0, digits: 4 };
+const heading = (name) =>
+  info(name).heading ?? keyColumns().find((column) => column.name === name)?.heading ?? name;
+const toggleKey = (line) => (line.run ? `r${line.run.id}` : `g${line.group.key}`);
