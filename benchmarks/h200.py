@@ -14,6 +14,7 @@ import os
 import sys
 import time
 import types
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,10 +56,10 @@ if isinstance(sys.modules["psutil"], _StandIn):
 import torch  # noqa: E402
 from harness import Entry, Options, entry, main  # noqa: E402
 
-import avatarl.reference.schedule as schedule  # noqa: E402
 from avatarl.config.schema import GROUPS, RunConfig  # noqa: E402
 from avatarl.data.base import RawText  # noqa: E402
 from avatarl.data.corpus import Corpus  # noqa: E402
+from avatarl.options import read  # noqa: E402
 from avatarl.training.evaluation import HeldOut, evaluate  # noqa: E402
 from avatarl.training.learner import Learner  # noqa: E402
 from avatarl.training.stack import Stack  # noqa: E402
@@ -97,18 +98,16 @@ def configure(options: dict[str, str], changes: dict[str, Any], seed: int = 0) -
     """Make typed settings from conf/ and changes such as ``{"trainer.batch_size": 4096}``."""
     # Groups around the learner, as what raises an alarm, play no part here.
     parts: dict[str, Any] = dict.fromkeys(GROUPS)
-    raw: dict[str, Any] = {}
+    bases = typing.get_type_hints(RunConfig)
     for group in options:
         settings = read_option(group, options[group])
         for key, value in changes.items():
             if key.split(".")[0] == group:
                 settings[key.split(".", 1)[1]] = value
-        kind = settings.get("kind", settings["name"])
-        raw[group] = dict(settings)
         if group == "reference" and options[group] != "none":
-            settings["schedule"] = schedule.Constant("constant")
-        parts[group] = importlib.import_module(f"{GROUPS[group]}.{kind}").Config(**settings)
-    return RunConfig(name="h200", seed=seed, output_dir="", raw=raw, **parts)
+            settings["schedule"] = {"kind": "constant"}
+        parts[group] = read(bases[group], settings, group)
+    return RunConfig(name="h200", seed=seed, output_dir="", **parts)
 
 
 def text_of(quick: bool) -> Corpus:

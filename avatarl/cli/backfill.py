@@ -52,6 +52,7 @@ def _send(folder: RunFolder, args: argparse.Namespace) -> int:
     tracking = raw["tracking"]
     config = sink.Config(
         name="wandb",
+        kind="wandb",
         mode=args.mode,
         project=args.project or tracking.get("project", "avatarl"),
         entity=args.entity or tracking.get("entity"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import re
 from pathlib import Path
@@ -89,7 +88,8 @@ def load(data: str) -> Corpus:
         DataError: The text can't be used.
     """
     from avatarl.data import load as load_corpus
-    from avatarl.reference.typed import typed
+    from avatarl.data.base import Config
+    from avatarl.options import read
 
     options = sorted(path.stem for path in CONF.glob("*.yaml") if path.stem != "text")
     if data in options:
@@ -100,8 +100,7 @@ def load(data: str) -> Corpus:
         valid = f"{', '.join(options)}, or the path of a UTF-8 file" + did_you_mean(data, options)
         raise ConfigError("--data", data, valid)
     raw: dict[str, Any] = yaml.safe_load((CONF / f"{name}.yaml").read_text(encoding="utf-8"))
-    module = importlib.import_module(f"avatarl.data.{raw.get('kind', raw['name'])}")
-    return load_corpus(typed(module.Config, {**raw, **overrides}, "data"))
+    return load_corpus(read(Config, {**raw, **overrides}, "data"))  # type: ignore[type-abstract]
 
 
 def _measure(corpus: Corpus, orders: Sequence[int]) -> list[Row]:

@@ -7,16 +7,16 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
+from avatarl.options import Option
+
 # log: in the journal alone; warn: also told; stop: the run fails; act: something is done about it.
 Action = Literal["log", "warn", "stop", "act"]
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Option):
     """Limits and actions."""
 
-    name: str
-    kind: str
     calibration_error: Annotated[float, Gt(0)]
     collapse_gap: Annotated[float, Gt(0)]
     entropy_gap: Annotated[float, Gt(0)]  # nats

@@ -21,7 +21,7 @@ def check_combination(config: RunConfig) -> None:
 
 
 def _reference_is_there(config: RunConfig) -> None:
-    if config.reference.name != "none":
+    if config.reference.available:
         return
     for key, needed in {
         f"reward={config.reward.name}": config.reward.needs_reference,
@@ -31,7 +31,10 @@ def _reference_is_there(config: RunConfig) -> None:
     }.items():
         if needed:
             raise ConfigError(
-                "reference", "none", "any other reference (bigram, ngram4, …)", f"{key} reads it"
+                "reference",
+                "none",
+                "any other reference (bigram, ngram4, …)",
+                f"{key} reads it",
             )
 
 
@@ -52,7 +55,7 @@ def _weights_or_baseline(config: RunConfig) -> None:
     if config.explorer.weighting == "uniform" and config.objective.uses_baseline:
         raise ConfigError(
             "objective.baseline",
-            config.raw["objective"]["baseline"],
+            getattr(config.objective, "baseline", True),
             "none, or explorer.action_weighting=policy",
             "uniform weights and a baseline together leave the objective without an optimum",
         )
@@ -103,8 +106,7 @@ def _rollouts_fit_the_objective(config: RunConfig) -> None:
 
 
 def _rollouts_fit_the_schedule(config: RunConfig) -> None:
-    schedule = config.raw["reference"].get("schedule") or {}
-    if config.explorer.steps_ahead > 1 and schedule.get("kind") == "gated":
+    if config.explorer.steps_ahead > 1 and config.reference.gates:
         raise ConfigError(
             "explorer.horizon",
             config.explorer.steps_ahead,
@@ -125,7 +127,7 @@ def _rollouts_fit_the_context(config: RunConfig) -> None:
 
 
 def _truth_is_visible(config: RunConfig) -> None:
-    if config.objective.needs_every_action and config.explorer.name != "exhaustive":
+    if config.objective.needs_every_action and config.explorer.actions_a_position is not None:
         raise ConfigError(
             "explorer",
             config.explorer.name,
@@ -136,7 +138,7 @@ def _truth_is_visible(config: RunConfig) -> None:
 
 def _monitors_can_act(config: RunConfig) -> None:
     for key in ("on_calibration", "on_confidence_collapse"):
-        if config.raw["health"][key] == "act" and not config.objective.weighs_entropy:
+        if getattr(config.health, key) == "act" and not config.objective.weighs_entropy:
             raise ConfigError(
                 f"health.{key}",
                 "act",

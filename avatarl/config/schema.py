@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
+import functools
+import json
+import re
+import typing
+from dataclasses import dataclass
 from typing import Any
 
 from avatarl.config.health import Config as HealthConfig
 from avatarl.config.trainer import Config as TrainerConfig
 from avatarl.data.base import Config as DataConfig
+from avatarl.errors import ConfigError
 from avatarl.explorer.base import Config as ExplorerConfig
-from avatarl.model.gpt import Config as ModelConfig
+from avatarl.model.base import Config as ModelConfig
 from avatarl.objective.base import Config as ObjectiveConfig
 from avatarl.opponent.base import Config as OpponentConfig
 from avatarl.optimizer.base import Config as OptimizerConfig
+from avatarl.options import Option
 from avatarl.reference.base import Config as ReferenceConfig
 from avatarl.reward.base import Config as RewardConfig
 from avatarl.tracking.base import Config as TrackingConfig
 
-# Where each group's options live: module ``<package>.<kind>`` exports ``Config``.
-GROUPS = {
-    "data": "avatarl.data",
-    "model": "avatarl.model",
-    "reference": "avatarl.reference",
-    "explorer": "avatarl.explorer",
-    "reward": "avatarl.reward",
-    "objective": "avatarl.objective",
-    "opponent": "avatarl.opponent",
-    "optimizer": "avatarl.optimizer",
-    "trainer": "avatarl.config",
-    "health": "avatarl.config",
-    "tracking": "avatarl.tracking",
-}
+MAX_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -51,5 +45,29 @@ class RunConfig:
     trainer: TrainerConfig
     health: HealthConfig
     tracking: TrackingConfig
-    # The same settings as a plain mapping of JSON values; what files and workers carry.
-    raw: dict[str, Any] = field(repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Refuse a seed out of range, and a name that can't name a folder."""
+        if not 0 <= self.seed <= MAX_SEED:
+            raise ConfigError("seed", self.seed, f"an integer from 0 to {MAX_SEED}")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}", self.name):
+            raise ConfigError(
+                "name",
+                self.name,
+                "1 to 100 letters, digits and . _ + -, beginning with a letter or digit",
+                "it names a folder",
+            )
+
+    @functools.cached_property
+    def raw(self) -> dict[str, Any]:
+        """The same settings as a plain mapping of JSON values; what files and workers carry."""
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return plain
+
+
+# Where each group's options live: module ``<package>.<kind>`` exports ``Config``.
+GROUPS = {
+    group: base.__module__.rpartition(".")[0]
+    for group, base in typing.get_type_hints(RunConfig).items()
+    if issubclass(base, Option)
+}

@@ -8,14 +8,13 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt
 
 from avatarl.errors import ConfigError
+from avatarl.options import Option
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Option):
     """Length, batch, evaluation and safety of a run."""
 
-    name: str
-    kind: str
     steps: Annotated[int, Ge(1)] | None  # null: epochs decides
     epochs: Annotated[float, Gt(0)]
     batch_size: Annotated[int, Ge(1)]  # windows

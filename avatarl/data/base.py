@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Lt
 
 from avatarl.errors import DataError
+from avatarl.options import Option
 
 Unseen = Literal["error", "keep"]
 
@@ -30,7 +31,7 @@ class RawText:
 
 
 @dataclass(frozen=True)
-class Config(ABC):
+class Config(Option, ABC):
     """Settings of every data option.
 
     Attributes:
@@ -41,7 +42,6 @@ class Config(ABC):
         unseen: What to do about held-out characters that training never saw.
     """
 
-    name: str
     train_fraction: Annotated[float, Gt(0), Lt(1)]
     dev_fraction: Annotated[float, Ge(0), Lt(0.5)]
     unseen: Unseen

@@ -11,6 +11,7 @@ from annotated_types import Ge, Lt
 from torch import Tensor
 
 from avatarl.interfaces import Exploration, Hyperparameters, PolicyFn
+from avatarl.options import Option
 
 # (actions (B,T,K) or None for all V, steps ahead) → matches (B,T,K); the text itself stays unseen.
 Query = Callable[[Tensor | None, int], Tensor]
@@ -20,10 +21,9 @@ Decoder = Callable[[Tensor | None], Tensor]
 
 
 @dataclass(frozen=True)
-class Config(ABC):
+class Config(Option, ABC):
     """Settings that every explorer has."""
 
-    name: str
     positions: Literal["last", "all"]  # which positions of a window are scored
     # Which of the scored positions are trained on, judged by the acting policy's entropy.
     # highest_entropy divides by what is left; a dropped position counts 0 in the mean instead.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Le
@@ -39,8 +39,6 @@ class Schedule:
         begin: Share of the run's steps at which it begins to move.
         until: Share of the run's steps at which it has arrived.
     """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     shape: Literal["linear", "cosine", "step"]
     start: float

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import torch
+from torch import nn
 
-from avatarl.model.gpt import GPT, Config
+from avatarl.model.base import Cache, Config, Policy
 
-__all__ = ["GPT", "Config", "parameter_count"]
+__all__ = ["Cache", "Config", "Policy", "parameter_count"]
 
 
-def parameter_count(model: torch.nn.Module) -> int:
+def parameter_count(model: nn.Module) -> int:
     """Count the trainable numbers; the tied embedding counts once."""
     return sum(parameter.numel() for parameter in model.parameters())

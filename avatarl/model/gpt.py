@@ -19,21 +19,19 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from avatarl.errors import ConfigError
+from avatarl.model import base
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(base.Config):
     """Size and shape of the network."""
 
-    name: str
-    kind: str
     n_layer: Annotated[int, Ge(1)]
     n_head: Annotated[int, Ge(1)]
     n_embd: Annotated[int, Ge(1)]
-    context_length: Annotated[int, Ge(1)]  # characters the policy sees
-    prior: bool  # logits = gate · log reference + network, with a learned gate
 
     def __post_init__(self) -> None:
         """Refuse a width that the heads can't share."""
@@ -42,8 +40,8 @@ class Config:
                 "n_embd", self.n_embd, f"a multiple of n_head={self.n_head}", "heads share it"
             )
 
+    @override
     def build(self, vocab_size: int, seed: int) -> GPT:
-        """Make a network with random weights that depend on ``seed`` alone (fp32, on the CPU)."""
         return GPT(self, vocab_size, torch.Generator().manual_seed(seed))
 
 
@@ -51,7 +49,7 @@ class Config:
 _SHORT, _HEAD_SIZES = 64, (16, 32, 64, 128)
 
 # Keys and values (B,H,T,D) of the positions that a block has read.
-KVCache = tuple[Tensor, Tensor]
+KVCache = tuple[Tensor, ...]
 
 
 class Attention(nn.Module):
@@ -150,8 +148,8 @@ class Block(nn.Module):
         return x + self.mlp(self.norm_mlp(x)), read
 
 
-class GPT(nn.Module):
-    """The policy: logits of the next character at each position of a window.
+class GPT(base.Policy):
+    """Embeddings, blocks, and scores by the embedding of each character.
 
     Args:
         config: Size and shape.
@@ -175,19 +173,10 @@ class GPT(nn.Module):
                 std = 0.02 / math.sqrt(2 * config.n_layer) if small else 0.02
                 nn.init.normal_(parameter, std=std, generator=generator)
 
+    @override
     def forward(
         self, context: Tensor, *, last: bool = False, prior_logprobs: Tensor | None = None
     ) -> Tensor:
-        """Score the character after each position.
-
-        Args:
-            context: (B,T) int64 character ids, T ≤ ``context_length``; the window may be shorter.
-            last: Score the last position alone; the final block then computes no other.
-            prior_logprobs: (B,T,V), or (B,1,V) with ``last``; required with ``model.prior``.
-
-        Returns:
-            Logits (B,T,V), or (B,1,V) with ``last``. Position t has seen ``context[:, :t+1]``.
-        """
         x = self._embed(context, 0)  # (B,T,C)
         final = len(self.blocks) - 1
         for index, block in enumerate(self.blocks):
@@ -206,30 +195,18 @@ class GPT(nn.Module):
         # In lower precision what the blocks add to is kept in it, too: half the memory traffic.
         return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
 
+    @override
     def extend(
-        self, characters: Tensor, read: list[KVCache], prior_logprobs: Tensor | None = None
-    ) -> tuple[Tensor, list[KVCache]]:
-        """Read on from what was read before, and score the next character.
-
-        Equal to :meth:`forward` on the whole window with ``last``, at the cost of the new
-        characters alone.
-
-        Args:
-            characters: (B,T) int64: the window so far if nothing was read, else one more each.
-            read: What each block remembers; empty at the start.
-            prior_logprobs: (B,1,V); required with ``model.prior``.
-
-        Returns:
-            Logits (B,1,V), and what each block remembers now.
-        """
-        start = read[0][0].shape[2] if read else 0
+        self, characters: Tensor, cache: base.Cache, prior_logprobs: Tensor | None = None
+    ) -> tuple[Tensor, base.Cache]:
+        start = cache[0][0].shape[2] if cache else 0
         x = self._embed(characters, start)  # (B,T,C)
-        memory = []
+        extended = []
         for index, block in enumerate(self.blocks):
-            x, kept = block.extend(x, read[index] if read else None)  # type: ignore[operator]
-            memory.append(kept)
+            x, kept = block.extend(x, cache[index] if cache else None)  # type: ignore[operator]
+            extended.append(kept)
         logits = F.linear(self.norm(x[:, -1:]), self.token.weight)  # (B,1,V)
         if self.prior_gate is not None:
             assert prior_logprobs is not None
             logits = logits + self.prior_gate * prior_logprobs
-        return logits, memory
+        return logits, extended

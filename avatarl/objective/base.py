@@ -10,20 +10,24 @@ from typing import Protocol
 from torch import Tensor
 
 from avatarl.interfaces import Exploration, Hyperparameters, Regularisers
+from avatarl.options import Option
 
 # What controllers remember from step to step, 0-d float32 tensors; part of a run's state.
 ControllerState = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Config(ABC):
+class Config(Option, ABC):
     """Settings that every objective has, and what the rest of a run must know of them."""
-
-    name: str
 
     @abstractmethod
     def build(self) -> Objective:
         """Make the objective."""
+
+    @property
+    def is_control(self) -> bool:
+        """Whether this is the ordinary training that others are compared with."""
+        return False
 
     @property
     def needs_reference(self) -> bool:

@@ -21,6 +21,11 @@ class Config(base.Config):
 
     @property
     @override
+    def is_control(self) -> bool:
+        return True
+
+    @property
+    @override
     def needs_every_action(self) -> bool:
         return True
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from avatarl.options import Option
+
 
 @dataclass(frozen=True)
-class Config:
+class Config(Option):
     """Settings that every opponent has, and what the rest of a run must know of it."""
-
-    name: str
 
     @property
     def members(self) -> int:

@@ -10,12 +10,13 @@ from typing import Annotated, Literal
 import torch
 from annotated_types import Ge, Gt, Le, Lt
 
+from avatarl.options import Option
+
 
 @dataclass(frozen=True)
-class Config(ABC):
+class Config(Option, ABC):
     """Learning rate, its schedule, and clipping of the gradient."""
 
-    name: str
     lr: Annotated[float, Gt(0)]
     weight_decay: Annotated[float, Ge(0)]
     beta1: Annotated[float, Ge(0), Lt(1)]

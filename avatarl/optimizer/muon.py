@@ -34,6 +34,8 @@ class Config(base.Config):
             if weight.dim() == 2 and name.startswith("blocks.")
         }
         rest = {name: weight for name, weight in parameters.items() if name not in hidden}
+        if not hidden:
+            return [adamw.fused_adamw(self, rest)]
         options: dict[str, Any] = {
             "lr": self.lr,
             "weight_decay": self.weight_decay,

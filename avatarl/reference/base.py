@@ -12,8 +12,9 @@ from torch import Tensor
 from typing_extensions import override
 
 from avatarl.errors import ConfigError
+from avatarl.options import Option
 from avatarl.reference.counts import check_order
-from avatarl.reference.schedule import ScheduleConfig, check_rungs
+from avatarl.reference.schedule import Gated, ScheduleConfig, check_rungs
 
 MISSING = -1
 """Stands in a context for a character before the start of the window: a shorter history."""
@@ -90,16 +91,20 @@ class Reference(Protocol):
 
 
 @dataclass(frozen=True)
-class Config(ABC):
-    """What every option has.
+class Config(Option, ABC):
+    """What every reference has, and what the rest of a run must know of it."""
 
-    Attributes:
-        name: Name of the option.
-    """
+    @property
+    def available(self) -> bool:
+        """Whether there is a reference at all."""
+        return True
 
-    name: str
+    @property
+    def gates(self) -> bool:
+        """Whether its schedule weighs positions one by one."""
+        return False
 
-    def check_text(self, length: int, vocab_size: int) -> None:  # noqa: B027
+    def check_text(self, length: int, vocab_size: int) -> None:
         """Refuse a text that :meth:`build` would refuse for its size.
 
         Quick, so that a plan can check each of its runs.
@@ -133,7 +138,6 @@ class CountedConfig(Config):
     """What every reference built from counts has.
 
     Attributes:
-        kind: Module of ``avatarl.reference`` that builds it.
         cross_fit: How training positions are scored: by K folds, each scored by the counts of
             the others; ``loo`` by counts without the position itself; ``null`` by all counts
             (leaks the label at high order); ``auto`` decides by order.
@@ -141,7 +145,6 @@ class CountedConfig(Config):
         schedule: How its weight changes as training goes on.
     """
 
-    kind: str
     cross_fit: int | str | None
     cache_dir: str | None
     schedule: ScheduleConfig
@@ -156,6 +159,11 @@ class CountedConfig(Config):
         order = getattr(self, "order", None)
         if isinstance(order, int):
             check_rungs(self.schedule, order)
+
+    @property
+    @override
+    def gates(self) -> bool:
+        return isinstance(self.schedule, Gated)
 
     @abstractmethod
     @override

@@ -7,7 +7,6 @@ training text, which members built on the rest score.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,8 +20,8 @@ from typing_extensions import override
 
 from avatarl.errors import ConfigError
 from avatarl.reference.base import CountedConfig, Reference, Reliability
+from avatarl.reference.schedule import Constant
 from avatarl.reference.store import cached, fingerprint
-from avatarl.reference.typed import typed
 
 ROUNDS = 60
 BATCH = 16384
@@ -41,38 +40,42 @@ class Config(CountedConfig):
         dev_fraction: Share of the training text, cut from its end, that tunes the weights.
     """
 
-    members: dict[str, dict[str, Any]]
+    members: dict[str, CountedConfig]
     weights: tuple[Annotated[float, Gt(0)], ...] | None
     dev_fraction: Annotated[float, Gt(0), Le(0.5)]
 
     def __post_init__(self) -> None:
-        """Refuse members that aren't options, and weights that don't match them."""
+        """Refuse an ensemble of nobody, and weights that don't match the members."""
         super().__post_init__()
         if not self.members:
-            raise ConfigError("members", self.members, "one member or more")
+            raise ConfigError("members", {}, "one member or more")
         if self.weights is not None and len(self.weights) != len(self.members):
             raise ConfigError(
                 "weights",
                 list(self.weights),
                 f"{len(self.members)} numbers, one for each of {', '.join(self.members)}, or null",
             )
-        self.parse_members()
 
     @override
     def check_text(self, length: int, vocab_size: int) -> None:
-        members = self.parse_members()
+        members = self.shared_members()
         if self.weights is None and len(members) > 1:
             length = tuning_begin(length, self.dev_fraction)
         for member in members:
             member.check_text(length, vocab_size)
 
-    def parse_members(self) -> list[CountedConfig]:
-        """Give the members' typed settings, in order."""
-        return [_parse_member(self, name, raw) for name, raw in self.members.items()]
+    def shared_members(self) -> list[CountedConfig]:
+        """Give the members in order, with the ensemble's own cross-fitting and cache."""
+        shared: dict[str, Any] = {"cross_fit": self.cross_fit, "cache_dir": self.cache_dir}
+        constant = Constant("constant")
+        return [
+            dataclasses.replace(member, **shared, schedule=constant)
+            for member in self.members.values()
+        ]
 
     @override
     def build(self, train_ids: np.ndarray, vocab_size: int, device: torch.device) -> Ensemble:
-        configs = self.parse_members()
+        configs = self.shared_members()
         if self.weights is not None:
             given = torch.tensor(self.weights)
             weights = given / given.sum()
@@ -82,21 +85,6 @@ class Config(CountedConfig):
             weights = _tuned(self, configs, train_ids, vocab_size)
         members = [member.build(train_ids, vocab_size, device) for member in configs]
         return Ensemble(members, weights)
-
-
-def _parse_member(ensemble: Config, name: str, raw: dict[str, Any]) -> CountedConfig:
-    key = f"members.{name}"
-    kind = raw.get("kind")
-    try:
-        option = importlib.import_module(f"avatarl.reference.{kind}").Config
-        if not issubclass(option, CountedConfig):
-            raise TypeError
-    except (ImportError, AttributeError, TypeError):
-        valid = "kneser_ney, witten_bell, interpolated, add_alpha, infinigram or ensemble"
-        raise ConfigError(f"{key}.kind", kind, valid) from None
-    shared = {"cross_fit": ensemble.cross_fit, "cache_dir": ensemble.cache_dir}
-    member: CountedConfig = typed(option, {**raw, **shared, "schedule": {"kind": "constant"}}, key)
-    return member
 
 
 class Ensemble:

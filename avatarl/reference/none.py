@@ -15,6 +15,11 @@ from avatarl.reference import base
 class Config(base.Config):
     """Nothing to set."""
 
+    @property
+    @override
+    def available(self) -> bool:
+        return False
+
     @override
     def build(self, train_ids: np.ndarray, vocab_size: int, device: torch.device) -> None:
         return None

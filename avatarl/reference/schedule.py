@@ -12,35 +12,27 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Gt, Lt, MinLen
 from torch import Tensor
 
 from avatarl.errors import ConfigError
-from avatarl.reference.typed import BY_KIND
 
 if TYPE_CHECKING:
     from avatarl.reference.base import Reliability
 
 
 @dataclass(frozen=True)
-class _Strict:
-    """A misspelt key of a schedule is an error."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-
-@dataclass(frozen=True)
-class Constant(_Strict):
+class Constant:
     """The reference keeps its weight."""
 
     kind: Literal["constant"]
 
 
 @dataclass(frozen=True)
-class Annealed(_Strict):
+class Annealed:
     """The weight goes from 1 to ``final``.
 
     Attributes:
@@ -59,7 +51,7 @@ class Annealed(_Strict):
 
 
 @dataclass(frozen=True)
-class Gated(_Strict):
+class Gated:
     """Each position weighs the reference by how much it knows there.
 
     Attributes:
@@ -81,7 +73,7 @@ class Gated(_Strict):
 
 
 @dataclass(frozen=True)
-class Ladder(_Strict):
+class Ladder:
     """The reference begins with a short context, and is promoted when learning stalls.
 
     Attributes:
@@ -100,11 +92,11 @@ class Ladder(_Strict):
         """Refuse rungs that don't rise."""
         numbers = [math.inf if rung is None else rung for rung in self.rungs]
         if any(b <= a for a, b in itertools.pairwise(numbers)):
-            raise ConfigError("schedule.rungs", list(self.rungs), "rising orders, null only last")
+            raise ConfigError("rungs", list(self.rungs), "rising orders, null only last")
 
 
 @dataclass(frozen=True)
-class HandOver(_Strict):
+class HandOver:
     """The reference is dropped for good once the policy predicts better than it does.
 
     Attributes:
@@ -118,7 +110,7 @@ class HandOver(_Strict):
     decay: Annotated[float, Ge(0), Lt(1)]
 
 
-ScheduleConfig = Annotated[Constant | Annealed | Gated | Ladder | HandOver, BY_KIND]
+ScheduleConfig = Constant | Annealed | Gated | Ladder | HandOver
 
 
 @dataclass(frozen=True)
@@ -270,7 +262,7 @@ def check_rungs(config: ScheduleConfig, order: int) -> None:
     """
     if isinstance(config, Ladder) and any(rung and rung > order for rung in config.rungs):
         raise ConfigError(
-            "reference.schedule.rungs",
+            "schedule.rungs",
             list(config.rungs),
             f"orders up to {order}, the reference's own",
         )

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatarl.reference import ensemble, infinigram
+from avatarl.reference import ensemble, infinigram, kneser_ney
 from avatarl.reference.add_alpha import AddAlpha
-from avatarl.reference.base import MISSING, Reference, history_windows
+from avatarl.reference.base import MISSING, CountedConfig, Reference, history_windows
 from avatarl.reference.counted import tabulate
 from avatarl.reference.counts import count_grams
 from avatarl.reference.interpolated import Interpolated, tune
@@ -165,9 +165,8 @@ def _build(name: str, order: int, train_ids: np.ndarray, vocab_size: int, folder
         long = infinigram.Config(name, name, *common, 32, 1, order, DEV_FRACTION)
         return long.build(train_ids, vocab_size, torch.device("cpu"))
     if name == "ensemble":
-        plain = {"cross_fit": None, "cache_dir": None, "schedule": {"kind": "constant"}}
-        members: dict[str, dict[str, Any]] = {
-            member: {"name": member, "kind": "kneser_ney", "order": own, **plain}
+        members: dict[str, CountedConfig] = {
+            member: kneser_ney.Config(member, "kneser_ney", *common, own)
             for member, own in (("short", min(order, SHORT_ORDER)), ("long", order))
         }
         both = ensemble.Config(name, name, *common, members, None, DEV_FRACTION)

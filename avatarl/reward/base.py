@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, current
+from avatarl.options import Option
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Option):
     """Settings that every reward has, and what it computes from them.
 
     A reward overrides :meth:`rewards`; one that keeps tables of the text, :meth:`prepare`.
@@ -23,7 +24,6 @@ class Config:
     # Settings that are part of the computation whatever their value is, even 0.
     always_on: ClassVar[frozenset[str]] = frozenset()
 
-    name: str
     weight: float | Schedule  # of this reward as a whole, or within a sum
 
     @property

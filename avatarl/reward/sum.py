@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +25,7 @@ from avatarl.reward import base
 class Config(base.Config):
     """The summands, by any name."""
 
-    components: dict[str, Any]  # each a reward's own settings, typed by the time this is built
+    components: dict[str, base.Config]
 
     def __post_init__(self) -> None:
         """Refuse an empty sum, which would teach nothing."""
@@ -34,28 +33,23 @@ class Config(base.Config):
             raise ConfigError("components", {}, "at least one reward")
 
     @property
-    def parts(self) -> dict[str, base.Config]:
-        """The summands."""
-        return self.components
-
-    @property
     @override
     def needs_reference(self) -> bool:
-        return any(part.needs_reference for part in self.parts.values())
+        return any(part.needs_reference for part in self.components.values())
 
     @property
     @override
     def needs_opponent(self) -> bool:
-        return any(part.needs_opponent for part in self.parts.values())
+        return any(part.needs_opponent for part in self.components.values())
 
     @property
     @override
     def costs(self) -> bool:
-        return any(part.may_be_negative for part in self.parts.values())
+        return any(part.may_be_negative for part in self.components.values())
 
     @override
     def prepare(self, text: base.Text) -> base.Reward:
-        parts = {name: part.build(text) for name, part in self.parts.items()}
+        parts = {name: part.build(text) for name, part in self.components.items()}
 
         def rewards(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
             values = [

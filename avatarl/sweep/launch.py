@@ -7,8 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
+from annotated_types import Ge
 from rich.console import Console
 
 from avatarl.errors import ConfigError
@@ -19,7 +20,7 @@ from avatarl.sweep import failure
 from avatarl.sweep.failure import FailurePolicy
 from avatarl.sweep.outcome import SweepOutcome
 from avatarl.sweep.plan.planned import Plan
-from avatarl.sweep.plan.request import SweepRequest, check_stack
+from avatarl.sweep.plan.request import SweepRequest
 from avatarl.sweep.plan.rollback import Rollback
 
 #: Sees a launched sweep through; ``None``: the jobs were left to run on their own.
@@ -31,7 +32,7 @@ class LauncherSettings:
     """Settings that all launchers have; conf/hydra/launcher/ says what each means."""
 
     dry_run: bool
-    stack: int | str
+    stack: Annotated[int, Ge(1)] | Literal["auto"]
     failure_policy: str
     max_failures: int | None
     max_retries: int
@@ -53,7 +54,6 @@ class LauncherSettings:
             ConfigError: Names the setting, and what would be right.
         """
         self.policy()
-        check_stack(self.stack)
 
 
 class Backend(ABC):

@@ -1,12 +1,53 @@
-"""Settings of the tracking group."""
+"""What every way of tracking offers."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from avatarl.options import Option
 
 
 @dataclass(frozen=True)
-class Config:
-    """Every tracking option has a name; files are written whichever is chosen."""
+class Config(Option, ABC):
+    """Where records go besides the run's own files, which are written whichever is chosen."""
 
-    name: str
+    @property
+    def needs_server(self) -> bool:
+        """Whether opening may wait for a server."""
+        return False
+
+    @abstractmethod
+    def open(
+        self,
+        raw: Mapping[str, Any],
+        run_id: str,
+        directory: Path,
+        history: Sequence[Mapping[str, Any]] = (),
+    ) -> Sink | None:
+        """Open what receives a run's records, or continue it; None where nothing does.
+
+        Args:
+            raw: The whole resolved configuration.
+            run_id: The run's id.
+            directory: The run's.
+            history: Records logged before an interruption.
+
+        Raises:
+            Exception: Whatever is raised where it can't be opened.
+        """
+
+
+class Sink(Protocol):
+    """What receives a run's records."""
+
+    def log(self, step: int, record: Mapping[str, Any]) -> None: ...  # noqa: D102
+
+    def alarm(self, message: str, raised: bool) -> None: ...  # noqa: D102
+
+    def summary(self, values: Mapping[str, Any]) -> None: ...  # noqa: D102
+
+    def finish(self, complete: bool) -> None: ...  # noqa: D102

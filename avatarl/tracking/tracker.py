@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from avatarl.errors import in_short
 from avatarl.tracking import base, delivery
@@ -18,22 +18,10 @@ _AVOID_S = 600.0
 _avoid_until = -float("inf")
 
 
-class Sink(Protocol):
-    """What receives a run's records."""
-
-    def log(self, step: int, record: Mapping[str, Any]) -> None: ...  # noqa: D102
-
-    def alarm(self, message: str, raised: bool) -> None: ...  # noqa: D102
-
-    def summary(self, values: Mapping[str, Any]) -> None: ...  # noqa: D102
-
-    def finish(self, complete: bool) -> None: ...  # noqa: D102
-
-
 class Tracker:
     """Passes records on until the sink fails once; then says so, and only closes it at the end."""
 
-    def __init__(self, sink: Sink | None) -> None:
+    def __init__(self, sink: base.Sink | None) -> None:
         self._sink = sink
         self._failed = False
 
@@ -47,19 +35,13 @@ class Tracker:
         history: Sequence[Mapping[str, Any]] = (),
     ) -> Tracker:
         """Open the configured sink; ``history`` was logged before an interruption."""
-        if config.name == "files":
-            return cls(None)
-        import avatarl.tracking.wandb as sink
-
-        assert isinstance(config, sink.Config)
-        mode = sink.resolve_mode(config.mode)
-        if mode not in ("offline", "disabled") and time.monotonic() < _avoid_until:
+        if config.needs_server and time.monotonic() < _avoid_until:
             delivery.note(directory, "owed")
             return cls(None)
         try:
-            return cls(sink.start(config, raw, run_id, directory, history))
+            return cls(config.open(raw, run_id, directory, history))
         except Exception as error:
-            if mode in ("offline", "disabled"):
+            if not config.needs_server:
                 log.warning("wandb is off for this run: %s", in_short(error))
             else:
                 _avoid_the_server()

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from typing_extensions import override
+
 from avatarl.tracking import base, delivery
 
 log = logging.getLogger("avatarl")
@@ -38,6 +40,21 @@ class Config(base.Config):
     run_name: str | None
     tags: tuple[str, ...]
     artifact: bool  # upload the final checkpoint
+
+    @property
+    @override
+    def needs_server(self) -> bool:
+        return resolve_mode(self.mode) not in ("offline", "disabled")
+
+    @override
+    def open(
+        self,
+        raw: Mapping[str, Any],
+        run_id: str,
+        directory: Path,
+        history: Sequence[Mapping[str, Any]] = (),
+    ) -> WandbSink | None:
+        return start(self, raw, run_id, directory, history)
 
 
 def resolve_mode(mode: str) -> str:
@@ -191,7 +208,7 @@ def _abandon() -> None:
 
 
 def start(
-    config: base.Config,
+    config: Config,
     raw: Mapping[str, Any],
     run_id: str,
     directory: Path,
@@ -212,7 +229,6 @@ def start(
     Raises:
         Exception: Whatever wandb raises where it can't start, such as no answer in time.
     """
-    assert isinstance(config, Config)
     mode = resolve_mode(config.mode)
     if mode == "disabled":
         return None
@@ -229,7 +245,7 @@ def start(
             project=config.project,
             entity=config.entity,
             group=config.group,
-            job_type="control" if raw["objective"]["name"] == "cross_entropy" else "train",
+            job_type="control" if _kind(raw["objective"]) == "cross_entropy" else "train",
             name=config.run_name or f"{raw['name']}-seed{raw['seed']}",
             id=run_id,
             resume="allow",
@@ -259,6 +275,10 @@ def start(
     sink = WandbSink(run, directory, config.artifact, online)
     sink.replay(history)
     return sink
+
+
+def _kind(option: Mapping[str, Any]) -> Any:
+    return option.get("kind", option["name"])  # runs of earlier versions have the name alone
 
 
 def _forget_fragments(directory: Path, run_id: str) -> None:

@@ -403,7 +403,7 @@ class Attempt:
             "name": config.name,
             "state": "done",
             "track": config.explorer.track,
-            "is_control": config.objective.name == "cross_entropy",
+            "is_control": config.objective.is_control,
             "corpus": corpus.name,
             "corpus_sha256": corpus.text_sha256,
             "corpus_fallback": corpus.fallback_reason,

@@ -67,7 +67,7 @@ def compile_mode(config: RunConfig, device: torch.device, remarks: Remarks) -> M
         reason = "it needs a GPU"
     elif config.opponent.members:
         reason = f"opponent={config.opponent.name} replaces weights"
-    elif (config.raw["reference"].get("schedule") or {}).get("kind") == "gated":
+    elif config.reference.gates:
         reason = "reference/schedule=gated decides as it goes"
     if setting == "graphs" and reason:
         remarks.append((level, f"trainer.compile=graphs: compiled without CUDA graphs: {reason}"))

@@ -18,7 +18,7 @@ from avatarl.config import RunConfig
 from avatarl.data import Corpus, Windows
 from avatarl.explorer import Decoder
 from avatarl.interfaces import Hyperparameters, dynamic_values, hyperparameters_of
-from avatarl.model.gpt import KVCache
+from avatarl.model import Cache
 from avatarl.training.allocator import keep_freed_memory
 from avatarl.training.compiled import Remarks, compile_mode, evaluate_of, forward_of
 from avatarl.training.cuda_graph import GraphRecorder
@@ -103,7 +103,7 @@ class Learner:
             prior=config.model.prior,
             gate=self.reference_schedule.gate if self.reference_schedule.gates else None,
         )
-        self.old_model: avatarl.model.GPT | None = None
+        self.old_model: avatarl.model.Policy | None = None
         if config.objective.old_policy_age > 1:
             self.old_model = config.model.build(corpus.vocab_size, config.seed)
             self.old_model.to(device).requires_grad_(False)
@@ -338,7 +338,7 @@ class Learner:
         """
         model = self.old_model or self.model
         reference = self.score_reference if self.program.prior else None
-        memory: list[KVCache] = []
+        memory: Cache = []
         written = prompt
 
         def score(new: Tensor) -> Tensor:
@@ -354,8 +354,7 @@ class Learner:
             if char is None:
                 first = score(prompt)  # (B,1,V)
                 memory = [
-                    (k.repeat_interleave(rollouts, 0), v.repeat_interleave(rollouts, 0))
-                    for k, v in memory
+                    tuple(kept.repeat_interleave(rollouts, 0) for kept in part) for part in memory
                 ]
                 written = prompt.repeat_interleave(rollouts, 0)  # (B·K,P)
                 return first.repeat_interleave(rollouts, 0)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from avatarl.config import RunConfig
-from avatarl.model import GPT
+from avatarl.model import Policy
 from avatarl.reference import Reliability
 from avatarl.training.step import Batch, Network, Program, reward_facts
 
@@ -153,7 +153,7 @@ class Loss:
     """
 
     program: Program
-    model: GPT
+    model: Policy
     history: Tensor
     scoring: Scoring
 
@@ -203,7 +203,7 @@ _shared: dict[Hashable, Loss] = {}
 
 
 def shared_loss(
-    config: RunConfig, program: Program, model: GPT, history: Tensor, scoring: Scoring, text: int
+    config: RunConfig, program: Program, model: Policy, history: Tensor, scoring: Scoring, text: int
 ) -> Loss:
     """Return the one :class:`Loss` of all runs of this structure in this process.
 

@@ -8,13 +8,14 @@ import pytest
 import yaml
 
 from avatarl.data import folio, load
+from avatarl.options import read
 
 SIXTY_FIVE = "\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def config(characters: int = folio.CHARACTERS, seed: int = folio.SEED) -> folio.Config:
     return folio.Config(
-        name="folio", train_fraction=0.9, dev_fraction=0.05, unseen="error",
+        name="folio", kind="folio", train_fraction=0.9, dev_fraction=0.05, unseen="error",
         characters=characters, seed=seed,
     )  # fmt: skip
 
@@ -104,4 +105,4 @@ def test_verbs_are_conjugated(entry: str, forms: tuple[str, ...]) -> None:
 def test_fallback_text_is_the_default_folio() -> None:
     defaults = yaml.safe_load((Path(__file__).parents[2] / "conf/data/folio.yaml").read_text())
     assert (defaults["characters"], defaults["seed"]) == (folio.CHARACTERS, folio.SEED)
-    assert folio.Config(**defaults) == config()
+    assert read(folio.Config, defaults, "data") == config()

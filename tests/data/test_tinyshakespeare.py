@@ -20,7 +20,8 @@ def config(
     path: Path | None = None, fallback: Literal["folio"] | None = None
 ) -> tinyshakespeare.Config:
     return tinyshakespeare.Config(
-        name="tinyshakespeare", train_fraction=0.9, dev_fraction=0.05, unseen="error",
+        name="tinyshakespeare", kind="tinyshakespeare",
+        train_fraction=0.9, dev_fraction=0.05, unseen="error",
         path=None if path is None else str(path), fallback=fallback,
     )  # fmt: skip
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from avatarl.errors import ConfigError
+from avatarl.options import read
 from avatarl.reference.ensemble import Config, tune
-from avatarl.reference.schedule import Constant
 
 CPU = torch.device("cpu")
 CONSTANT = {"kind": "constant"}
@@ -20,8 +20,8 @@ IDS = np.cumsum(np.random.default_rng(0).integers(0, 3, 4000) ** 2) % 9
 
 
 def config(members, weights=None, cross_fit=None):
-    schedule = Constant("constant")
-    return Config("e", "ensemble", cross_fit, None, schedule, members, weights, 0.1)
+    raw = {"name": "e", "kind": "ensemble", **COMMON, "cross_fit": cross_fit, "dev_fraction": 0.1}
+    return read(Config, {**raw, "members": members, "weights": weights}, "reference")
 
 
 def test_probabilities_are_averaged_with_the_given_weights():
@@ -38,7 +38,7 @@ def test_probabilities_are_averaged_with_the_given_weights():
 
 
 def test_tuned_weights_are_the_most_likely_ones_on_the_slice():
-    members = config({"a": UNIGRAM, "b": BIGRAM}).parse_members()
+    members = config({"a": UNIGRAM, "b": BIGRAM}).shared_members()
     # The order of this text is 2, so that the unigram can only hurt.
     assert tune(members, IDS, 9, 3600)[1] > 0.95
     mixed = np.concatenate([IDS[:3800], np.random.default_rng(1).choice(IDS, 200)])
@@ -58,7 +58,7 @@ def test_tuned_weights_are_the_most_likely_ones_on_the_slice():
 def test_the_slice_is_scored_by_members_that_never_saw_it():
     # Memorising the whole text would make the high order look perfect; on fresh noise it isn't.
     noise = np.random.default_rng(2).integers(0, 9, 4000)
-    members = config({"u": UNIGRAM, "k": {**KNESER_NEY, "order": 8}}).parse_members()
+    members = config({"u": UNIGRAM, "k": {**KNESER_NEY, "order": 8}}).shared_members()
     assert tune(members, noise, 9, 3000)[0] > 0.8
 
 

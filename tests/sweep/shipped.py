@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from avatarl.sweep.plan import request
+from avatarl.options import read
 from avatarl.sweep.slurm.settings import SlurmSettings
 
 CONF = Path(__file__).parents[2] / "conf" / "hydra" / "launcher"
@@ -20,4 +20,4 @@ def shipped(name: str) -> dict[str, Any]:
 
 
 def slurm(**changes: Any) -> SlurmSettings:
-    return request.settings(SlurmSettings, {**shipped("slurm"), **changes})
+    return read(SlurmSettings, {**shipped("slurm"), **changes}, "hydra.launcher")

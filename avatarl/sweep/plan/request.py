@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
-import math
 import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from avatarl.errors import ConfigError, did_you_mean
 from avatarl.runs.state import RunState, status_of
 from avatarl.sweep.plan.cost import estimate
 from avatarl.sweep.plan.planned import Candidate, Plan, make_plan
 
-S = TypeVar("S")
 ControlOf = Callable[[Mapping[str, Any]], tuple[Mapping[str, Any], str]]
 
 
@@ -68,44 +63,6 @@ def command_line() -> tuple[str, ...]:
     script = Path(sys.argv[0])
     first = ("python", os.path.relpath(script)) if script.suffix == ".py" else (script.name,)
     return (*first, *sys.argv[1:])
-
-
-def settings(option: type[S], raw: Mapping[str, Any]) -> S:
-    """Check a launcher's settings against their dataclass.
-
-    Raises:
-        ConfigError: A key is unknown or missing, or a value has the wrong type.
-    """
-    # Not at the top: commands that only look do without, and start a tenth of a second sooner.
-    from pydantic import TypeAdapter, ValidationError
-
-    known = [field.name for field in dataclasses.fields(option)]  # type: ignore[arg-type]
-    for key in raw:
-        if key not in known:
-            valid = f"one of {', '.join(known)}" + did_you_mean(str(key), known)
-            raise ConfigError(f"hydra.launcher.{key}", raw[key], valid, "no such key")
-        if isinstance(raw[key], float) and not math.isfinite(raw[key]):
-            raise ConfigError(f"hydra.launcher.{key}", raw[key], "a finite number")
-    for key in known:
-        if key not in raw:
-            raise ConfigError(f"hydra.launcher.{key}", None, "a value; it is missing")
-    try:
-        return TypeAdapter(option).validate_json(json.dumps(dict(raw)), strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0])
-        valid = first["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-        raise ConfigError(f"hydra.launcher.{key}", raw[key], valid) from None
-
-
-def check_stack(stack: int | str) -> None:
-    """Refuse a ``stack`` that is neither ``auto`` nor a number above 0.
-
-    Raises:
-        ConfigError: It isn't.
-    """
-    if stack != "auto" and (isinstance(stack, str) or stack < 1):
-        raise ConfigError("hydra.launcher.stack", stack, "auto, or a number >= 1")
 
 
 def show_plan(plan: Plan, console: Console, workers: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from avatarl.errors import ConfigError
+from avatarl.options import read
 from avatarl.runs import find, slurm_jobs
 from avatarl.runs.state import RunState, status_of
 from avatarl.sweep.launch import Backend, Work
@@ -41,7 +42,7 @@ class SlurmBackend(Backend):
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
         self.raw = raw
-        self.settings = request.settings(SlurmSettings, raw)
+        self.settings = read(SlurmSettings, raw, "hydra.launcher")
         self.settings.check()
 
     def preview(self, plan: Plan, sweep: Path, console: Console) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from avatarl.errors import ConfigError
+from avatarl.options import read
 from avatarl.signals import catching
 from avatarl.sweep.launch import Backend, LauncherSettings, Work
 from avatarl.sweep.outcome import SweepOutcome
@@ -65,7 +66,7 @@ class LocalBackend(Backend):
 
     def __init__(self, raw: Mapping[str, Any], warm: WarmUp | None = None) -> None:
         self.raw, self._warm = raw, warm
-        self.settings = request.settings(LocalSettings, raw)
+        self.settings = read(LocalSettings, raw, "hydra.launcher")
         self.settings.check()
         machine.slots(self.settings.workers, runs=1)  # whether that many can be had at all
 

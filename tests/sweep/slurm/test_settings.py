@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 
 from avatarl.errors import ConfigError
-from avatarl.sweep.plan import request
+from avatarl.options import read
 from avatarl.sweep.workers.local import LocalSettings
 from tests.sweep.shipped import shipped, slurm
 
 
 def test_shipped_settings_are_complete_and_valid():
     slurm().check()
-    request.settings(LocalSettings, shipped("local")).check()
+    read(LocalSettings, shipped("local"), "hydra.launcher").check()
 
 
 @pytest.mark.parametrize(

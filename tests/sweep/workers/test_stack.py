@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from avatarl.errors import ConfigError
-from avatarl.sweep.plan.request import check_stack
+from avatarl.options import read
+from avatarl.sweep.workers.local import LocalSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 SWEEP = [
@@ -63,5 +65,7 @@ def test_a_stacked_sweep_leaves_what_a_plain_one_leaves(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stack", ["all", 0, -2])
 def test_a_senseless_stack_is_refused_before_anything_starts(stack: int | str) -> None:
+    raw = yaml.safe_load((ROOT / "conf" / "hydra" / "launcher" / "local.yaml").read_text())
+    shipped = {key: raw[key] for key in LocalSettings.__dataclass_fields__}
     with pytest.raises(ConfigError, match=r"hydra\.launcher\.stack"):
-        check_stack(stack)
+        read(LocalSettings, {**shipped, "stack": stack}, "hydra.launcher")

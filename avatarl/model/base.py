@@ -1,0 +1,70 @@
+"""What every policy network offers, whatever it is made of."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from avatarl.options import Option
+
+# What a network keeps of what it has read, for instance keys and values of each block. All tensors
+# have the windows as their first dimension, so that rollouts of one window can share it.
+Cache = list[tuple[Tensor, ...]]
+
+
+@dataclass(frozen=True)
+class Config(Option, ABC):
+    """Settings that every network has."""
+
+    context_length: Annotated[int, Ge(1)]  # characters the policy sees
+    prior: bool  # logits = gate · log reference + network, with a learned gate
+
+    @abstractmethod
+    def build(self, vocab_size: int, seed: int) -> Policy:
+        """Make a network with random weights that depend on ``seed`` alone (fp32, on the CPU)."""
+
+
+class Policy(nn.Module, ABC):
+    """Scores the next character at each position of a window.
+
+    ``optimizer=muon`` moves matrices of parameters named ``blocks.…`` by Muon, the rest by AdamW.
+    """
+
+    @abstractmethod
+    def forward(
+        self, context: Tensor, *, last: bool = False, prior_logprobs: Tensor | None = None
+    ) -> Tensor:
+        """Score the character after each position.
+
+        Args:
+            context: (B,T) int64 character ids, T ≤ ``context_length``; the window may be shorter.
+            last: Score the last position alone.
+            prior_logprobs: (B,T,V), or (B,1,V) with ``last``; required with ``model.prior``.
+
+        Returns:
+            Logits (B,T,V), or (B,1,V) with ``last``. Position t has seen ``context[:, :t+1]``.
+        """
+
+    def extend(
+        self, characters: Tensor, cache: Cache, prior_logprobs: Tensor | None = None
+    ) -> tuple[Tensor, Cache]:
+        """Read on from what was read before, and score the next character.
+
+        Equal to :meth:`forward` on the whole window with ``last``. This one reads it all again; a
+        network that keeps more of it needs the new characters alone.
+
+        Args:
+            characters: (B,T) int64: the window so far if nothing was read, else one more each.
+            cache: What the network keeps; empty at the start.
+            prior_logprobs: (B,1,V); required with ``model.prior``.
+
+        Returns:
+            Logits (B,1,V), and what the network keeps now.
+        """
+        read = torch.cat([cache[0][0], characters], dim=1) if cache else characters
+        return self(read, last=True, prior_logprobs=prior_logprobs), [(read,)]
