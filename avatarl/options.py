@@ -62,7 +62,7 @@ def read(declaration: type[T], raw: object, key: str) -> T:
     if issubclass(declaration, Option):
         raw = {**({"kind": raw["name"]} if "name" in raw else {}), **raw}
         declaration = _find(declaration, raw.get("kind"), f"{prefix}kind", "name" in raw)
-    types = _types(declaration)  # type: ignore[arg-type]
+    types = field_types(declaration)  # type: ignore[arg-type]
     for name in raw:
         if name not in types:
             valid = f"one of {', '.join(types)}" + did_you_mean(str(name), types)
@@ -121,7 +121,8 @@ def _options(base: type[Any]) -> list[str]:
 
 
 @functools.cache
-def _types(declaration: Any) -> dict[str, Any]:
+def field_types(declaration: Any) -> dict[str, Any]:
+    """Return the type of each field of a dataclass, with what annotates it."""
     hints = typing.get_type_hints(declaration, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(declaration)}
 
@@ -149,7 +150,7 @@ def _read(hint: Any, raw: object, key: str) -> Any:
             valid = f"{error.valid}, or {_describe(nested)}"
             raise ConfigError(error.key, error.value, valid, error.why) from None
     if len(nested) > 1:
-        by_kind = {typing.get_args(_types(one)["kind"])[0]: one for one in nested}
+        by_kind = {typing.get_args(field_types(one)["kind"])[0]: one for one in nested}
         kind = raw.get("kind") if isinstance(raw, Mapping) else raw
         if kind not in by_kind:
             where = f"{key}.kind" if isinstance(raw, Mapping) else key
@@ -159,7 +160,7 @@ def _read(hint: Any, raw: object, key: str) -> Any:
 
 
 def _describe(declarations: Iterable[Any]) -> str:
-    return " or ".join(f"{{{', '.join(_types(one))}}}" for one in declarations)
+    return " or ".join(f"{{{', '.join(field_types(one))}}}" for one in declarations)
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from avatarl.interfaces.exploration import (
     mean_over_positions,
 )
 from avatarl.interfaces.hyperparameters import (
+    Coefficient,
     Hyperparameters,
     PolicyFn,
     Schedule,
@@ -21,8 +22,10 @@ from avatarl.interfaces.hyperparameters import (
     is_on,
     scoped,
 )
+from avatarl.interfaces.opaque import opaque
 
 __all__ = [
+    "Coefficient",
     "Exploration",
     "Hyperparameters",
     "PolicyFn",
@@ -35,5 +38,6 @@ __all__ = [
     "hyperparameters_of",
     "is_on",
     "mean_over_positions",
+    "opaque",
     "scoped",
 ]

@@ -12,6 +12,7 @@ from annotated_types import Ge, Le
 from torch import Tensor
 
 from avatarl.errors import ConfigError
+from avatarl.interfaces.opaque import Number, Switch
 
 # context (B,L) int64 → log-probabilities (B,T,V) of the next character
 PolicyFn = Callable[[Tensor], Tensor]
@@ -75,8 +76,14 @@ def current(value: float | Schedule, hparams: Hyperparameters, name: str) -> Ten
     return value.at(hparams, name) if isinstance(value, Schedule) else hparams[name]
 
 
+# A number, or a schedule of it, whose term is left out where it is 0: another program.
+Coefficient = Annotated[float | Schedule, Switch()]
+
+
 def is_on(value: float | Schedule) -> bool:
-    """Whether a setting is ever anything but 0."""
+    """Whether a :data:`Coefficient` is ever anything but 0."""
+    if isinstance(value, Number):
+        return value.is_on()
     return isinstance(value, Schedule) or value != 0
 
 
@@ -122,10 +129,12 @@ def hyperparameters_of(
 
 
 def _numbers(
-    prefix: str, settings: Mapping[str, Any], device: torch.device
+    prefix: str, settings: Mapping[Any, Any], device: torch.device
 ) -> Iterator[tuple[str, Tensor]]:
     for name, value in settings.items():
         if isinstance(value, Mapping):
             yield from _numbers(f"{prefix}{name}.", value, device)
+        elif isinstance(value, list | tuple):
+            yield from _numbers(f"{prefix}{name}.", dict(enumerate(value)), device)
         elif isinstance(value, float | int) and not isinstance(value, bool):
             yield f"{prefix}{name}", torch.tensor(float(value), device=device)

@@ -97,8 +97,8 @@ class Objective(Protocol):
     def config(self) -> Config:
         """What it was built from."""
 
-    def initial_control(self) -> dict[str, float]:
-        """What controllers remember before the first step."""
+    def initial_control(self, hparams: Hyperparameters) -> dict[str, Tensor]:
+        """What controllers remember before the first step, given the group's numbers."""
 
     def __call__(
         self,

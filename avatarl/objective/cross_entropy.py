@@ -40,7 +40,7 @@ class CrossEntropy:
     def __init__(self, config: Config) -> None:
         self.config = config
 
-    def initial_control(self) -> dict[str, float]:
+    def initial_control(self, hparams: Hyperparameters) -> dict[str, Tensor]:
         """Nothing is controlled."""
         return {}
 

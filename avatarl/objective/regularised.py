@@ -19,10 +19,10 @@ from typing_extensions import override
 
 from avatarl.errors import ConfigError
 from avatarl.interfaces import (
+    Coefficient,
     Exploration,
     Hyperparameters,
     Regularisers,
-    Schedule,
     check_at_least,
     current,
     is_on,
@@ -35,13 +35,13 @@ from avatarl.objective import base, terms
 class Config(base.Config):
     """Settings that all reward objectives share."""
 
-    kl_coef: float | Schedule  # λ
+    kl_coef: Coefficient  # λ
     kl_direction: Literal["reverse", "forward"]  # KL(π ‖ ref) or KL(ref ‖ π)
     kl_warmup_characters: Annotated[float, Ge(0)]
     kl_target: Annotated[float, Gt(0)] | None  # nats; null keeps λ as it is
     kl_window: Annotated[float, Ge(1)]  # steps
-    past_kl_coef: float | Schedule  # μ, of KL(π ‖ opponent)
-    ent_coef: float | Schedule  # β
+    past_kl_coef: Coefficient  # μ, of KL(π ‖ opponent)
+    ent_coef: Coefficient  # β
     ent_min: Annotated[float, Ge(0)] | None  # nats; the controller's band, or with both equal
     ent_max: Annotated[float, Ge(0)] | None  # its target
     ent_rate: Annotated[float, Ge(0)]  # of the controller, per nat and step
@@ -104,13 +104,14 @@ class Regularised(ABC):
     ) -> Tensor:
         """Return the loss of each position, (B,T); may add to ``facts`` unless that is None."""
 
-    def initial_control(self) -> dict[str, float]:
+    def initial_control(self, hparams: Hyperparameters) -> dict[str, Tensor]:
         """The KL factor starts at 1, the divergence on its target, no extra entropy bonus."""
-        control: dict[str, float] = {}
+        control: dict[str, Tensor] = {}
         if self.config.kl_target is not None:
-            control |= {"kl_scale": 1.0, "kl_mean": self.config.kl_target}
+            target = hparams["kl_target"]
+            control |= {"kl_scale": torch.ones_like(target), "kl_mean": target.clone()}
         if self.config.controls_entropy:
-            control["ent_extra"] = 0.0
+            control["ent_extra"] = torch.zeros_like(hparams["ent_rate"])
         return control
 
     def __call__(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,6 @@ class Config(Option):
 
     A reward overrides :meth:`rewards`; one that keeps tables of the text, :meth:`prepare`.
     """
-
-    # Settings that are part of the computation whatever their value is, even 0.
-    always_on: ClassVar[frozenset[str]] = frozenset()
 
     weight: float | Schedule  # of this reward as a whole, or within a sum
 

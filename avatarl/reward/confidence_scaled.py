@@ -9,7 +9,7 @@ with more than ``penalty_threshold`` costs penalty · π_old(a): the overconfide
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from annotated_types import Ge, Le
@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from avatarl.errors import ConfigError
 from avatarl.interfaces import (
+    Coefficient,
     Hyperparameters,
     RewardInputs,
     Schedule,
@@ -32,12 +33,10 @@ from avatarl.reward import mixed
 class Config(mixed.Config):
     """Mixed reward and the strength of confidence scaling."""
 
-    always_on: ClassVar[frozenset[str]] = frozenset({"confidence_weight"})
-
     confidence_weight: float | Schedule  # w; 0 is the mixed reward, below 0 dampens confidence
     scale_min: Annotated[float, Ge(0)]
     scale_max: Annotated[float, Ge(0)]
-    penalty: float | Schedule  # on wrong characters held above the threshold; 0 for none
+    penalty: Coefficient  # on wrong characters held above the threshold; 0 for none
     penalty_threshold: Annotated[float, Ge(0), Le(1)]
 
     def __post_init__(self) -> None:

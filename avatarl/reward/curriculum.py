@@ -30,6 +30,7 @@ from typing_extensions import override
 
 from avatarl.errors import ConfigError
 from avatarl.interfaces import (
+    Coefficient,
     Hyperparameters,
     RewardInputs,
     Schedule,
@@ -53,9 +54,9 @@ class Config(base.Config):
     match: float | Schedule
     frequency: float | Schedule
     transitions: float | Schedule
-    words: float | Schedule
-    punctuation: float | Schedule
-    lines: float | Schedule
+    words: Coefficient
+    punctuation: Coefficient
+    lines: Coefficient
     word_count: Annotated[int, Ge(1)]  # times a word has to occur to be known
     line_min: Annotated[int, Ge(0)]  # characters of a usual line
     line_max: Annotated[int, Ge(0)]

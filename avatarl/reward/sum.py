@@ -9,10 +9,8 @@ Components are added, changed and left out on the command line::
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from typing_extensions import override
 
@@ -55,6 +53,6 @@ class Config(base.Config):
             values = [
                 part(inputs, scoped(hparams, f"components.{name}")) for name, part in parts.items()
             ]
-            return functools.reduce(torch.add, values)
+            return sum(values[1:], values[0])
 
         return rewards

@@ -14,7 +14,7 @@ import avatarl.model
 import avatarl.optimizer
 import avatarl.reference
 import avatarl.reward
-from avatarl.config import RunConfig
+from avatarl.config import RunConfig, structure_of
 from avatarl.data import Corpus, Windows
 from avatarl.explorer import Decoder
 from avatarl.interfaces import Hyperparameters, dynamic_values, hyperparameters_of
@@ -94,10 +94,11 @@ class Learner:
         self.reference_schedule = ReferenceSchedule(
             config.reference, reference, development, context_length
         )
+        structure = structure_of(config)
         self.program = Program(
-            explorer=config.explorer.build(),
-            reward=config.reward.build(avatarl.reward.Text(corpus.characters, text, device)),
-            objective=config.objective.build(),
+            explorer=structure.explorer.build(),
+            reward=structure.reward.build(avatarl.reward.Text(corpus.characters, text, device)),
+            objective=structure.objective.build(),
             reference=reference,
             vocab_size=corpus.vocab_size,
             prior=config.model.prior,
@@ -111,16 +112,15 @@ class Learner:
         self.forward = forward_of(self.model, mode)
         self.old_forward = self.old_model and forward_of(self.old_model, mode)
         self.league = config.opponent.build(self.parameters)
-        self.control: dict[str, Tensor] = {
-            name: torch.tensor(value, device=device)
-            for name, value in self.program.objective.initial_control().items()
-        }
         # What all groups read and every step writes, once in memory.
         self.dynamic = dynamic_values(device)
         self.hparams: dict[str, Hyperparameters] = {
             group: hyperparameters_of(config.raw[group], device, self.dynamic)
             for group in _HPARAM_GROUPS
         }
+        self.control: dict[str, Tensor] = self.program.objective.initial_control(
+            self.hparams["objective"]
+        )
         self.ids = torch.from_numpy(text.astype(np.int64)).to(device)
         span = torch.arange(context_length + self.ahead, device=device)
         self._span = span
@@ -134,8 +134,9 @@ class Learner:
         self.scoring = Scoring(self.last and self.ahead == 1, device.type, precision)
         self.loss: Loss | None = None
         if unsupported_reason(config) is None:
+            text_key = f"{corpus.text_sha256} {len(text)}"
             self.loss = shared_loss(
-                config, self.program, self.model, self.history, self.scoring, len(text)
+                config, self.program, self.model, self.history, self.scoring, text_key
             )
         self._evaluate = evaluate_of(mode)
         self.recorder = GraphRecorder() if mode.recorded else None

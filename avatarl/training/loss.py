@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from avatarl.config import RunConfig
+from avatarl.config import RunConfig, structure_key
 from avatarl.model import Policy
 from avatarl.reference import Reliability
 from avatarl.training.step import Batch, Network, Program, reward_facts
@@ -33,41 +33,6 @@ def unsupported_reason(config: RunConfig) -> str | None:
     if config.objective.inner_steps > 1:
         return f"objective.inner_epochs={config.objective.inner_steps} repeats a batch"
     return None
-
-
-def program_key(config: RunConfig) -> str:
-    """Equal for runs whose steps are one program, whatever their numbers are.
-
-    Numbers that are tensors in the step don't count, only whether they are 0: terms with a
-    coefficient of 0 are left out. Optimisers, references, seeds and lengths are each replica's own.
-    """
-    raw = config.raw
-    structure = {
-        group: _structure(raw[group], config.reward.always_on)
-        for group in ("explorer", "reward", "objective", "opponent")
-    }
-    structure["model"] = raw["model"]
-    structure["trainer"] = {
-        key: raw["trainer"].get(key) for key in ("batch_size", "precision", "device", "compile")
-    }
-    structure["data"] = raw["data"]
-    structure["reference"] = config.reference.name != "none"
-    gated = raw["reference"].get("schedule") or {}
-    structure["gated"] = gated.get("kind") == "gated"
-    return repr(structure)
-
-
-def _structure(settings: Any, always_on: frozenset[str]) -> Any:
-    if isinstance(settings, Mapping):
-        return {
-            key: "number"
-            if key in always_on and isinstance(settings[key], float)
-            else _structure(settings[key], always_on)
-            for key in sorted(settings)
-        }
-    if isinstance(settings, float):
-        return "number" if settings else "nothing"
-    return settings
 
 
 @dataclass
@@ -143,7 +108,7 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Loss:
-    """A step up to its loss, for every run of one :func:`program_key`.
+    """A step up to its loss, for every run of one :func:`structure_key`.
 
     Attributes:
         program: Explorer, reward and objective; its own reference isn't read.
@@ -203,7 +168,7 @@ _shared: dict[Hashable, Loss] = {}
 
 
 def shared_loss(
-    config: RunConfig, program: Program, model: Policy, history: Tensor, scoring: Scoring, text: int
+    config: RunConfig, program: Program, model: Policy, history: Tensor, scoring: Scoring, text: str
 ) -> Loss:
     """Return the one :class:`Loss` of all runs of this structure in this process.
 
@@ -213,9 +178,9 @@ def shared_loss(
         model: Its network.
         history: See :class:`Batch`.
         scoring: See :class:`Loss`.
-        text: Length of the training text, which rewards may have read.
+        text: What tells training texts apart, of which rewards may keep tables.
     """
-    key = program_key(config), program.vocab_size, str(history.device), text
+    key = structure_key(config), program.vocab_size, str(history.device), text
     if key not in _shared:
         own = dataclasses.replace(program, reference=None, gate=None)
         _shared[key] = Loss(own, copy.deepcopy(model).to("meta"), history, scoring)

@@ -29,7 +29,7 @@ class Stack:
     """Learners whose steps are computed together.
 
     Args:
-        learners: At the same or different steps; of one :func:`program_key`. Their weights
+        learners: At the same or different steps; of one :func:`structure_key`. Their weights
             become views of the stack's.
     """
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from avatarl.config import RunConfig, parse
+from avatarl.config import RunConfig, parse, structure_key
 from avatarl.data import Corpus
 from avatarl.data import load as load_corpus
 from avatarl.errors import ConfigError
@@ -25,7 +25,7 @@ from avatarl.runs.result import Result
 from avatarl.training.attempt import Attempt
 from avatarl.training.learner import Learner
 from avatarl.training.loop import begin, drive, pick_device
-from avatarl.training.loss import program_key, unsupported_reason
+from avatarl.training.loss import unsupported_reason
 from avatarl.training.run_log import informed
 from avatarl.training.stack import Stack
 
@@ -111,7 +111,7 @@ def _execute_stacked(
                 log.warning("%s runs alone: %s", config.name, reason)
             families[f"{place} alone"] = [place]
         else:
-            families.setdefault(program_key(config), []).append(place)
+            families.setdefault(structure_key(config), []).append(place)
 
     for places in families.values():
         size = wanted or choose_stack([configs[place] for place in places], prepared_corpus)
@@ -176,7 +176,7 @@ def choose_stack(configs: Sequence[RunConfig], prepared_corpus: Path | None = No
     The verdict is kept for as long as the process lives.
 
     Args:
-        configs: Runs of one :func:`avatarl.training.stack.program_key`.
+        configs: Runs of one :func:`structure_key`.
         prepared_corpus: The text, if it has been prepared already.
     """
     if len(configs) < 2:
@@ -195,7 +195,7 @@ def choose_stack(configs: Sequence[RunConfig], prepared_corpus: Path | None = No
             "%d runs: too short, or too large, to find out whether stacking pays", len(configs)
         )
         return 1
-    key = program_key(first), len(configs), torch.get_num_threads(), str(device)
+    key = structure_key(first), len(configs), torch.get_num_threads(), str(device)
     if key not in _chosen:
         _chosen[key] = _measure(learner, configs[:largest], corpus)
     return _chosen[key]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import avatarl.reward
-from avatarl.config import RunConfig
+from avatarl.config import RunConfig, structure_of
 from avatarl.interfaces import Exploration, dynamic_values, hyperparameters_of
 from avatarl.objective import LossOutput
 from avatarl.reference import Reliability
@@ -82,16 +82,17 @@ class Tabular:
             positions=torch.arange(len(context)).unsqueeze(-1),
             history=torch.ones(1, dtype=torch.int64),
         )
+        structure = structure_of(config)
         self.program = Program(
-            explorer=config.explorer.build(),
-            reward=config.reward.build(
+            explorer=structure.explorer.build(),
+            reward=structure.reward.build(
                 avatarl.reward.Text(
                     tuple(map(chr, range(97, 97 + self.vocab_size))),
                     target.numpy(),
                     torch.device("cpu"),
                 )
             ),
-            objective=config.objective.build(),
+            objective=structure.objective.build(),
             reference=None if reference is None else TableReference(reference, context),
             vocab_size=self.vocab_size,
             prior=False,
@@ -103,10 +104,9 @@ class Tabular:
             group: hyperparameters_of(config.raw[group], cpu, self.dynamic)
             for group in ("explorer", "reward", "objective")
         }
-        self.control: Mapping[str, Tensor] = {
-            name: torch.tensor(value)
-            for name, value in self.program.objective.initial_control().items()
-        }
+        self.control: Mapping[str, Tensor] = self.program.objective.initial_control(
+            self.hparams["objective"]
+        )
 
     def collect(
         self, logits: Tensor, old_logits: Tensor | None = None, seed: int = 0

@@ -6,10 +6,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from avatarl.config import RunConfig
+from avatarl.config import RunConfig, structure_key
 from avatarl.data import load
 from avatarl.training.learner import Learner
-from avatarl.training.loss import program_key
 from avatarl.training.stack import Stack
 
 Tiny = Callable[..., RunConfig]
@@ -61,10 +60,10 @@ def test_runs_that_differ_in_numbers_share_it(tiny: Tiny) -> None:
 
 
 def test_what_a_zero_leaves_out_is_structure(tiny: Tiny) -> None:
-    assert program_key(tiny("reward.penalty=0.0")) != program_key(tiny("reward.penalty=0.1"))
-    assert program_key(tiny("reward.penalty=0.2")) == program_key(tiny("reward.penalty=0.1"))
+    assert structure_key(tiny("reward.penalty=0.0")) != structure_key(tiny("reward.penalty=0.1"))
+    assert structure_key(tiny("reward.penalty=0.2")) == structure_key(tiny("reward.penalty=0.1"))
     weights = [tiny(f"reward.confidence_weight={weight}") for weight in (0.0, 0.5)]
-    assert program_key(weights[0]) == program_key(weights[1])
+    assert structure_key(weights[0]) == structure_key(weights[1])
 
 
 @pytest.mark.slow

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from avatarl.config import RunConfig
+from avatarl.config import RunConfig, structure_key
 from avatarl.data import load
 from avatarl.errors import ConfigError
 from avatarl.training import Interrupted, execute
 from avatarl.training.ending import Diverged
 from avatarl.training.learner import Learner
-from avatarl.training.loss import program_key, unsupported_reason
+from avatarl.training.loss import unsupported_reason
 from avatarl.training.stack import Stack
 from avatarl.training.stacked import check_stack, choose_stack, execute_stacked
 
@@ -57,7 +57,7 @@ def folder(config: RunConfig, result: Any) -> Path:
 def replicas(configs: list[RunConfig]) -> tuple[list[Learner], Stack]:
     """Learners of these runs, and a stack of others like them."""
     device, corpus = torch.device("cpu"), load(configs[0].data)
-    assert len({program_key(config) for config in configs}) == 1
+    assert len({structure_key(config) for config in configs}) == 1
     alone = [Learner(config, corpus, device) for config in configs]
     return alone, Stack([Learner(config, corpus, device) for config in configs])
 
@@ -208,9 +208,9 @@ def test_what_cannot_be_stacked_runs_alone_and_says_why(
 
 
 def test_what_changes_the_program_keeps_runs_apart(tiny: Tiny) -> None:
-    plain = program_key(tiny())
-    assert program_key(tiny("objective.ent_coef=0.05")) == plain
-    assert program_key(tiny("optimizer.lr=0.1", "trainer.steps=3", "seed=5")) == plain
+    plain = structure_key(tiny())
+    assert structure_key(tiny("objective.ent_coef=0.05")) == plain
+    assert structure_key(tiny("optimizer.lr=0.1", "trainer.steps=3", "seed=5")) == plain
     for other in (
         "objective.ent_coef=0.0",
         "objective=cross_entropy",
@@ -219,7 +219,7 @@ def test_what_changes_the_program_keeps_runs_apart(tiny: Tiny) -> None:
         "reference=none",
     ):
         rest = ["objective.kl_coef=0.0", "reward=match"] if other == "reference=none" else []
-        assert program_key(tiny(other, *rest)) != plain
+        assert structure_key(tiny(other, *rest)) != plain
 
 
 def test_auto_measures_and_stays_within_what_there_is(
