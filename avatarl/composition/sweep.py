@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -24,6 +24,7 @@ from avatarl.sweep.plan.planned import Candidate, PlannedRun, data_key, shared_w
 from avatarl.sweep.plan.request import SweepRequest
 
 if TYPE_CHECKING:
+    from avatarl.config import RunConfig
     from avatarl.data import Corpus
 
 #: Bad combinations that are listed one by one.
@@ -152,7 +153,7 @@ def compose_all(
             wrong.append(f"{distinctive or 'each'}: {describe_error(error)}")
             continue
         corpora.setdefault(data_key(config.raw), corpus)
-        candidates.append(Candidate(tuple(overrides), config.raw, identity))
+        candidates.append(_candidate(tuple(overrides), config, identity))
     if wrong:
         raise UserError(refusal(wrong, len(combinations)))
     first = next(iter(corpora.values()))
@@ -170,11 +171,17 @@ def compose_all(
     )
 
 
-def _matched_control(raw: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+def _candidate(overrides: tuple[str, ...], config: RunConfig, identity: str) -> Candidate:
+    from avatarl.config import structure_key
+
+    return Candidate(overrides, config.raw, identity, structure_key(config))
+
+
+def _matched_control(candidate: Candidate) -> Candidate:
     from avatarl.config import parse
 
-    control = control_of(parse(raw))
-    return control.raw, identify(control)[0]
+    control = control_of(parse(candidate.config))
+    return _candidate(candidate.overrides, control, identify(control)[0])
 
 
 def refusal(wrong: Sequence[str], total: int) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from avatarl import composition
 from avatarl.config import GROUPS, parse
 from avatarl.errors import ConfigError
 
@@ -70,6 +71,39 @@ def test_bad_values_name_key_value_and_what_is_valid(
         assert caught.value.value == value or value != value
     assert named in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+RAMP = {"shape": "linear", "start": 0.0, "end": 1.0, "begin": 0.0, "until": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("options", "key", "value", "named"),
+    [
+        ([], "reward.weight", {**RAMP, "begin": 1.0, "until": 0.5}, "at most until=0.5"),
+        ([], "reward.weight", {**RAMP, "more": 2}, "no such key"),
+        ([], "reward.weight", {**RAMP, "shape": "round"}, "'cosine'"),
+        ([], "reward.weight", [1.0, 2.0], "number, or {shape, start, end, begin, until}"),
+        ([], "reference.schedule", {"kind": "cosntant"}, "did you mean 'constant'"),
+        ([], "reference.schedule", {"kind": "constant", "final": 1}, "no such key"),
+        (["reference/schedule=ladder"], "reference.schedule.rungs", [3, 2], "rising"),
+        (["reference/schedule=ladder"], "reference.schedule.rungs", [99], "up to 4"),
+        (["reward=sum"], "reward.components.match.weight", "x", "number"),
+        (["reward=sum"], "reward.components.match", {"name": "mtach"}, "did you mean 'match'"),
+        (["reward=sum"], "reward.components.match", 3, "conf/reward/"),
+        (["reference=ensemble"], "reference.members.short.order", 99, "less than or equal to 12"),
+        (["reference=ensemble"], "reference.members.short.kind", "none", "kneser_ney"),
+        (["tracking=wandb"], "tracking.tags", ["a", 1], "string"),
+    ],
+)
+def test_what_is_wrong_within_settings_is_named_by_its_whole_key(
+    options: list[str], key: str, value: Any, named: str
+) -> None:
+    raw = composition.compose(["data=folio", "tracking=files", *options]).raw
+    with pytest.raises(ConfigError) as caught:
+        parse(changed(raw, key, value))
+    assert caught.value.key.startswith(key)
+    assert caught.value.key.count(key.split(".")[0] + ".") == 1
+    assert named in str(caught.value)
 
 
 def test_a_misspelt_key_is_refused_with_the_nearest_name(raw: dict[str, Any]) -> None:

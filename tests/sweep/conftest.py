@@ -28,7 +28,7 @@ def plan_of(tmp_path):
                 "test_directory": f"runs/t-{identity}",
                 **extra,
             }
-            candidates.append(Candidate((f"seed={seed}",), config, identity))
+            candidates.append(Candidate((f"seed={seed}",), config, identity, "one program"))
         (tmp_path / "outputs").mkdir(exist_ok=True)
         return make_plan(name, candidates, corpus={})
 

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -150,6 +151,19 @@ def test_every_number_of_every_option_is_each_runs_own(option: str) -> None:
             _, facts, _ = one.loss(given | one.inputs(), True)
             for name, value in facts.items():
                 assert torch.equal(value, own[0][name]), name
+
+
+def test_a_reward_that_knows_the_text_is_shared_on_that_text_alone(tmp_path: Path) -> None:
+    """The file is edited between two runs of one process; length and alphabet stay."""
+    file = tmp_path / "text.txt"
+    words = ["data=text", f"data.path={file}", *TINY[2:], "reward=curriculum"]
+    ones = []
+    for word in ("the cat sat. ", "eht tac tas. "):
+        file.write_text(word * 500)
+        ones.append(learner(composition.compose(words).raw))
+    again = learner(composition.compose(words).raw)
+    assert ones[0].loss is not ones[1].loss
+    assert ones[1].loss is again.loss
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from avatarl.errors import UserError
 from avatarl.runs.folder import RunFolder
 from avatarl.runs.outputs import Outputs
-from avatarl.sweep.plan.planned import PlannedRun, structure_key
+from avatarl.sweep.plan.planned import PlannedRun
 
 #: Finished runs looked at, newest first: enough for an estimate, bounded for a large archive.
 _MOST_LOOKED_AT = 500
@@ -51,14 +52,18 @@ def _time(hours: float) -> str:
 
 def estimate(runs: Sequence[PlannedRun], output_dir: Path) -> CostEstimate:
     """Seconds a step of finished runs with the same structure key, times the steps ahead."""
+    # Not at the top: it imports torch, which looking at results does without.
+    from avatarl.config import parse, structure_key
+
     paces: dict[str, list[float]] = {}
     folders = sorted(Outputs(output_dir).run_folders(), key=_finished, reverse=True)
     results: dict[RunFolder, Mapping[str, Any]] = {
         folder: folder.read_result() or {} for folder in folders[:_MOST_LOOKED_AT]
     }
     for folder, result in results.items():
-        with contextlib.suppress(ValueError, KeyError, TypeError, ZeroDivisionError):
-            config = folder.read_config()
+        # Runs of earlier versions may have settings that are refused by now.
+        with contextlib.suppress(UserError, ValueError, KeyError, TypeError, ZeroDivisionError):
+            config = parse(folder.read_config())
             pace = float(result["seconds"]) / float(result["steps"])
             paces.setdefault(structure_key(config), []).append(pace)
     typical_steps = _typical_steps(list(results.values())[:20])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -16,11 +15,6 @@ from avatarl.runs.find import PLAN_SCHEMA, outputs_of
 from avatarl.runs.flatten import flatten
 from avatarl.runs.folder import RunFolder
 from avatarl.runs.outputs import Outputs, SweepFolder
-
-#: Keys that don't change the program; of the reference only whether there is one does.
-_OUTSIDE = ("name", "seed", "output_dir", "tracking", "health", "reference", "trainer")
-#: Settings of the trainer that change the program.
-_PROGRAM_SETTINGS = ("batch_size", "device", "dtype", "precision", "compile", "deterministic")
 
 
 @dataclass(frozen=True)
@@ -82,18 +76,21 @@ class PlannedRun:
             config = {**config, "output_dir": str(output_dir)}
             text = Outputs(output_dir).here(known.get("corpus_file"))
             known["corpus_file"] = None if text is None else str(text)
-        key = raw.get("structure_key") or structure_key(raw["config"])
-        known |= {"config": config, "overrides": tuple(raw["overrides"]), "structure_key": key}
+        known |= {"config": config, "overrides": tuple(raw["overrides"])}
         return cls(**known)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One combination that was asked for: overrides, resolved configuration, identity."""
+    """One combination that was asked for: overrides, resolved configuration, identity, program."""
 
     overrides: tuple[str, ...]
     config: Mapping[str, Any]
     id: str
+    structure_key: str
+
+
+ControlOf = Callable[[Candidate], Candidate]
 
 
 @dataclass(frozen=True)
@@ -175,7 +172,7 @@ def make_plan(
     *,
     corpus: Mapping[str, Any],
     command: Sequence[str] = (),
-    control: Callable[[Mapping[str, Any]], tuple[Mapping[str, Any], str]] | None = None,
+    control: ControlOf | None = None,
     before: Plan | None = None,
 ) -> Plan:
     """Turn the combinations asked for into distinct runs, and add their controls.
@@ -185,8 +182,8 @@ def make_plan(
         candidates: Combinations in the order asked for; equal ids become one run.
         corpus: Facts about the text, for the record.
         command: The command line that asked.
-        control: Gives the matched cross-entropy run (config, id) of a configuration, which may
-            be that run itself; ``None`` adds no controls.
+        control: Gives the matched cross-entropy run of a candidate, which may be that run itself;
+            ``None`` adds no controls.
         before: The plan of earlier batches of the same sweep (a sweeper that proposes runs in
             rounds); its runs stay in the plan.
     """
@@ -197,11 +194,10 @@ def make_plan(
             runs[candidate.id] = _planned(candidate, is_control=False)
     if control is not None:
         for candidate in candidates:
-            config, identity = control(candidate.config)
-            if identity not in runs:
+            matched = control(candidate)
+            if matched.id not in runs:
                 overrides = _control_overrides(candidate.overrides)
-                matched = Candidate(overrides, config, identity)
-                runs[identity] = _planned(matched, is_control=True)
+                runs[matched.id] = _planned(replace(matched, overrides=overrides), is_control=True)
     shared = shared_words([candidate.overrides for candidate in candidates])
     for identity, run in runs.items():
         words = [word for word in run.overrides if word not in shared] or [run.name]
@@ -234,7 +230,7 @@ def _planned(candidate: Candidate, *, is_control: bool) -> PlannedRun:
         overrides=candidate.overrides,
         config=candidate.config,
         is_control=is_control,
-        structure_key=structure_key(candidate.config),
+        structure_key=candidate.structure_key,
     )
 
 
@@ -276,19 +272,3 @@ def swept_keys(configs: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
         return all(len(values) == 1 for values in per_option.values())
 
     return tuple(key for key in changed if not follows_from_the_group(key))
-
-
-def structure_key(config: Mapping[str, Any]) -> str:
-    """Hash of what decides the program, without the numbers that are tensors inside it."""
-    structure: dict[str, Any] = {}
-    for group, options in config.items():
-        if group in ("data", "model"):
-            structure[group] = options
-        elif group not in _OUTSIDE and isinstance(options, Mapping):
-            leaves = flatten(options)
-            structure[group] = {k: v for k, v in leaves.items() if not isinstance(v, float)}
-    structure["reference"] = (config.get("reference") or {}).get("name") != "none"
-    trainer = config.get("trainer") or {}
-    structure["trainer"] = {key: trainer.get(key) for key in _PROGRAM_SETTINGS if key in trainer}
-    text = json.dumps(structure, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,7 @@ from rich.table import Table
 
 from avatarl.runs.state import RunState, status_of
 from avatarl.sweep.plan.cost import estimate
-from avatarl.sweep.plan.planned import Candidate, Plan, make_plan
-
-ControlOf = Callable[[Mapping[str, Any]], tuple[Mapping[str, Any], str]]
+from avatarl.sweep.plan.planned import Candidate, ControlOf, Plan, make_plan
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class SweepRequest:
         candidates: Composed and validated combinations.
         corpus: ``name``, ``sha256`` and ``fallback_reason`` of the (first) text.
         corpora: Each distinct text, by :func:`avatarl.sweep.plan.planned.data_key`.
-        control: Matched control of a configuration; ``None``: add no controls.
+        control: Matched control of a candidate; ``None``: add no controls.
         later_batch: The sweeper has launched earlier batches of this sweep.
     """
 
