@@ -1,22 +1,40 @@
-"""Alarms on a run's health: their usual thresholds, and the curve each is shown on."""
+"""Alarms on a run's health: their thresholds, and the curve each is shown on."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from avatarl.report.comparison import Section
+
 #: Curves of a run's health, in the order of their panels.
 HEALTH = (
     "val/entropy", "reward/expected", "val/ece", "health/collapse_gap", "health/grad_norm",
     "health/clip_fraction", "train/kl",
 )  # fmt: skip
-#: Where an alarm is raised by default.
-THRESHOLDS = {"val/ece": 0.05, "health/collapse_gap": 0.05, "health/clip_fraction": 0.3}
+#: The key that says where a curve raises an alarm.
+_THRESHOLD_OF = {
+    "val/ece": "health.calibration_error",
+    "health/collapse_gap": "health.collapse_gap",
+    "health/clip_fraction": "health.clip_fraction",
+}
 _CURVE_OF = {
     "calibration": "val/ece",
     "confidence_collapse": "health/collapse_gap",
     "gradient_stability": "health/grad_norm",
 }
+
+
+def thresholds(section: Section) -> dict[str, float]:
+    """Return where each curve raises an alarm, if all of the section's runs agree on that."""
+    runs = [run for row in section.configurations for run in row.runs]
+    agreed = {}
+    for curve, key in _THRESHOLD_OF.items():
+        values = {run.config.get(key) for run in runs}
+        threshold = values.pop() if len(values) == 1 else None
+        if isinstance(threshold, int | float):
+            agreed[curve] = float(threshold)
+    return agreed
 
 
 def curve_of(alarm: Mapping[str, Any], drawn: Collection[str]) -> str:

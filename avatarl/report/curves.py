@@ -109,8 +109,9 @@ def band(row: Configuration, journals: Journals, metric: str) -> Band | None:
 
     Seeds that were evaluated at other places are read between their points (linearly).
     """
-    found = [journals.curve(run.run_id, metric) for run in row.done]
-    curves = [curve for curve in found if curve is not None]
+    curves = [
+        curve for run in row.done if (curve := journals.curve(run.run_id, metric)) is not None
+    ]
     if not curves:
         return None
     start = max(curve.x[0] for curve in curves)

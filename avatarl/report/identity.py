@@ -39,9 +39,8 @@ def differing_keys(configs: Sequence[Mapping[str, Any]], swept: Iterable[str] = 
         names.update(dict.fromkeys(key for key in config if matters(key)))
     values = {key: [_word(config, key) for config in configs] for key in names}
     differ = [key for key in names if len(set(values[key])) > 1]
-    wanted = [full_key(key, names) for key in swept]
-    kept = [key for key in differ if key in wanted or not _follows(key, values)]
-    order = {key: place for place, key in enumerate(wanted)}
+    order = {full_key(key, names): place for place, key in enumerate(swept)}
+    kept = [key for key in differ if key in order or not _follows(key, values)]
     return sorted(kept, key=lambda key: order.get(key, len(order)))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from avatarl.report.alarms import HEALTH, THRESHOLDS
+from avatarl.report.alarms import HEALTH, thresholds
 from avatarl.report.comparison import Comparison, Configuration, Section
 from avatarl.report.curves import Journals
 from avatarl.report.load import Runs
@@ -74,7 +74,6 @@ def page_data(
         "best_by": best_by,
         "quantiles": [0.0, *(t_quantile(n) for n in range(1, _LARGEST_DEGREES + 1))],
         "palette": PALETTE,
-        "thresholds": THRESHOLDS,
         "health": list(health),
         "warnings": [*comparison.warnings, *_problems([*runs.problems, *journals.problems])],
         "footer": "Written by avatarl compare from the runs' own files.",
@@ -97,10 +96,10 @@ def _problems(problems: Iterable[str]) -> list[str]:
 def _summary(runs: Runs, groups: int) -> str:
     counts = Counter(run.state for run in runs)
     states = dict.fromkeys([RunState.DONE, *RunState])
-    told = [f"{counts[state]} {state}" for state in states if counts[state] or state == "done"]
+    counted = [f"{counts[state]} {state}" for state in states if counts[state] or state == "done"]
     return (
         f"{len(runs)} run{'' if len(runs) == 1 else 's'} in {groups} "
-        f"configuration{'' if groups == 1 else 's'}: {', '.join(told)}."
+        f"configuration{'' if groups == 1 else 's'}: {', '.join(counted)}."
     )
 
 
@@ -121,6 +120,7 @@ def _section(
         "corpus": section.corpus,
         "track": section.track,
         "levels": section.levels,
+        "thresholds": thresholds(section),
         "order": [groups.get(line.key, line.key) for line in table.lines],
         "words": {key: words(rows, key) for key, rows in having.items()},
         "notes": [*shared_keys(comparison, section), *legend(comparison, section.configurations)],

@@ -114,10 +114,10 @@ def _version(runs: Runs) -> str:
 
 def _stamp(path: Path) -> bytes:
     try:
-        told = path.stat()
+        stat = path.stat()
     except OSError:
         return b"-"
-    return f"{told.st_mtime_ns} {told.st_size}".encode()
+    return f"{stat.st_mtime_ns} {stat.st_size}".encode()
 
 
 def serve(load: Load, port: int, console: Console) -> None:

@@ -74,12 +74,10 @@ def estimate(values: Sequence[float], interval: Interval = "t") -> Estimate | No
 
 def paired(differences: Sequence[float]) -> Paired | None:
     """Return the paired t-test of ``differences`` (one a shared seed) against zero."""
-    told = estimate(differences)
-    if told is None:
+    mean = estimate(differences)
+    if mean is None:
         return None
-    if told.std is None:
-        return Paired(told.n, told.mean, None, None, None)
-    return Paired(told.n, told.mean, told.low, told.high, _t_test(told))
+    return Paired(mean.n, mean.mean, mean.low, mean.high, _t_test(mean))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -103,11 +101,11 @@ def t_quantile(degrees: int) -> float:
     return float(stdtrit(degrees, 0.5 + CONFIDENCE / 2))
 
 
-def _t_test(told: Estimate) -> float | None:
+def _t_test(difference: Estimate) -> float | None:
     from scipy.special import stdtr
 
-    if not told.std:
+    if not difference.std:
         # Every seed differs by the same amount: there is no spread to hold it against.
-        return 1.0 if told.mean == 0 else None
-    statistic = told.mean / (told.std / math.sqrt(told.n))
-    return float(2 * stdtr(told.n - 1, -abs(statistic)))
+        return 1.0 if difference.std == difference.mean == 0 else None
+    statistic = difference.mean / (difference.std / math.sqrt(difference.n))
+    return float(2 * stdtr(difference.n - 1, -abs(statistic)))

@@ -41,6 +41,7 @@ def config(
         "objective": {"name": objective, "clip_coef": 0.5, "kl_coef": 0.3},
         "optimizer": {"name": "adamw", "lr": 0.003, "betas": [0.9, 0.95]},
         "trainer": {"name": "default", "steps": 400, "device": "cpu"},
+        "health": {"calibration_error": 0.05, "collapse_gap": 0.05, "clip_fraction": 0.3},
         "tracking": {"name": "none"},
         "output_dir": "outputs",
     }

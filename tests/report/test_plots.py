@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import matplotlib as mpl
 import pytest
 
 from avatarl.errors import UserError
@@ -10,7 +11,7 @@ from avatarl.report import plots
 from avatarl.report.aggregate import compare
 from avatarl.report.curves import Journals, read_journals
 from avatarl.report.load import load_runs
-from avatarl.report.plots import axes, curves, find_plots, write_plots
+from avatarl.report.plots import accuracy_calibration, axes, curves, find_plots, write_plots
 from avatarl.report.plots.data import PlotData
 from avatarl.report.words import row_name
 
@@ -107,6 +108,33 @@ def test_axes_say_when_they_average_over_other_keys(outputs: Outputs) -> None:
     assert titles() == {""}
     outputs.run(config("bigram", optimizer__lr=0.1, model__n_layer=9))
     assert "mean over the other keys" in titles()
+
+
+def test_an_axis_over_many_powers_has_plain_numbers(outputs: Outputs) -> None:
+    for rate in (1e-4, 1e-3, 1e-1):
+        outputs.run(config(optimizer__lr=rate))
+    comparison = compare(load_runs(outputs.root).runs)
+    with mpl.rc_context({"text.parse_math": False}):
+        figure = axes.draw(PlotData(comparison, Journals({}, {}, ()), "val/nats"))
+        assert figure is not None
+        figure.draw_without_rendering()
+        labels = {text.get_text() for text in figure.axes[0].get_xticklabels()}
+    assert {"0.0001", "0.001", "0.01", "0.1"} <= labels
+    assert not any("$" in label for label in labels)
+
+
+def test_the_alarms_threshold_is_the_runs_own(outputs: Outputs) -> None:
+    def alarms() -> list[float]:
+        comparison = compare(load_runs(outputs.root).runs)
+        figure = accuracy_calibration.draw(PlotData(comparison, Journals({}, {}, ()), "val/nats"))
+        assert figure is not None
+        (axis,) = figure.axes
+        return [line.get_xdata()[0] for line in axis.get_lines() if line.get_linestyle() == ":"]
+
+    outputs.run(config(seed=0, health__calibration_error=0.2))
+    assert alarms() == [0.2]
+    outputs.run(config(seed=1, health__calibration_error=0.3))
+    assert alarms() == []
 
 
 def test_a_new_plot_is_one_module(

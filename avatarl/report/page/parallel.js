@@ -117,7 +117,8 @@ function drawParallelAxis(plot, axis, i) {
   }
   pen.fillStyle = css("--ink");
   pen.font = `600 ${FONT}`;
-  plot.text(axis.title, x, y1 - 10, "center", "bottom", 150);
+  const room = parAxes.length > 1 ? Math.min(150, axisX(1) - axisX(0) - 8) : 150;
+  plot.text(axis.title, x, y1 - 10, "center", "bottom", room);
   pen.font = FONT;
 }
 function strokePoints(pen, points) {

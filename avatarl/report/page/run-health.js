@@ -78,7 +78,7 @@ function mini(plot, runs, metric) {
   const end = Math.max(1, ...curves.map(([xs]) => xs[xs.length - 1]));
   plot.scales([0, end], extent(curves.flatMap(([, ys]) => ys), 0.08));
   plot.axes("characters seen", "", { few: true });
-  const threshold = D.thresholds[metric];
+  const threshold = section().thresholds[metric];
   if (threshold <= plot.ys[1] && threshold >= plot.ys[0]) {
     pen.strokeStyle = css("--warn");
     pen.setLineDash(DASHES[":"]);

@@ -44,7 +44,7 @@ function drawScatter(plot) {
   plot.scales([0, most], runs.length ? extent(runs.map(accuracy), 0.1) : [0, 1]);
   plot.axes(info("val/ece").title, info("val/accuracy").title);
   plot.levels("val/accuracy");
-  const alarm = D.thresholds["val/ece"], { y0, y1 } = plot.inner;
+  const alarm = section().thresholds["val/ece"], { y0, y1 } = plot.inner;
   if (most > alarm) {
     pen.strokeStyle = pen.fillStyle = css("--warn");
     pen.setLineDash(DASHES[":"]);

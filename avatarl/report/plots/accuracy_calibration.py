@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from avatarl.report.alarms import THRESHOLDS
+from avatarl.report.alarms import thresholds
 from avatarl.report.metrics import describe
 from avatarl.report.plots.canvas import RULE, WIDTH_IN, draw_levels, new_figure
 from avatarl.report.plots.data import PlotData
@@ -38,12 +38,13 @@ def draw(data: PlotData) -> Figure | None:
             # Without the whiskers, which would only crowd the legend.
             handles.append(marker)
             labels.append(legend_label(data.section, row, "val/accuracy"))
-    alarm = THRESHOLDS["val/ece"]
-    axis.axvline(alarm, color=RULE, linewidth=0.8, linestyle=":")
-    axis.annotate(
-        "alarm", xy=(alarm, 1), xycoords=("data", "axes fraction"), xytext=(0, 2),
-        textcoords="offset points", ha="center", fontsize=7, color="#444444",
-    )  # fmt: skip
+    alarm = thresholds(data.section).get("val/ece")
+    if alarm is not None:
+        axis.axvline(alarm, color=RULE, linewidth=0.8, linestyle=":")
+        axis.annotate(
+            "alarm", xy=(alarm, 1), xycoords=("data", "axes fraction"), xytext=(0, 2),
+            textcoords="offset points", ha="center", fontsize=7, color="#444444",
+        )  # fmt: skip
     axis.set_xlim(left=0)
     axis.margins(y=0.12)
     draw_levels(axis, data.section, "val/accuracy")

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from avatarl.report.comparison import Configuration, Section
 from avatarl.report.metrics import describe
@@ -62,6 +63,7 @@ def _panel(axis: Axes, data: PlotData, rows: Sequence[Configuration], key: str) 
             axis.tick_params(axis="x", rotation=30)
     elif min(where.values()) > 0 and max(where.values()) / min(where.values()) >= 50:
         axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     if series:
         axis.legend(
             title=headings[series], loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=4,

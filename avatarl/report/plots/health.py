@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from avatarl.report.alarms import HEALTH, THRESHOLDS, curve_of
+from avatarl.report.alarms import HEALTH, curve_of, thresholds
 from avatarl.report.comparison import Configuration
 from avatarl.report.curves import Journals, band
 from avatarl.report.metrics import describe
@@ -33,14 +33,14 @@ def draw(data: PlotData) -> Figure | None:
     ]
     if not drawn:
         return None
-    styles = data.looks
+    styles, limits = data.looks, thresholds(section)
     figure = new_figure(WIDTH_IN * 1.25, 1.5 * len(drawn) + 0.4)
     panels = list(figure.subplots(len(drawn), 1, squeeze=False, sharex=True)[:, 0])
     for axis, metric in zip(panels, drawn, strict=True):
         for row in sorted(rows, key=lambda row: not styles[row.key].muted):
             _timeline(axis, row, styles[row.key], journals, metric)
-        if metric in THRESHOLDS:
-            axis.axhline(THRESHOLDS[metric], color=RULE, linewidth=0.8, linestyle=":")
+        if metric in limits:
+            axis.axhline(limits[metric], color=RULE, linewidth=0.8, linestyle=":")
         axis.set_ylabel(wrapped(describe(metric).title, 18), fontsize=7.5)
         axis.margins(x=0.01)
     for row in rows:
