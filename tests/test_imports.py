@@ -63,6 +63,13 @@ def test_training_and_tracking_do_not_look_up() -> None:
                 assert not uses(path, f"avatarl.{above}"), f"{path} imports {above}"
 
 
+def test_sweeps_and_reports_do_not_look_up() -> None:
+    for folder in ("sweep", "report"):
+        for path in modules("avatarl", folder):
+            for above in ("avatarl.composition", "avatarl.app", "avatarl.cli", "hydra_plugins"):
+                assert not uses(path, above), f"{path} imports {above}"
+
+
 @pytest.mark.parametrize(
     ("package", "allowed"),
     [
