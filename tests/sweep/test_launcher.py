@@ -122,10 +122,16 @@ def test_an_order_beyond_the_text_is_refused_by_the_plan(tmp_path):
     assert not outputs.exists()
 
 
-def test_a_slip_in_a_launcher_setting_is_told_with_what_is_valid(tmp_path):
-    refused = sweep(tmp_path / "outputs", *TINY, "hydra.launcher.wokers=2")
+@pytest.mark.parametrize(
+    ("slip", "meant"),
+    [("wokers=2", "workers"), ("failure_policy=keepgoing", "keep_going")],
+)
+def test_a_slip_in_a_launcher_setting_is_told_with_what_is_valid(tmp_path, slip, meant):
+    refused = sweep(tmp_path / "outputs", *TINY, f"hydra.launcher.{slip}")
     assert refused.returncode == 2
-    assert "did you mean 'workers'?" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert f"did you mean '{meant}'?" in refused.stderr
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avatarl.errors import ConfigError
+from avatarl.errors import ConfigError, did_you_mean
 from avatarl.sweep.failure.faults import Fault
 
 _PACKAGE = "avatarl.sweep.failure"
@@ -101,7 +101,8 @@ def _policy(name: str) -> type[FailurePolicy]:
         option = None
     if not (isinstance(option, type) and issubclass(option, FailurePolicy)):
         valid = f"{', '.join(_shipped())}, or the dotted name of a module with a Policy"
-        raise ConfigError("hydra.launcher.failure_policy", name, valid)
+        hint = did_you_mean(name, _shipped())
+        raise ConfigError("hydra.launcher.failure_policy", name, valid + hint)
     return option
 
 
