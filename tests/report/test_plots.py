@@ -175,6 +175,7 @@ def test_plots_are_chosen_by_name_also_from_elsewhere(
         ("curve", "did you mean"),
         ("canvas", "no plot has this name"),
         ("nowhere.such", "No module named"),
+        (".curves", "--plots .curves"),
         ("os.path", "no draw"),
     ],
 )

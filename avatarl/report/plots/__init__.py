@@ -47,7 +47,7 @@ def _find(name: str, own: dict[str, ModuleType]) -> ModuleType:
         return plot
     try:
         plot = import_module(name)
-    except ImportError as error:
+    except (ImportError, SyntaxError, TypeError) as error:
         raise UserError(f"--plots {name}: {error}; {valid}") from None
     if not hasattr(plot, "draw"):
         raise UserError(f"--plots {name}: the module has no draw(data); {valid}")
