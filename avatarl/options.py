@@ -60,8 +60,11 @@ def read(declaration: type[T], raw: object, key: str) -> T:
         raise ConfigError(key, raw, valid)
     prefix = f"{key}." if key else ""
     if issubclass(declaration, Option):
-        raw = {**({"kind": raw["name"]} if "name" in raw else {}), **raw}
-        declaration = _find(declaration, raw.get("kind"), f"{prefix}kind", "name" in raw)
+        kind = raw.get("kind", raw.get("name"))
+        if kind is None:
+            raise ConfigError(f"{prefix}name", None, "a value; it is missing")
+        raw = {**raw, "kind": kind}
+        declaration = _find(declaration, kind, f"{prefix}kind")
     types = field_types(declaration)  # type: ignore[arg-type]
     for name in raw:
         if name not in types:
@@ -77,7 +80,7 @@ def read(declaration: type[T], raw: object, key: str) -> T:
         raise ConfigError(f"{prefix}{error.key}", error.value, error.valid, error.why) from None
 
 
-def _find(base: type[T], kind: object, key: str, named: bool) -> type[T]:
+def _find(base: type[T], kind: object, key: str) -> type[T]:
     """Import the subclass of a group's ``Config`` that a kind names."""
     package = base.__module__.rpartition(".")[0]
     why = ""
@@ -93,8 +96,6 @@ def _find(base: type[T], kind: object, key: str, named: bool) -> type[T]:
                 f"{error.name}."
             )
             why = "" if missing else str(error)
-    elif not named:
-        raise ConfigError(f"{key.rpartition('.')[0]}.name", None, "a value; it is missing")
     options = _options(base)
     valid = f"{', '.join(options)}, or the dotted name of a module with a Config of {package}"
     raise ConfigError(key, kind, valid + did_you_mean(str(kind), options), why)

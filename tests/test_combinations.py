@@ -128,7 +128,7 @@ def test_a_valid_combination_takes_twenty_finite_steps(
         (("propensity", "exhaustive", "expected"), {"reward__alpha": {"shape": "linear",
          "start": 0, "end": 2, "begin": 0, "until": 1}}, "reward.alpha"),
         (("match", "exhaustive", "dr_grpo"), {"reward__weight": {"shape": "linear",
-         "start": 0, "end": 2, "begin": 0.5, "until": 0.1}}, "reward.begin"),
+         "start": 0, "end": 2, "begin": 0.5, "until": 0.1}}, "reward.weight.begin"),
         (("sum", "exhaustive", "dr_grpo"), {"reward__components": {}}, "reward.components"),
     ],
 )  # fmt: skip

@@ -24,7 +24,10 @@ def structure_key(config: RunConfig) -> str:
     It is made of what the parts of a step can see of their settings, so that they can't depend on
     more. Optimisers, seeds, lengths and the tables of references are each run's own.
     """
-    structure = structure_of(config)
+    # The opponent's own numbers pace each run's past selves, outside of the step.
+    structure = dataclasses.replace(
+        structure_of(config), opponent=opaque(config.opponent, "opponent")
+    )
     seen = {
         group: dataclasses.asdict(getattr(structure, group))
         for group in (*_GROUPS, "opponent", "model", "data")

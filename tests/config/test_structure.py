@@ -33,6 +33,10 @@ def test_numbers_of_the_step_and_what_is_each_runs_own_keep_it(same: str) -> Non
     assert key(same) == key()
 
 
+def test_how_much_a_past_self_keeps_is_each_runs_own() -> None:
+    assert key("opponent=past", "opponent.decay=0.5") == key("opponent=past")
+
+
 @pytest.mark.parametrize(
     "other",
     [
