@@ -62,7 +62,7 @@ def _send(folder: RunFolder, args: argparse.Namespace) -> int:
         artifact=args.artifact or tracking.get("artifact", False),
     )
     header, records = journal.read(folder.journal)
-    opened = sink.start(config, raw, header["run_id"], folder.path, history=records)
+    opened = config.open(raw, header["run_id"], folder.path, history=records)
     if opened is None:
         raise UserError("wandb is disabled: WANDB_MODE says so; --mode overrides it")
     result = folder.read_result()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from avatarl.options import Option
 
 
 @dataclass(frozen=True)
-class Config(Option, ABC):
+class Config(Option):
     """Where records go besides the run's own files, which are written whichever is chosen."""
 
     @property
@@ -20,7 +19,6 @@ class Config(Option, ABC):
         """Whether opening may wait for a server."""
         return False
 
-    @abstractmethod
     def open(
         self,
         raw: Mapping[str, Any],
@@ -39,6 +37,7 @@ class Config(Option, ABC):
         Raises:
             Exception: Whatever is raised where it can't be opened.
         """
+        return None
 
 
 class Sink(Protocol):

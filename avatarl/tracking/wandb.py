@@ -54,7 +54,55 @@ class Config(base.Config):
         directory: Path,
         history: Sequence[Mapping[str, Any]] = (),
     ) -> WandbSink | None:
-        return start(self, raw, run_id, directory, history)
+        # wandb can't continue an offline run: it would leave fragments that overwrite each other
+        # when uploaded. So the offline run is written anew from the history, and there is only
+        # ever one. Online, wandb itself continues, and is sent what it doesn't have of it.
+        mode = resolve_mode(self.mode)
+        if mode == "disabled":
+            return None
+        online = mode != "offline"
+        if online:
+            delivery.note(directory, "owed")
+        import wandb
+
+        if not online:
+            _forget_fragments(directory, run_id)
+        wandb.setup(wandb.Settings(silent=True))  # or logging in says so
+        try:
+            run = wandb.init(
+                project=self.project,
+                entity=self.entity,
+                group=self.group,
+                job_type="control" if _kind(raw["objective"]) == "cross_entropy" else "train",
+                name=self.run_name or f"{raw['name']}-seed{raw['seed']}",
+                id=run_id,  # a resumed run stays one run
+                resume="allow",
+                reinit="create_new",  # several runs may be open in one process
+                mode=mode,  # type: ignore[arg-type]
+                dir=directory,
+                config=dict(raw),
+                tags=[raw["reward"]["name"], raw["reference"]["name"], *self.tags],
+                settings=wandb.Settings(
+                    silent=True,
+                    console="off",
+                    x_disable_stats=True,
+                    finish_timeout_raises=True,
+                    init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", _INIT_TIMEOUT_S)),
+                    finish_timeout=float(os.environ.get("WANDB_FINISH_TIMEOUT", _FINISH_TIMEOUT_S)),
+                ),
+            )
+        except wandb.errors.CommError:
+            _abandon()
+            raise
+        if online:
+            # The server has taken this run over, and what is missing there comes from the history.
+            _forget_fragments(directory, run_id)
+        run.define_metric("characters_seen", hidden=True)
+        for pattern in ("train/*", "val/*", "reward/*", "health/*"):
+            run.define_metric(pattern, step_metric="characters_seen")
+        sink = WandbSink(run, directory, self.artifact, online)
+        sink.replay(history)
+        return sink
 
 
 def resolve_mode(mode: str) -> str:
@@ -205,76 +253,6 @@ def _abandon() -> None:
     with contextlib.suppress(Exception):
         _within(_GRACE_S, wandb.teardown)
     os.environ.pop("WANDB_SERVICE", None)  # its address, for processes that start later
-
-
-def start(
-    config: Config,
-    raw: Mapping[str, Any],
-    run_id: str,
-    directory: Path,
-    history: Sequence[Mapping[str, Any]] = (),
-) -> WandbSink | None:
-    """Open the wandb run of a run, or continue it.
-
-    Args:
-        config: Of this module.
-        raw: The whole resolved configuration; logged nested.
-        run_id: Becomes wandb's id, so that a resumed run stays one run.
-        directory: Of the run; offline files go to ``wandb/`` in it.
-        history: Records logged before an interruption. wandb can't continue an offline run: it
-            would leave fragments that overwrite each other when uploaded. So the offline run is
-            written anew from these, and there is only ever one. Online, wandb itself continues,
-            and is sent those of these that it doesn't have yet.
-
-    Raises:
-        Exception: Whatever wandb raises where it can't start, such as no answer in time.
-    """
-    mode = resolve_mode(config.mode)
-    if mode == "disabled":
-        return None
-    online = mode != "offline"
-    if online:
-        delivery.note(directory, "owed")
-    import wandb
-
-    if not online:
-        _forget_fragments(directory, run_id)
-    wandb.setup(wandb.Settings(silent=True))  # or logging in says so
-    try:
-        run = wandb.init(
-            project=config.project,
-            entity=config.entity,
-            group=config.group,
-            job_type="control" if _kind(raw["objective"]) == "cross_entropy" else "train",
-            name=config.run_name or f"{raw['name']}-seed{raw['seed']}",
-            id=run_id,
-            resume="allow",
-            reinit="create_new",  # several runs may be open in one process
-            mode=mode,  # type: ignore[arg-type]
-            dir=directory,
-            config=dict(raw),
-            tags=[raw["reward"]["name"], raw["reference"]["name"], *config.tags],
-            settings=wandb.Settings(
-                silent=True,
-                console="off",
-                x_disable_stats=True,
-                finish_timeout_raises=True,
-                init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", _INIT_TIMEOUT_S)),
-                finish_timeout=float(os.environ.get("WANDB_FINISH_TIMEOUT", _FINISH_TIMEOUT_S)),
-            ),
-        )
-    except wandb.errors.CommError:
-        _abandon()
-        raise
-    if online:
-        # The server has taken this run over, and what is missing there comes from the history.
-        _forget_fragments(directory, run_id)
-    run.define_metric("characters_seen", hidden=True)
-    for pattern in ("train/*", "val/*", "reward/*", "health/*"):
-        run.define_metric(pattern, step_metric="characters_seen")
-    sink = WandbSink(run, directory, config.artifact, online)
-    sink.replay(history)
-    return sink
 
 
 def _kind(option: Mapping[str, Any]) -> Any:
