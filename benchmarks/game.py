@@ -53,10 +53,11 @@ def cross_entropy(steps: int) -> Iterator[Entry]:
     from avatarl import composition
     from avatarl.data import load
     from avatarl.training.learner import Learner
+    from avatarl.training.scoring import Scoring
 
-    class Exact(Learner):
-        def network(self, model, context, prior):  # type: ignore[no-untyped-def]
-            return model(context).log_softmax(-1)
+    class Exact(Scoring):
+        def __call__(self, forward, context, prior):  # type: ignore[no-untyped-def]
+            return forward(context).log_softmax(-1)
 
     settings = [*TEXT, *SMALL, "trainer.batch_size=16", "trainer.steps=60"]
     rewarded = ["reward=propensity", "objective=expected"]
@@ -64,8 +65,9 @@ def cross_entropy(steps: int) -> Iterator[Entry]:
     pair = []
     for part in (rewarded, control):
         config = composition.compose([*settings, *part])
-        learner = Exact(config, load(config.data), torch.device("cpu"))
+        learner = Learner(config, load(config.data), torch.device("cpu"))
         learner.model.double()
+        learner.scoring = Exact(last=False, device_type="cpu", precision=None)
         for _ in range(steps):
             learner.train_step(with_facts=False)
         pair.append(learner.parameters)
@@ -121,10 +123,13 @@ def learning(steps: int) -> Iterator[Entry]:
 
 def rollouts(rounds: int) -> Iterator[Entry]:
     """Writing with cached keys and values against rereading everything at each character."""
+    import dataclasses
+
     import torch
 
     from avatarl import composition
     from avatarl.data import load
+    from avatarl.explorer import Rollouts
     from avatarl.training.learner import Learner
 
     config = composition.compose(
@@ -133,14 +138,22 @@ def rollouts(rounds: int) -> Iterator[Entry]:
     )  # fmt: skip
     learner = Learner(config, load(config.data), torch.device("cpu"))
 
-    def collect(cached: bool) -> None:
-        learner.program.collect(
-            lambda context, prior: learner.network(learner.model, context, prior),
-            None, learner.batch(0), learner.hparams, learner.uniforms(0), (),
-            learner.writer if cached else None,
-        )  # fmt: skip
+    def rereading(prompt, rollouts):  # type: ignore[no-untyped-def]
+        context = prompt.repeat_interleave(rollouts, dim=0)  # (B·K,P)
 
-    taken = in_turns({"cached": lambda: collect(True), "reread": lambda: collect(False)}, rounds)
+        @torch.no_grad()
+        def decoder(char):  # type: ignore[no-untyped-def]
+            nonlocal context
+            context = context if char is None else torch.cat([context, char], dim=1)
+            return learner.players().policy(context, None)[:, -1:]  # (B·K,1,V)
+
+        return decoder
+
+    cached = learner.inputs(learner.batches.at(0))
+    slow = Rollouts(rereading, learner.score_reference)
+    reread = dataclasses.replace(cached, players=dataclasses.replace(cached.players, rollouts=slow))
+    collect = learner.step_function.collect
+    taken = in_turns({"cached": lambda: collect(cached), "reread": lambda: collect(reread)}, rounds)
     note = "context 32, horizon 8, K = 4"
     speed = ratios(taken, "reread", "cached")
     yield entry("game/cached_rollouts", speed, "x", 1.5, at_least=True, note=note)

@@ -125,12 +125,12 @@ def step_flops(learner: Learner) -> float:
     """Multiply-adds of one step's matrix products, twice, forward and backward."""
     config, batch = learner.config.model, learner.config.trainer.batch_size
     width, length, layers = config.n_embd, config.context_length, config.n_layer
-    positions = 1 if learner.last else length
+    positions = 1 if learner.batches.last else length
     block = length * 24 * width**2 + 4 * length**2 * width
     final = block
-    if learner.last:  # keys and values of all positions, everything else of one
+    if learner.batches.last:  # keys and values of all positions, everything else of one
         final = length * 4 * width**2 + 20 * width**2 + 4 * length * width
-    head = positions * 2 * width * learner.program.vocab_size
+    head = positions * 2 * width * learner.step_function.vocab_size
     return 3.0 * batch * ((layers - 1) * block + final + head)
 
 

@@ -269,7 +269,8 @@ def bare_step(subject: Any) -> Callable[[], None]:
 
     from avatarl.training.cuda_graph import GraphRecorder
 
-    ids, length, last = subject.ids, subject.config.model.context_length, subject.last
+    batches, length = subject.batches, subject.config.model.context_length
+    ids, last = batches.ids, batches.last
     weights = list(subject.parameters.values())
     span = torch.arange(length + 1, device=ids.device)
     clip = subject.config.optimizer.grad_clip
@@ -283,7 +284,7 @@ def bare_step(subject: Any) -> Callable[[], None]:
             logits = subject.model(text[:, :length], last=last)
         return F.cross_entropy(logits.float().flatten(0, 1), target.flatten())
 
-    if subject.mode.loss:
+    if subject.mode.step:
         loss_of = torch.compile(loss_of, fullgraph=True, dynamic=False)
     recorder = GraphRecorder() if subject.mode.recorded else None
 
@@ -292,14 +293,14 @@ def bare_step(subject: Any) -> Callable[[], None]:
         for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
             weight.grad = gradient.contiguous()
         norm = torch.nn.utils.clip_grad_norm_(weights, clip)
-        for optimizer in subject.optimizers:
+        for optimizer in subject.state.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         return {"grad_norm": norm}
 
     def run() -> None:
         nonlocal step
-        chosen = torch.from_numpy(subject.windows.starts(step))
+        chosen = torch.from_numpy(batches.windows.starts(step))
         starts.copy_(chosen.pin_memory() if ids.is_cuda else chosen, non_blocking=True)
         if recorder is None:
             learn()

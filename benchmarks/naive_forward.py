@@ -13,8 +13,9 @@ from collections.abc import Iterator
 import torch
 from harness import Entry, Options, entry, in_turns, learner, main
 
+from avatarl.interfaces import Batch
 from avatarl.training.learner import Learner
-from avatarl.training.step import Batch
+from avatarl.training.step import Players, StepInputs
 
 TARGET = 60
 BATCH = 64
@@ -37,13 +38,11 @@ def measure(options: Options) -> Iterator[Entry]:
 
 def compare(subject: Learner, contexts: int, rounds: int, name: str) -> Iterator[Entry]:
     """Compare contexts per second at one size, ``contexts`` of them at a time for the naive."""
-    batch = subject.batch(0)
-    few = Batch(
-        batch.context[:contexts], batch.target[:contexts], batch.positions[:contexts], batch.history
-    )
+    batch = subject.batches.at(0)
+    few = Batch(**{name: values[:contexts] for name, values in batch.tensors().items()})
 
     def naive(context: torch.Tensor, prior: torch.Tensor | None) -> torch.Tensor:
-        count, vocab = len(context), subject.program.vocab_size
+        count, vocab = len(context), subject.step_function.vocab_size
         repeated = context.repeat_interleave(vocab, dim=0)  # (B·V,L)
         logits = subject.model(repeated)[:, -1]  # (B·V,V)
         action = torch.arange(vocab).repeat(count).unsqueeze(-1)  # (B·V,1)
@@ -52,20 +51,20 @@ def compare(subject: Learner, contexts: int, rounds: int, name: str) -> Iterator
     with torch.no_grad():
         torch.testing.assert_close(
             naive(few.context, None),
-            subject.network(subject.model, few.context, None),
+            subject.scoring(subject.model, few.context, None),
             rtol=1e-4,
             atol=1e-4,
         )
 
+    controllers = subject.state.controller_state
+    inputs = StepInputs(Players(naive), few, subject.hparams, controllers)
+
     def learn_naively() -> None:
-        terms, _, _ = subject.program.loss(
-            naive, None, few, subject.hparams, subject.control, None, with_facts=False
-        )
-        terms.loss.backward()
+        subject.step_function(inputs, with_facts=False).loss.backward()
 
     def update() -> None:
         torch.nn.utils.clip_grad_norm_(list(subject.parameters.values()), 1.0)
-        for optimizer in subject.optimizers:
+        for optimizer in subject.state.optimizers:
             optimizer.step()
 
     taken = in_turns(

@@ -136,7 +136,7 @@ def child(threads: int) -> None:
         limit=1024,
     )
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint.write_checkpoint(RunFolder(Path(folder)), 2, subject.state_tensors(), {})
+        checkpoint.write_checkpoint(RunFolder(Path(folder)), subject.state.state_dict())
     kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({"peak_gib": kib / 2**20}))
 

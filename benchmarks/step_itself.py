@@ -22,7 +22,7 @@ def measure(options: Options) -> Iterator[Entry]:
 def last_position(options: Options) -> Iterator[Entry]:
     """Steps that score the end of each window, with and without the rest of the final block."""
     subject = learner("model=gpt2_small", "explorer.positions=last")
-    context = subject.batch(0).context
+    context = subject.batches.at(0).context
     weights = list(subject.parameters.values())
 
     def learn(last: bool) -> None:
@@ -40,7 +40,7 @@ def threads(options: Options) -> Iterator[Entry]:
     import time
 
     subject = learner("model=gpt2_small")
-    positions = subject.windows.targets_per_step
+    positions = subject.batches.windows.targets_per_step
     for count in (1, 2):
         torch.set_num_threads(count)
         subject.train_step(with_facts=False)

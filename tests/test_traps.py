@@ -20,6 +20,7 @@ from avatarl.errors import ConfigError
 from avatarl.training.health import Health
 from avatarl.training.learner import Learner
 from avatarl.training.step import reward_facts
+from tests.steps import loss_of
 
 TINY = [
     "data=folio",
@@ -72,10 +73,9 @@ def test_trap_2_the_reference_conditions_on_the_character_just_read(
     words: Corpus, positions: str
 ) -> None:
     learner = learner_of(words, f"explorer.positions={positions}")
-    batch = learner.batch(0)
-    policy = learner.program.reference_policy(batch)
-    assert policy is not None
-    given = policy(batch.context)  # (B,T,V)
+    batch = learner.batches.at(0)
+    given = batch.reference  # (B,T,V)
+    assert given is not None
     size = words.vocab_size
     counts = np.ones((size, size))
     np.add.at(counts, (words.train[:-1].astype(int), words.train[1:].astype(int)), 1)
@@ -124,9 +124,9 @@ def test_trap_5_no_window_reaches_past_the_training_text(words: Corpus) -> None:
     for explorer in (["explorer.positions=last"], ["explorer=temperature", "explorer.horizon=3",
                      "explorer.positions=last"]):  # fmt: skip
         learner = learner_of(words, *explorer)
-        steps = learner.windows.steps_per_epoch
-        furthest = max(int(learner.batch(step).positions.max()) for step in range(steps))
-        assert furthest + learner.ahead - 1 < len(words.train)
+        steps = learner.batches.windows.steps_per_epoch
+        furthest = max(int(learner.batches.at(step).positions.max()) for step in range(steps))
+        assert furthest + learner.config.explorer.steps_ahead - 1 < len(words.train)
 
 
 def test_trap_6_uniform_weights_with_a_baseline_are_refused() -> None:
@@ -163,10 +163,7 @@ def test_trap_7_dr_grpo_keeps_confidence_scaling_that_grpo_cancels(words: Corpus
             "reward.soft_weight=0", "objective.kl_coef=0", "objective.ent_coef=0",
             *(["objective.std_floor=1e-6"] if objective == "grpo" else []),
         )  # fmt: skip
-        terms, _, _ = learner.program.loss(
-            lambda context, prior: learner.network(learner.model, context, prior),
-            None, learner.batch(0), learner.hparams, learner.control, None,
-        )  # fmt: skip
+        terms, _, _ = loss_of(learner, learner.batches.at(0))
         return torch.autograd.grad(terms.loss, learner.model.token.weight)[0]
 
     same = first_gradient("grpo", 0.0), first_gradient("grpo", 2.0)
@@ -217,11 +214,8 @@ def test_trap_10_one_pass_equals_one_pass_a_candidate(words: Corpus) -> None:
         words, "explorer.positions=last", "objective=dr_grpo", "objective.kl_coef=0",
         "objective.ent_coef=0",
     )  # fmt: skip
-    batch = learner.batch(0)
-    terms, exploration, rewards = learner.program.loss(
-        lambda context, prior: learner.network(learner.model, context, prior),
-        None, batch, learner.hparams, learner.control, None,
-    )  # fmt: skip
+    batch = learner.batches.at(0)
+    terms, exploration, rewards = loss_of(learner, batch)
     quick = torch.autograd.grad(terms.loss, list(learner.parameters.values()))
     loss = torch.zeros(())
     for candidate in range(words.vocab_size):
@@ -242,11 +236,8 @@ def test_trap_11_after_a_wrong_character_nothing_is_a_hit(words: Corpus) -> None
         words, "explorer=temperature", "explorer.positions=last", "explorer.horizon=4",
         "explorer.samples=8", "explorer.guidance=0.9",
     )  # fmt: skip
-    batch = learner.batch(0)
-    _, exploration, _ = learner.program.loss(
-        lambda context, prior: learner.network(learner.model, context, prior),
-        None, batch, learner.hparams, learner.control, learner.uniforms(0),
-    )  # fmt: skip
+    batch = learner.batches.at(0)
+    _, exploration, _ = loss_of(learner, batch)
     assert exploration.actions is not None
     right = exploration.actions == batch.target.unsqueeze(-1)  # (B,H,K) by position alone
     expected = right.float().cumprod(dim=1)
@@ -258,9 +249,9 @@ def test_trap_12_the_ratio_is_one_before_any_update(words: Corpus) -> None:
     learner = learner_of(words, "objective.sync_every=5", "trainer.precision=bf16")
     assert learner.old_model is not None
     old_model = learner.old_model
-    context = learner.batch(0).context
-    new = learner.network(learner.model, context, None)
-    old = learner.network(old_model, context, None)
+    context = learner.batches.at(0).context
+    new = learner.scoring(learner.model, context, None)
+    old = learner.scoring(old_model, context, None)
     assert torch.equal(new, old)
     assert new.dtype == torch.float32
     assert not any(isinstance(part, torch.nn.Dropout) for part in learner.model.modules())
@@ -270,7 +261,7 @@ def test_trap_12_the_ratio_is_one_before_any_update(words: Corpus) -> None:
 
 def test_trap_12_log_probabilities_are_normalised_in_full_precision(words: Corpus) -> None:
     learner = learner_of(words, "trainer.precision=bf16")
-    logprobs = learner.network(learner.model, learner.batch(0).context, None)
+    logprobs = learner.scoring(learner.model, learner.batches.at(0).context, None)
     total = logprobs.double().exp().sum(-1)
     torch.testing.assert_close(total, torch.ones_like(total), rtol=0, atol=1e-5)
 
@@ -278,11 +269,10 @@ def test_trap_12_log_probabilities_are_normalised_in_full_precision(words: Corpu
 def test_trap_13_the_reference_reads_nothing_of_what_it_predicts(words: Corpus) -> None:
     """Rows of the training text equal a look-up of the context alone, whatever comes next."""
     learner = learner_of(words, "reference=ngram4")
-    batch = learner.batch(0)
-    policy = learner.program.reference_policy(batch)
-    assert policy is not None
-    by_row = policy(batch.context)
-    by_context = policy(batch.context.clone())
+    batch = learner.batches.at(0)
+    assert batch.reference is not None and learner.score_reference is not None
+    by_row = batch.reference
+    by_context = learner.score_reference(batch.context, 1)
     torch.testing.assert_close(by_row[:, -1:], by_context, rtol=1e-5, atol=1e-5)
 
 
@@ -306,12 +296,5 @@ def test_trap_14_every_alarm_can_fire_and_clear(facts: dict[str, float], name: s
 
 
 def collect(learner: Learner) -> tuple[Any, torch.Tensor]:
-    _, exploration, rewards = learner.program.loss(
-        lambda context, prior: learner.network(learner.model, context, prior),
-        None,
-        learner.batch(learner.step),
-        learner.hparams,
-        learner.control,
-        learner.uniforms(learner.step),
-    )
+    _, exploration, rewards = loss_of(learner, learner.batches.at(learner.step))
     return exploration, rewards

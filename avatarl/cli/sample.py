@@ -104,7 +104,7 @@ def load_policy(folder: RunFolder) -> tuple[Learner, Corpus]:
     if found is None:
         raise UserError(f"{folder.path.name} has no whole checkpoint yet; it gets one as it trains")
     learner = Learner(config, corpus, torch.device("cpu"))
-    learner.load_state(found[0], found[1])
+    learner.load(found)
     return learner, corpus
 
 

@@ -112,12 +112,10 @@ def identify(config: RunConfig) -> tuple[str, Corpus]:
     # Not at the top: Hydra, when it sets up logging, silences loggers that are there already.
     from avatarl.config import run_id
     from avatarl.data import load as load_corpus
-    from avatarl.training.learner import cut_text
+    from avatarl.training.batches import check_text
 
     corpus = load_corpus(config.data)
-    corpus.check_context(config.model.context_length)
-    text, _, _ = cut_text(config, corpus)
-    config.reference.check_text(len(text), corpus.vocab_size)
+    check_text(config, corpus)
     return run_id(config.raw, corpus.text_sha256), corpus
 
 

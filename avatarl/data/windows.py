@@ -15,7 +15,7 @@ Starts = npt.NDArray[np.int64]
 class Windows:
     """A stateless order of training windows.
 
-    A window starting at ``s`` is ``ids[s : s + window_span]``: its first T characters are the
+    A window starting at ``s`` is ``ids[s : s + window_span]``: its first L characters are the
     context, and the character right after a position is that position's target. With ``last``
     only the final one is a target, and an epoch visits every character that has a full context
     exactly once; with ``all`` every position has a target, and windows tile the text at a random
@@ -24,7 +24,7 @@ class Windows:
 
     Args:
         train_length: N, characters in the training text.
-        context_length: T.
+        context_length: L.
         batch_size: B, windows a step.
         positions: ``last`` or ``all``.
         seed: Non-negative; the order depends on nothing else but the epoch.
@@ -55,7 +55,7 @@ class Windows:
             self._stride, self._phases = 1, 1
             self._windows = train_length - context_length
         else:
-            # As many windows as fit at T phases or more: all epochs have the same length, and
+            # As many windows as fit at L phases or more: all epochs have the same length, and
             # from the first phase to the last one the tiles reach both ends of the text.
             self._stride = context_length
             self._windows = max(1, (train_length - context_length) // context_length)
@@ -69,7 +69,7 @@ class Windows:
 
     @property
     def window_span(self) -> int:
-        """Characters a window covers: T of context and the last target."""
+        """Characters a window covers: L of context and the last target."""
         return self.context_length + 1
 
     @property
@@ -79,7 +79,7 @@ class Windows:
 
     @property
     def targets_per_step(self) -> int:
-        """Characters predicted in one step: B, or B * T with every position."""
+        """Characters predicted in one step: B, or B * L with every position."""
         return self.batch_size * (1 if self.positions == "last" else self.context_length)
 
     def starts(self, step: int) -> Starts:
@@ -106,9 +106,9 @@ class Windows:
 
 
 def heldout_windows(heldout_length: int, context_length: int) -> Starts:
-    """Return the starts of all windows of the held-out text, (M - T,) int64.
+    """Return the starts of all windows of the held-out text, (M - L,) int64.
 
-    Every held-out character with T characters of held-out context before it is a target once;
+    Every held-out character with L characters of held-out context before it is a target once;
     none is predicted from the training text.
 
     Raises:

@@ -1,5 +1,5 @@
 """Explorers: which next characters are tried at each position, and how they count."""
 
-from avatarl.explorer.base import Config, Decoder, Explorer, Observation
+from avatarl.explorer.base import Config, Decoder, Explorer, Observation, Rollouts
 
-__all__ = ["Config", "Decoder", "Explorer", "Observation"]
+__all__ = ["Config", "Decoder", "Explorer", "Observation", "Rollouts"]

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Protocol
 from annotated_types import Ge, Lt
 from torch import Tensor
 
-from avatarl.interfaces import Exploration, Hyperparameters, PolicyFn
+from avatarl.interfaces import Exploration, Hyperparameters
 from avatarl.options import Option
 
 # (actions (B,T,K) or None for all V, steps ahead) → matches (B,T,K); the text itself stays unseen.
@@ -61,22 +61,37 @@ class Config(Option, ABC):
 
 
 @dataclass(frozen=True)
+class Rollouts:
+    """What can score contexts that come about only as rollouts are written.
+
+    Attributes:
+        decode: Starts rollouts of the acting policy: (prompt (B,P) int64, K) → a decoder.
+        reference: (context (N,L), n) → the reference's log-probs (N,n,V) of the last n positions,
+            or None without one.
+    """
+
+    decode: Callable[[Tensor, int], Decoder]
+    reference: Callable[[Tensor, int], Tensor] | None
+
+
+@dataclass(frozen=True)
 class Observation:
     """What an explorer has to work with at one step.
 
     Attributes:
         context: (B,L) int64 what the policy has read.
         query: The text's answer to tried characters; the target itself isn't shown.
-        old_policy: The policy that acts.
-        reference: The n-gram policy, or None.
-        write: Starts rollouts: (prompt (B,P), K) → a writer.
+        old_logprobs: (B,T,V) of the policy that acts, at the scored positions; None where rollouts
+            are to be written instead.
+        reference: (B,T,V) log-probabilities of the reference there, or None.
+        rollouts: What writes on from a context; None for explorers of single characters.
     """
 
     context: Tensor
     query: Query
-    old_policy: PolicyFn
-    reference: PolicyFn | None
-    write: Callable[[Tensor, int], Decoder]
+    old_logprobs: Tensor | None
+    reference: Tensor | None = None
+    rollouts: Rollouts | None = None
 
 
 class Explorer(Protocol):

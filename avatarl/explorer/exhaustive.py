@@ -59,7 +59,8 @@ class Exhaustive:
         self, observation: base.Observation, hparams: Hyperparameters, uniforms: Tensor | None
     ) -> Exploration:
         """Weigh all V actions; see :class:`avatarl.explorer.base.Explorer`."""
-        old_logprobs = observation.old_policy(observation.context)  # (B,T,V)
+        old_logprobs = observation.old_logprobs  # (B,T,V)
+        assert old_logprobs is not None
         old_probs = old_logprobs.exp()
         if self.config.action_weighting == "policy":
             weights = group = old_probs

@@ -84,12 +84,9 @@ class Sampling(ABC):
         if self.config.steps_ahead > 1:
             return self._roll_out(observation, hparams, uniforms)
         k = self.config.samples
-        old_logprobs = observation.old_policy(observation.context)  # (B,T,V)
-        guide = (
-            None
-            if observation.reference is None
-            else observation.reference(observation.context).unsqueeze(-2)
-        )
+        old_logprobs, guide = observation.old_logprobs, observation.reference  # (B,T,V)
+        assert old_logprobs is not None
+        guide = None if guide is None else guide.unsqueeze(-2)  # (B,T,1,V)
         proposals = self.proposals(old_logprobs.unsqueeze(-2), guide, hparams)  # (B,T,1|K,V)
         actions = sample(proposals, uniforms[..., :k])  # (B,T,K)
         mixture = proposals.mean(-2).gather(-1, actions)  # (B,T,K)
@@ -115,20 +112,22 @@ class Sampling(ABC):
         self, observation: base.Observation, hparams: Hyperparameters, uniforms: Tensor
     ) -> Exploration:
         k, horizon = self.config.samples, self.config.steps_ahead
+        rollouts = observation.rollouts
+        assert rollouts is not None
         windows = observation.context.shape[0]
         prompt = observation.context[:, horizon - 1 :]  # (B,P), P + H - 1 = L
         written = prompt.repeat_interleave(k, dim=0)  # (B·K,P), later up to L
-        write = observation.write(prompt, k)
+        decode = rollouts.decode(prompt, k)
         alive = torch.ones_like(uniforms[:, 0])  # (B,K)
         char: Tensor | None = None
         olds, actions, importances, matches = [], [], [], []
         for step in range(horizon):
-            old_logprobs = write(char)  # (B·K,1,V)
+            old_logprobs = decode(char)  # (B·K,1,V)
             olds.append(old_logprobs)
             own = old_logprobs.view(windows, 1, k, -1)  # (B,1,K,V)
             guide = None
-            if observation.reference is not None:
-                guide = observation.reference(written)[:, -1].view_as(own)
+            if rollouts.reference is not None:
+                guide = rollouts.reference(written, 1).view_as(own)
             proposals = self.proposals(own, guide, hparams)  # (B,1,K,V)
             action = sample(proposals, uniforms[:, step : step + 1])  # (B,1,K)
             picked = own.exp().gather(-1, action.unsqueeze(-1)).squeeze(-1)  # (B,1,K)

@@ -4,6 +4,7 @@ Shapes: B windows, T scored positions of a window (1, or the whole window), K ex
 position, V vocabulary. Probabilities and rewards are float32, characters int64.
 """
 
+from avatarl.interfaces.batch import Batch
 from avatarl.interfaces.exploration import (
     Exploration,
     Regularisers,
@@ -13,7 +14,6 @@ from avatarl.interfaces.exploration import (
 from avatarl.interfaces.hyperparameters import (
     Coefficient,
     Hyperparameters,
-    PolicyFn,
     Schedule,
     check_at_least,
     current,
@@ -25,10 +25,10 @@ from avatarl.interfaces.hyperparameters import (
 from avatarl.interfaces.opaque import opaque
 
 __all__ = [
+    "Batch",
     "Coefficient",
     "Exploration",
     "Hyperparameters",
-    "PolicyFn",
     "Regularisers",
     "RewardInputs",
     "Schedule",

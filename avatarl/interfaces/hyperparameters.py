@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -14,8 +14,6 @@ from torch import Tensor
 from avatarl.errors import ConfigError
 from avatarl.interfaces.opaque import Number, Switch
 
-# context (B,L) int64 → log-probabilities (B,T,V) of the next character
-PolicyFn = Callable[[Tensor], Tensor]
 # What a sweep may vary numerically, as 0-d float32 tensors: ``hparams["kl_coef"]``. Nested settings
 # are joined by dots: ``hparams["confidence_weight.start"]``.
 Hyperparameters = Mapping[str, Tensor]

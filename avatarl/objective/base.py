@@ -82,12 +82,12 @@ class LossOutput:
     Attributes:
         loss: To be minimised.
         facts: Named values for the log, detached.
-        control: The controllers' next memory, detached.
+        controller_state: The controllers' next memory, detached.
     """
 
     loss: Tensor
     facts: dict[str, Tensor]
-    control: ControllerState
+    controller_state: ControllerState
 
 
 class Objective(Protocol):
@@ -97,7 +97,7 @@ class Objective(Protocol):
     def config(self) -> Config:
         """What it was built from."""
 
-    def initial_control(self, hparams: Hyperparameters) -> dict[str, Tensor]:
+    def initial_controller_state(self, hparams: Hyperparameters) -> dict[str, Tensor]:
         """What controllers remember before the first step, given the group's numbers."""
 
     def __call__(
@@ -107,7 +107,7 @@ class Objective(Protocol):
         rewards: Tensor,
         regularisers: Regularisers,
         hparams: Hyperparameters,
-        control: ControllerState,
+        controller_state: ControllerState,
         *,
         with_facts: bool,
     ) -> LossOutput:
@@ -120,6 +120,6 @@ class Objective(Protocol):
             rewards: (B,T,K).
             regularisers: Whom the policy may be held to.
             hparams: The group's numbers, and ``characters_seen``, ``progress`` (0 to 1).
-            control: The controllers' memory.
+            controller_state: The controllers' memory.
             with_facts: Also describe the loss, for the log.
         """

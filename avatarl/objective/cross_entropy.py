@@ -40,7 +40,7 @@ class CrossEntropy:
     def __init__(self, config: Config) -> None:
         self.config = config
 
-    def initial_control(self, hparams: Hyperparameters) -> dict[str, Tensor]:
+    def initial_controller_state(self, hparams: Hyperparameters) -> dict[str, Tensor]:
         """Nothing is controlled."""
         return {}
 
@@ -51,7 +51,7 @@ class CrossEntropy:
         rewards: Tensor,
         regularisers: Regularisers,
         hparams: Hyperparameters,
-        control: base.ControllerState,
+        controller_state: base.ControllerState,
         *,
         with_facts: bool,
     ) -> base.LossOutput:
@@ -59,7 +59,7 @@ class CrossEntropy:
         picked = (exploration.matches * exploration.select(logprobs)).sum(dim=-1)  # (B,T)
         loss = -mean_over_positions(picked, exploration.position_weights)
         if not with_facts:
-            return base.LossOutput(loss, {}, control)
+            return base.LossOutput(loss, {}, controller_state)
         logprobs = logprobs.detach()
         probs = logprobs.exp()
         spread = terms.entropy(probs, logprobs).mean()
@@ -67,4 +67,6 @@ class CrossEntropy:
         if regularisers.reference is not None:
             divergence = terms.kl_divergence(probs, logprobs, regularisers.reference)
             facts["train/kl"] = divergence.mean()
-        return base.LossOutput(loss, {name: fact.detach() for name, fact in facts.items()}, control)
+        return base.LossOutput(
+            loss, {name: fact.detach() for name, fact in facts.items()}, controller_state
+        )

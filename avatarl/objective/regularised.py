@@ -104,15 +104,15 @@ class Regularised(ABC):
     ) -> Tensor:
         """Return the loss of each position, (B,T); may add to ``facts`` unless that is None."""
 
-    def initial_control(self, hparams: Hyperparameters) -> dict[str, Tensor]:
+    def initial_controller_state(self, hparams: Hyperparameters) -> dict[str, Tensor]:
         """The KL factor starts at 1, the divergence on its target, no extra entropy bonus."""
-        control: dict[str, Tensor] = {}
+        controller_state: dict[str, Tensor] = {}
         if self.config.kl_target is not None:
             target = hparams["kl_target"]
-            control |= {"kl_scale": torch.ones_like(target), "kl_mean": target.clone()}
+            controller_state |= {"kl_scale": torch.ones_like(target), "kl_mean": target.clone()}
         if self.config.controls_entropy:
-            control["ent_extra"] = torch.zeros_like(hparams["ent_rate"])
-        return control
+            controller_state["ent_extra"] = torch.zeros_like(hparams["ent_rate"])
+        return controller_state
 
     def __call__(
         self,
@@ -121,14 +121,14 @@ class Regularised(ABC):
         rewards: Tensor,
         regularisers: Regularisers,
         hparams: Hyperparameters,
-        control: base.ControllerState,
+        controller_state: base.ControllerState,
         *,
         with_facts: bool,
     ) -> base.LossOutput:
         """Compute the loss; see :class:`avatarl.objective.base.Objective`."""
         config, weights = self.config, exploration.position_weights
         facts: dict[str, Tensor] = {}
-        remembered = dict(control)
+        remembered = dict(controller_state)
         value = self.policy_loss(
             logprobs, exploration, rewards, hparams, facts if with_facts else None
         )
@@ -138,9 +138,9 @@ class Regularised(ABC):
             spread = terms.entropy(probs, logprobs)  # (B,T), or (B·K,T)
             coefficient = current(config.ent_coef, hparams, "ent_coef") + hparams["ent_boost"]
             if config.controls_entropy:
-                coefficient = coefficient + control["ent_extra"]
+                coefficient = coefficient + controller_state["ent_extra"]
                 remembered |= terms.banded_entropy(
-                    control,
+                    controller_state,
                     spread.mean(),
                     hparams,
                     config.ent_min is not None,
@@ -160,8 +160,8 @@ class Regularised(ABC):
                 hparams["characters_seen"], hparams["kl_warmup_characters"]
             )
             if config.kl_target is not None:
-                coefficient = coefficient * control["kl_scale"]
-                remembered |= terms.adapted_kl(control, divergence.mean(), hparams)
+                coefficient = coefficient * controller_state["kl_scale"]
+                remembered |= terms.adapted_kl(controller_state, divergence.mean(), hparams)
             held = divergence if regularisers.gate is None else divergence * regularisers.gate
             loss = loss + coefficient * mean_over_positions(held, weights)
             facts |= {"train/kl": divergence.mean(), "train/kl_coef": coefficient}

@@ -139,28 +139,34 @@ def largest(values: Tensor, share: Tensor) -> Tensor:
     return (rank >= torch.round((1 - share) * values.numel())).to(values.dtype)
 
 
-def adapted_kl(control: ControllerState, kl: Tensor, hparams: Hyperparameters) -> dict[str, Tensor]:
+def adapted_kl(
+    controller_state: ControllerState, kl: Tensor, hparams: Hyperparameters
+) -> dict[str, Tensor]:
     """Let the KL coefficient's factor compound towards the target divergence.
 
     Args:
-        control: ``kl_scale`` (the factor) and ``kl_mean`` (running mean of the divergence).
+        controller_state: ``kl_scale``, the factor, and ``kl_mean``, the divergence's running mean.
         kl: This step's divergence, 0-d.
         hparams: ``kl_target`` in nats, ``kl_window`` in steps.
     """
-    mean = torch.lerp(control["kl_mean"], kl.detach(), 1 / hparams["kl_window"])
+    mean = torch.lerp(controller_state["kl_mean"], kl.detach(), 1 / hparams["kl_window"])
     error = (mean / hparams["kl_target"] - 1).clamp(-0.2, 0.2)
     # Bounded, so that an unreachable target can't make the coefficient overflow.
-    scale = (control["kl_scale"] * (1 + 0.1 * error)).clamp(1e-3, 1e3)
+    scale = (controller_state["kl_scale"] * (1 + 0.1 * error)).clamp(1e-3, 1e3)
     return {"kl_scale": scale, "kl_mean": mean}
 
 
 def banded_entropy(
-    control: ControllerState, spread: Tensor, hparams: Hyperparameters, low: bool, high: bool
+    controller_state: ControllerState,
+    spread: Tensor,
+    hparams: Hyperparameters,
+    low: bool,
+    high: bool,
 ) -> dict[str, Tensor]:
     """Integrate what the entropy lacks below its band, and exceeds above it.
 
     Args:
-        control: ``ent_extra``, added to the entropy coefficient.
+        controller_state: ``ent_extra``, added to the entropy coefficient.
         spread: Mean entropy in nats, 0-d.
         hparams: ``ent_min``, ``ent_max`` in nats, ``ent_rate`` per nat and step, ``ent_limit``.
         low: Whether there is a lower end.
@@ -172,7 +178,7 @@ def banded_entropy(
         missing = missing + (hparams["ent_min"] - spread).clamp_min(0)
     if high:
         missing = missing - (spread - hparams["ent_max"]).clamp_min(0)
-    extra = control["ent_extra"] + hparams["ent_rate"] * missing
+    extra = controller_state["ent_extra"] + hparams["ent_rate"] * missing
     return {"ent_extra": extra.clamp(-hparams["ent_limit"], hparams["ent_limit"])}
 
 

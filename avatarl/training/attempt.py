@@ -33,7 +33,7 @@ from avatarl.training.ending import (
     write_samples,
 )
 from avatarl.training.evaluation import Evaluation, HeldOut, evaluate
-from avatarl.training.health import Alarm, Health
+from avatarl.training.health import Alarm
 from avatarl.training.learner import Learner
 from avatarl.training.run_log import RunLog
 from avatarl.training.sparsity import update_facts
@@ -59,18 +59,12 @@ class Attempt:
     ) -> None:
         self.config, self.corpus, self.directory = config, corpus, directory
         self.folder = RunFolder(directory)
-        self.learner, self.device = learner, learner.device
+        self.learner, self.state, self.device = learner, learner.state, learner.device
         self.identity, self.run_log, self.on_progress = identity, run_log, on_progress
         self.held_out = HeldOut.of(
             corpus.heldout, config.model.context_length, config.trainer.eval_stride
         )
-        self.health = Health(config.health)
-        self.best: dict[str, float] = {}
-        # Gradient norms since the last training record, still on the device.
-        self.norms: list[torch.Tensor] = []
         self.metrics: dict[str, float | None] = {}
-        self.elapsed = 0.0
-        self.started = now()
         self._closed = False
         self._describe()
         self._resume()
@@ -84,7 +78,7 @@ class Attempt:
         self.journal = JournalWriter(self.folder.journal, header, resumed)
         history = read(self.journal.path)[1] if resumed else []
         self.recorder = Tracker.start(config.tracking, config.raw, identity, directory, history)
-        self._before, self._first = self.elapsed, self.learner.step
+        self._before, self._first = self.state.elapsed_s, self.learner.step
         self._clock = self._last_checkpoint = self._last_progress = time.monotonic()
 
     def _describe(self) -> None:
@@ -92,41 +86,14 @@ class Attempt:
         self.folder.describe(self.config.raw, where)
 
     def _resume(self) -> None:
-        # What the weights were at the last measurement of sparsity.
-        self._measured = self._weights()
         found = checkpoint.read_latest(self.folder)
-        if found is None:
-            if self.config.health.on_nonfinite == "act":
-                self._checkpoint()  # something to go back to
+        if found is not None:
+            self.learner.load(found)
+            log.info("continuing after step %d of %d", found.step, self.learner.steps)
             return
-        step, numbers = self._load(found)
-        self.elapsed = numbers["elapsed_s"]
-        self.started = numbers["started"]
-        log.info("continuing after step %d of %d", step, self.learner.steps)
-
-    def _load(
-        self, found: tuple[int, dict[str, torch.Tensor], dict[str, Any]]
-    ) -> tuple[int, dict[str, Any]]:
-        step, tensors, numbers = found
-        self.learner.load_state(step, tensors)
-        for name in self._measured:
-            stored = tensors.get(f"measured.{name}")
-            if stored is not None:
-                self._measured[name] = stored.to(self.device)
-        self.health = Health.from_state(self.config.health, numbers["health"])
-        self._steer()
-        self.best = numbers["best"]
-        self.learner.reference_schedule.load_state(numbers["guidance"])
-        self.norms = list(torch.tensor(numbers["norms"], device=self.device))
-        return step, numbers
-
-    def _weights(self) -> dict[str, torch.Tensor]:
-        return {name: value.detach().clone() for name, value in self.learner.parameters.items()}
-
-    def _steer(self) -> None:
-        """Tell the learner what the monitors have decided so far."""
-        self.learner.lr_factor = self.health.lr_factor
-        self.learner.ent_boost = self.health.ent_boost
+        self.state.started = now()
+        if self.config.health.on_nonfinite == "act":
+            self._checkpoint()  # something to go back to
 
     @property
     def describes_next_step(self) -> bool:
@@ -144,9 +111,9 @@ class Attempt:
         """
         trainer, done = self.config.trainer, self.learner.step
         logs = self._logs(done)
-        self.norms.append(facts["grad_norm"])
+        self.state.norms.append(facts["grad_norm"])
         now = time.monotonic()
-        self.elapsed = self._before + now - self._clock
+        self.state.elapsed_s = self._before + now - self._clock
         if logs:
             try:
                 self._log_training(facts)
@@ -161,7 +128,7 @@ class Attempt:
             self._move_schedule()
             self._react_to_evaluation()
         now = time.monotonic()
-        self.elapsed = self._before + now - self._clock
+        self.state.elapsed_s = self._before + now - self._clock
         rate = (done - self._first) / max(1e-9, now - self._clock)
         if logs and self.on_progress is not None:
             self.on_progress(self._progress(rate))
@@ -208,14 +175,14 @@ class Attempt:
     def _log_training(self, facts: dict[str, torch.Tensor]) -> None:
         # The only place where training waits for the device: one transfer for all figures.
         names = [name for name in facts if name != "grad_norm"]
-        values = torch.stack([facts[name].float() for name in names] + self.norms).tolist()
-        self.norms = []
+        values = torch.stack([facts[name].float() for name in names] + self.state.norms).tolist()
+        self.state.norms = []
         metrics: dict[str, float] = dict(zip(names, values, strict=False))
-        health = self.health.gradients(values[len(names) :], self.config.optimizer.grad_clip)
+        health = self.state.health.gradients(values[len(names) :], self.config.optimizer.grad_clip)
         metrics.update(health)
         metrics["train/lr"] = self.learner.learning_rate
         self._record(metrics)
-        self._tell(self.health.check_gradients(metrics))
+        self._tell(self.state.health.check_gradients(metrics))
         if not torch.tensor([metrics["train/loss"], health["health/grad_norm"]]).isfinite().all():
             raise Diverged(
                 f"step {self.learner.step}: loss {metrics['train/loss']}, gradient norm "
@@ -237,9 +204,9 @@ class Attempt:
     def _log_evaluation(self, evaluation: Evaluation) -> None:
         self._record(evaluation.metrics)
         nats = evaluation.metrics["val/nats"]
-        if nats < self.best.get("best/nats", float("inf")):
-            self.best = {"best/nats": nats, "best/step": self.learner.step}
-        self._tell(self.health.check_evaluation(evaluation.metrics, steering=False))
+        if nats < self.state.best.get("best/nats", float("inf")):
+            self.state.best = {"best/nats": nats, "best/step": self.learner.step}
+        self._tell(self.state.health.check_evaluation(evaluation.metrics, steering=False))
 
     def _react_to_evaluation(self) -> None:
         """Let calibration and confidence on the development slice steer, where they are to."""
@@ -254,22 +221,21 @@ class Attempt:
             "dev/entropy_gap": found["health/entropy_gap"],
         }
         self._record(figures)
-        self._tell(self.health.check_evaluation(found, steering=True))
+        self._tell(self.state.health.check_evaluation(found, steering=True))
         acting = [
             name for name in ("calibration", "confidence_collapse") if limits.action(name) == "act"
         ]
         if acting:
-            on = any(self.health.active.get(name, False) for name in acting)
-            moved = self.health.ent_boost + (limits.ent_boost if on else -limits.ent_boost)
-            self.health.ent_boost = max(0.0, moved)
-            self._steer()
+            on = any(self.state.health.active.get(name, False) for name in acting)
+            moved = self.state.health.ent_boost + (limits.ent_boost if on else -limits.ent_boost)
+            self.state.health.ent_boost = max(0.0, moved)
 
     def _log_sparsity(self) -> None:
         # The initial weights follow from the seed, so they needn't be kept.
         model = self.config.model.build(self.corpus.vocab_size, self.config.seed)
         first = {name: value.to(self.device) for name, value in model.named_parameters()}
-        facts = update_facts(self.learner.parameters, first, self._measured)
-        self._measured = self._weights()
+        facts = update_facts(self.learner.parameters, first, self.state.measured)
+        self.state.measured = self.learner.copied_weights()
         values = torch.stack([value.float() for value in facts.values()]).tolist()
         self._record(dict(zip(facts, values, strict=True)))
 
@@ -277,27 +243,24 @@ class Attempt:
         """Go back to the last checkpoint with a smaller learning rate, or give up."""
         limits, failed = self.config.health, self.learner.step
         found = checkpoint.read_latest(self.folder)
-        count = self.health.rollbacks
+        count = self.state.health.rollbacks
         if limits.on_nonfinite != "act" or count >= limits.max_rollbacks or found is None:
             raise error
-        factor = self.health.lr_factor
-        step, _ = self._load(found)
-        self.health.rollbacks = count + 1
-        self.health.lr_factor = factor * limits.lr_cut
-        self._steer()
+        factor, step, elapsed = self.state.health.lr_factor, found.step, self.state.elapsed_s
+        self.learner.load(found)
+        self.state.elapsed_s = elapsed
+        self.state.health.rollbacks = count + 1
+        self.state.health.lr_factor = factor * limits.lr_cut
         self.journal.rewind(step)
         event = {"event": "rollback", "from": failed, "to": step, "lr_factor": factor}
-        self.journal.write({**self._where(), **event, "lr_factor": self.health.lr_factor})
+        self.journal.write({**self._where(), **event, "lr_factor": self.state.health.lr_factor})
         log.warning("step %d: %s; back to step %d, learning rate cut", failed, error, step)
         self._checkpoint()
 
     def _move_schedule(self) -> None:
         guidance = self.learner.reference_schedule
         figures, promotion = guidance.look(
-            self.learner.score,
-            self.learner.score_reference,
-            self.device,
-            self.config.trainer.eval_positions,
+            self.learner.score, self.device, self.config.trainer.eval_positions
         )
         if figures:
             self._record(figures)
@@ -321,7 +284,7 @@ class Attempt:
         return {
             "step": self.learner.step,
             "characters_seen": self.learner.characters_seen,
-            "time/elapsed_s": round(self.elapsed, 3),
+            "time/elapsed_s": round(self.state.elapsed_s, 3),
         }
 
     def _tell(self, alarms: list[Alarm]) -> None:
@@ -345,22 +308,10 @@ class Attempt:
                 raise Stopped(f"step {self.learner.step}: {alarm}; health asks for a stop")
             cuts = alarm.name in ("gradient_stability", "clipping")
             if alarm.raised and action == "act" and cuts:
-                self.health.lr_factor *= limits.lr_cut
-                self._steer()
+                self.state.health.lr_factor *= limits.lr_cut
 
     def _checkpoint(self) -> None:
-        numbers = {
-            "health": self.health.state(),
-            "best": self.best,
-            "guidance": self.learner.reference_schedule.state(),
-            "norms": [norm.item() for norm in self.norms],
-            "elapsed_s": self.elapsed,
-            "started": self.started,
-        }
-        tensors = self.learner.state_tensors()
-        if self.config.health.sparsity_every:
-            tensors |= {f"measured.{name}": value for name, value in self._measured.items()}
-        checkpoint.write_checkpoint(self.folder, self.learner.step, tensors, numbers)
+        checkpoint.write_checkpoint(self.folder, self.state.state_dict())
         checkpoint.prune(self.folder, self.config.trainer.keep_checkpoints)
 
     def _progress(self, rate: float, state: str = "running") -> Progress:
@@ -372,7 +323,7 @@ class Attempt:
             eta_s=left / rate if rate > 0 else None,
             loss=self.metrics.get("train/loss"),
             nats=self.metrics.get("val/nats"),
-            warnings=self.health.warnings,
+            warnings=self.state.health.warnings,
             metrics=dict(self.metrics),
             state=state,
             updated=time.time(),
@@ -391,7 +342,7 @@ class Attempt:
         evaluation = self._evaluate(None)
         self.metrics.update(evaluation.metrics)
         self.journal.write({**self._where(), "event": "final", **evaluation.metrics})
-        self._tell(self.health.check_evaluation(evaluation.metrics))
+        self._tell(self.state.health.check_evaluation(evaluation.metrics))
         self._checkpoint()
         samples = write_samples(learner.score, config, corpus, self.directory, self.device)
         levels = ngram_levels(corpus.train, corpus.heldout, corpus.vocab_size)
@@ -412,16 +363,16 @@ class Attempt:
             "parameters": parameter_count(learner.model),
             "steps": learner.steps,
             "characters_seen": learner.characters_seen,
-            "seconds": round(self.elapsed, 3),
+            "seconds": round(self.state.elapsed_s, 3),
             **{key: value for key, value in self.metrics.items() if value is not None},
-            **self.best,
+            **self.state.best,
             "git_commit": code["git_commit"],
             "git_diff_sha256": code["git_diff_sha256"],
             "code_sha256": code["code_sha256"],
             "device": str(self.device),
-            "started": self.started,
+            "started": self.state.started,
             "finished": now(),
-            "alarms": self.health.ever,
+            "alarms": self.state.health.ever,
             "reliability": evaluation.reliability,
             "samples": samples,
         }

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import IO, Any
 
-import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -22,40 +22,48 @@ from avatarl.runs.folder import RunFolder
 log = logging.getLogger("avatarl")
 
 
-def write_checkpoint(
-    folder: RunFolder, step: int, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]
-) -> None:
-    """Write one checkpoint.
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a run after a step.
 
-    Args:
-        folder: The run's.
+    Attributes:
         step: Steps done.
         tensors: By name.
         numbers: JSON values.
+    """
+
+    step: int
+    tensors: Mapping[str, Tensor]
+    numbers: Mapping[str, Any]
+
+
+def write_checkpoint(folder: RunFolder, checkpoint: Checkpoint) -> None:
+    """Write one checkpoint.
 
     Raises:
         OSError: Disk full or not writable; earlier checkpoints are untouched.
     """
     folder.stamp()
     # Tied or strided tensors would share memory in the file; each is stored on its own.
-    raw = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    stored = {name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}
+    raw = save(stored)
 
     def write(file: IO[bytes]) -> None:
         file.write(raw)
 
-    weights, description = folder.checkpoint(step)
+    weights, description = folder.checkpoint(checkpoint.step)
     replace_atomically(weights, write)
-    content = {"step": step, "sha256": hashlib.sha256(raw).hexdigest(), "numbers": dict(numbers)}
-    content |= folder.stamp()
+    content = {
+        "step": checkpoint.step,
+        "sha256": hashlib.sha256(raw).hexdigest(),
+        "numbers": dict(checkpoint.numbers),
+        **folder.stamp(),
+    }
     write_json(description, content)
 
 
-def read_latest(folder: RunFolder) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
-    """Read the newest checkpoint that is whole; damaged ones are named and passed over.
-
-    Returns:
-        Step, tensors (on the CPU), numbers; None if there is none.
-    """
+def read_latest(folder: RunFolder) -> Checkpoint | None:
+    """Read the newest whole checkpoint, to the CPU; damaged ones are named and passed over."""
     for step in reversed(folder.checkpoint_steps()):
         weights, description = folder.checkpoint(step)
         problems: list[str] = []
@@ -68,7 +76,7 @@ def read_latest(folder: RunFolder) -> tuple[int, dict[str, Tensor], dict[str, An
             if ownership.superseded(folder, content.get("claim"), step):
                 continue
             if content and hashlib.sha256(raw).hexdigest() == content.get("sha256"):
-                return step, load(raw), content["numbers"]
+                return Checkpoint(step, load(raw), content["numbers"])
             problems.append(f"{weights} isn't what was stored")
         log.warning("the checkpoint of step %d is damaged: %s", step, problems[0])
     return None
@@ -82,30 +90,3 @@ def prune(folder: RunFolder, keep: int) -> None:
         # The description goes first, so that what is left never looks whole.
         description.unlink(missing_ok=True)
         weights.unlink(missing_ok=True)
-
-
-def pack_optimizers(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    """Flatten the optimisers' memory to named tensors."""
-    packed = {}
-    for index, optimizer in enumerate(optimizers):
-        for place, memory in optimizer.state_dict()["state"].items():
-            for key, value in memory.items():
-                packed[f"optimizer.{index}.{place}.{key}"] = torch.as_tensor(value)
-    return packed
-
-
-def unpack_optimizers(
-    optimizers: list[torch.optim.Optimizer], tensors: Mapping[str, Tensor]
-) -> None:
-    """Give the optimisers back what :func:`pack_optimizers` took."""
-    for index, optimizer in enumerate(optimizers):
-        content = optimizer.state_dict()
-        memory: dict[int, dict[str, Tensor]] = {}
-        for name, value in tensors.items():
-            head, _, rest = name.partition(f"optimizer.{index}.")
-            if head or not rest:
-                continue
-            place, key = rest.split(".", 1)
-            memory.setdefault(int(place), {})[key] = value
-        content["state"] = memory
-        optimizer.load_state_dict(content)

@@ -1,9 +1,8 @@
 """How a run's steps are compiled, and what compiled programs runs share.
 
-What is compiled is the step up to its loss with the backward pass. Weights, windows, looked-up
-references and numbers are inputs of the program, so every run of one structure in this process uses
-the same one. Rollouts and repeated batches, which aren't one function, have their network compiled
-alone.
+What is compiled is the step up to its loss with the backward pass. Weights, batches and numbers are
+inputs of the program, so every run of one structure in this process uses the same one. Rollouts and
+repeated batches, which aren't one function, have their network compiled alone.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from avatarl.config import RunConfig
-from avatarl.training.loss import (
-    Inputs,
-    Loss,
-    Outputs,
+from avatarl.training.functional import (
+    FunctionalStep,
+    TensorInputs,
+    TensorOutputs,
     evaluate_all,
     evaluate_one,
     unsupported_reason,
@@ -30,7 +29,7 @@ from avatarl.training.loss import (
 log = logging.getLogger("avatarl")
 
 Forward = Callable[..., Tensor]
-Evaluate = Callable[[Loss, Inputs, bool], Outputs]
+Evaluate = Callable[[FunctionalStep, TensorInputs, bool], TensorOutputs]
 Remarks = list[tuple[int, str]]  # logging level, what a run does otherwise than it was asked to
 
 
@@ -39,7 +38,7 @@ class Mode:
     """What is compiled, and whether steps are recorded as a CUDA graph."""
 
     network: bool = False
-    loss: bool = False
+    step: bool = False
     recorded: bool = False
 
 
@@ -71,7 +70,7 @@ def compile_mode(config: RunConfig, device: torch.device, remarks: Remarks) -> M
         reason = "reference/schedule=gated decides as it goes"
     if setting == "graphs" and reason:
         remarks.append((level, f"trainer.compile=graphs: compiled without CUDA graphs: {reason}"))
-    return Mode(loss=True, recorded=setting == "graphs" and not reason)
+    return Mode(step=True, recorded=setting == "graphs" and not reason)
 
 
 class Compiled:
@@ -108,9 +107,9 @@ def forward_of(model: nn.Module, mode: Mode) -> Forward:
 
 
 def evaluate_of(mode: Mode, *, replicas: bool = False) -> Evaluate:
-    """Return what computes a :class:`Loss`: of one run, or of replicas."""
+    """Return what takes a :class:`FunctionalStep`: of one run, or of replicas."""
     plain = evaluate_all if replicas else evaluate_one
-    return Compiled(plain) if mode.loss else plain
+    return Compiled(plain) if mode.step else plain
 
 
 def _forward(model: nn.Module, context: Tensor, **options: Any) -> Tensor:

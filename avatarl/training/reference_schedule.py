@@ -17,10 +17,9 @@ from torch import Tensor
 from avatarl.data import Corpus
 from avatarl.data.base import Config as DataConfig
 from avatarl.errors import ConfigError
-from avatarl.reference import Config, CountedConfig, Reference
+from avatarl.reference import Config, CountedConfig, Reference, history_windows
 from avatarl.reference.schedule import Gated, HandOver, Ladder, Promotion, ScheduleState
 from avatarl.training.evaluation import HeldOut, Scorer, evaluate
-from avatarl.training.step import Batch
 
 
 def needs_development(config: Config) -> bool:
@@ -93,11 +92,6 @@ class ReferenceSchedule:
             self.slice = HeldOut.of(development, context_length)
 
     @property
-    def gates(self) -> bool:
-        """Whether positions are weighed one by one."""
-        return self.schedule is not None and isinstance(self.schedule.config, Gated)
-
-    @property
     def reach(self) -> int | None:
         """Characters the reference may look back; None: as far as it can."""
         return None if self.schedule is None else self.schedule.history()
@@ -106,15 +100,42 @@ class ReferenceSchedule:
         """What the reference's coefficient is multiplied with now."""
         return 1.0 if self.schedule is None else self.schedule.coefficient(characters_seen)
 
-    def gate(self, batch: Batch, logprobs: Tensor) -> Tensor | None:
-        """Weigh each position of a batch: (B,T) in [0, 1], or None for all alike."""
-        if self.schedule is None or self.reference is None or not self.gates:
+    def look_up(self, positions: Tensor, history: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Score positions of the training text.
+
+        Args:
+            positions: (B,T) int64 index of each predicted character.
+            history: (T,) int64 how many characters before it the policy has read.
+
+        Returns:
+            The reference's log-probabilities (B,T,V), None without one; and how much they count at
+            each position, (B,T) in [0, 1], or None for all alike.
+        """
+        if self.reference is None:
+            return None, None
+        seen = history if self.reach is None else history.clamp_max(self.reach)
+        logprobs = self.reference.train_logprobs(positions, seen)
+        if self.schedule is None or not isinstance(self.schedule.config, Gated):
+            return logprobs, None
+        known = self.reference.train_reliability(positions, history)
+        return logprobs, self.schedule.gate(known, logprobs)
+
+    @property
+    def score(self) -> Scorer | None:
+        """The reference as a scorer of any contexts, or None without one."""
+        reference = self.reference
+        if reference is None:
             return None
-        known = self.reference.train_reliability(batch.positions, batch.history)
-        return self.schedule.gate(known, logprobs)
+
+        def score(context: Tensor, positions: int) -> Tensor:
+            reach = reference.order - 1 if self.reach is None else self.reach
+            read = history_windows(context, reach)[:, -positions:]
+            return reference.logprobs(read)  # (N,positions,V)
+
+        return score
 
     def look(
-        self, policy: Scorer, reference: Scorer, device: torch.device, limit: int
+        self, policy: Scorer, device: torch.device, limit: int
     ) -> tuple[dict[str, float], Promotion | None]:
         """Measure policy and reference on the slice, and let the schedule move.
 
@@ -122,7 +143,8 @@ class ReferenceSchedule:
             Figures for the log (``dev/nats``, ``dev/reference_nats``), and a promotion if one
             was due.
         """
-        if self.slice is None or self.schedule is None or not self.moves:
+        reference = self.score
+        if self.slice is None or self.schedule is None or reference is None or not self.moves:
             return {}, None
         figures = {
             name: evaluate(score, self.slice, device=device, limit=limit).metrics["val/nats"]

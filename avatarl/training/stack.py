@@ -20,6 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from avatarl.training.compiled import evaluate_of
 from avatarl.training.cuda_graph import GraphRecorder
+from avatarl.training.functional import TensorInputs
 from avatarl.training.learner import Learner
 
 Weights = dict[str, Tensor]
@@ -42,13 +43,13 @@ class Stack:
         self.old_weights: Weights | None = None
         if self.template.old_model is not None:
             self.old_weights = _gather(
-                [dict(_old(learner).named_parameters()) for learner in self.learners]
+                [learner.weights()["old_policy"] for learner in self.learners]
             )
         recorded = all(learner.recorder is not None for learner in self.learners)
         self.recorder = GraphRecorder() if recorded else None
         self._evaluate = evaluate_of(self.template.mode, replicas=True)
-        assert self.template.loss is not None
-        self._loss = self.template.loss
+        assert self.template.functional_step is not None
+        self._step = self.template.functional_step
         for learner in self.learners:
             learner.moved()
         self._opponents: list[Weights] = []
@@ -69,12 +70,12 @@ class Stack:
         for learner in self.learners:
             learner.prepare_step()
         if self.recorder is None:
-            found = self._advance(with_facts or self.template.mode.loss)
+            found = self._advance(with_facts or self.template.mode.step)
         else:
             key = tuple(learner.reference_schedule.reach for learner in self.learners)
             found = self.recorder(lambda: self._advance(True), key)
         for learner in self.learners:
-            learner.step += 1
+            learner.state.step += 1
         return [
             {name: value[replica] for name, value in found.items()}
             for replica in range(len(self.learners))
@@ -82,27 +83,27 @@ class Stack:
 
     def _advance(self, with_facts: bool) -> dict[str, Tensor]:
         """Everything of a step that happens on the device; facts (R,) each."""
-        inputs = self._inputs()
         with _attention(self.template.device):
-            losses, facts, control = self._evaluate(self._loss, inputs, with_facts)
+            losses, facts, state = self._evaluate(self._step, self._inputs(), with_facts)
             gradients = torch.autograd.grad(losses.sum(), list(self.weights.values()))
         norms = []
         for replica, learner in enumerate(self.learners):
             own = [gradient[replica] for gradient in gradients]
-            remembered = {name: value[replica] for name, value in control.items()}
+            remembered = {name: value[replica] for name, value in state.items()}
             norms.append(learner.update(own, remembered))
         return {"grad_norm": torch.stack(norms), **facts}
 
-    def _inputs(self) -> dict[str, Any]:
-        """Gather the inputs of all learners' losses, (R,…) each."""
-        weights: dict[str, Any] = {"weights": self.weights, "opponents": self._players()}
+    def _inputs(self) -> TensorInputs:
+        """Gather what all learners' steps read, (R,…) each."""
+        weights: dict[str, Any] = {"policy": self.weights, "opponents": self._players()}
         if self.old_weights is not None:
-            weights["old_weights"] = self.old_weights
-        return weights | _stack_each([learner.inputs() for learner in self.learners])
+            weights["old_policy"] = self.old_weights
+        tensors = [learner.tensors(learner.batches.cut()) for learner in self.learners]
+        return weights | _stack_each(tensors)
 
     def _players(self) -> list[Weights]:
         """Stack the opponents, newest first; again only after one of them was refreshed."""
-        leagues = [learner.league for learner in self.learners]
+        leagues = [learner.state.league for learner in self.learners]
         met = [next(iter(league.weights.values()), None) for league in leagues]
         # A refresh replaces the tensors.
         if len(self._met) != len(met) or any(
@@ -112,11 +113,6 @@ class Stack:
             self._opponents = [_stack_each(players) for players in zip(*teams, strict=True)]
             self._met = met
         return self._opponents
-
-
-def _old(learner: Learner) -> torch.nn.Module:
-    assert learner.old_model is not None
-    return learner.old_model
 
 
 def _stack_each(maps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

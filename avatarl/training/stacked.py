@@ -23,9 +23,9 @@ from avatarl.reference.free_memory import free_memory
 from avatarl.runs.progress import Progress
 from avatarl.runs.result import Result
 from avatarl.training.attempt import Attempt
+from avatarl.training.functional import unsupported_reason
 from avatarl.training.learner import Learner
 from avatarl.training.loop import begin, drive, pick_device
-from avatarl.training.loss import unsupported_reason
 from avatarl.training.run_log import informed
 from avatarl.training.stack import Stack
 

@@ -7,51 +7,18 @@ next character as often as the source says; so closed forms can be compared to t
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-import avatarl.reward
-from avatarl.config import RunConfig, structure_of
-from avatarl.interfaces import Exploration, dynamic_values, hyperparameters_of
+from avatarl.config import RunConfig
+from avatarl.interfaces import Batch, Exploration, dynamic_values
 from avatarl.objective import LossOutput
-from avatarl.reference import Reliability
-from avatarl.training.step import Batch, Program
-
-
-class TableReference:
-    """A reference that is a table of log-probabilities, one row a character just read."""
-
-    order = 2
-
-    def __init__(self, probs: Tensor, contexts: Tensor) -> None:
-        self.table = probs.log()  # (C,V)
-        self.vocab_size = probs.shape[1]
-        self._contexts = contexts  # (B,) what was read before each position of the text
-
-    def logprobs(self, contexts: Tensor) -> Tensor:
-        """Score (…,L) contexts by their last character: (…,V)."""
-        return self.table[contexts[..., -1]]
-
-    def reliability(self, contexts: Tensor) -> Reliability:
-        """Say that every context is known well."""
-        known = torch.full_like(contexts[..., -1], self.order)
-        return Reliability(known, torch.full_like(known, 1000))
-
-    def train_logprobs(self, positions: Tensor, history: Tensor | int | None = None) -> Tensor:
-        """Score positions of the text by number."""
-        return self.table[self._contexts[positions]]
-
-    def train_reliability(
-        self, positions: Tensor, history: Tensor | int | None = None
-    ) -> Reliability:
-        """Say that every position is known well."""
-        return self.reliability(self._contexts[positions].unsqueeze(-1))
-
-    def nbytes(self) -> int:
-        """Count the bytes of the table."""
-        return self.table.nbytes
+from avatarl.reward import Text
+from avatarl.training.scoring import Network
+from avatarl.training.step import Players, Step, StepInputs, step_hyperparameters
 
 
 class Tabular:
@@ -76,61 +43,51 @@ class Tabular:
         times = counts[contexts, targets] * replays
         context = contexts.repeat_interleave(times)  # (B,)
         target = targets.repeat_interleave(times)  # (B,)
+        cpu = torch.device("cpu")
+        text = Text(tuple(map(chr, range(97, 97 + self.vocab_size))), target.numpy(), cpu)
+        self.step = Step.build(config, text)
+        self._uniforms = self.step.explorer.uniforms(len(context), 1)
         self.batch = Batch(
             context=context.unsqueeze(-1),
             target=target.unsqueeze(-1),
             positions=torch.arange(len(context)).unsqueeze(-1),
-            history=torch.ones(1, dtype=torch.int64),
+            reference=None if reference is None else reference.log()[context].unsqueeze(1),
         )
-        structure = structure_of(config)
-        self.program = Program(
-            explorer=structure.explorer.build(),
-            reward=structure.reward.build(
-                avatarl.reward.Text(
-                    tuple(map(chr, range(97, 97 + self.vocab_size))),
-                    target.numpy(),
-                    torch.device("cpu"),
-                )
-            ),
-            objective=structure.objective.build(),
-            reference=None if reference is None else TableReference(reference, context),
-            vocab_size=self.vocab_size,
-            prior=False,
-        )
-        cpu = torch.device("cpu")
         self.dynamic = dynamic_values(cpu)
         self.dynamic["characters_seen"].fill_(1e12)  # warm-ups are over
-        self.hparams = {
-            group: hyperparameters_of(config.raw[group], cpu, self.dynamic)
-            for group in ("explorer", "reward", "objective")
-        }
-        self.control: Mapping[str, Tensor] = self.program.objective.initial_control(
+        self.hparams = step_hyperparameters(config, cpu, self.dynamic)
+        self.controller_state: Mapping[str, Tensor] = self.step.objective.initial_controller_state(
             self.hparams["objective"]
         )
 
-    def collect(
+    def loss(
         self, logits: Tensor, old_logits: Tensor | None = None, seed: int = 0
     ) -> tuple[LossOutput, Exploration, Tensor]:
-        """Compute the loss of a table (C,V) of logits; ``old_logits`` acts where given."""
+        """Compute the loss of a table (C,V) of logits; ``old_logits`` acts where given.
 
-        def network(table: Tensor, context: Tensor) -> Tensor:
-            return table[context[:, -1:]].log_softmax(-1)  # (B,1,V)
+        Returns:
+            The loss, what was explored, and its rewards (B,T,K).
+        """
 
-        shape = self.program.explorer.uniforms(len(self.batch.context), 1)
-        generator = torch.Generator().manual_seed(seed)
-        return self.program.loss(
-            lambda context, prior: network(logits, context),
-            None if old_logits is None else lambda context, prior: network(old_logits, context),
-            self.batch,
-            self.hparams,
-            self.control,
-            torch.rand(shape, generator=generator) if shape else None,
-        )
+        def network(table: Tensor) -> Network:
+            return lambda context, prior: table[context[:, -1:]].log_softmax(-1)  # (B,1,V)
+
+        batch = self.batch
+        if self._uniforms:
+            generator = torch.Generator().manual_seed(seed)
+            uniforms = torch.rand(self._uniforms, generator=generator)
+            batch = dataclasses.replace(batch, uniforms=uniforms)
+        old_policy = None if old_logits is None else network(old_logits)
+        players = Players(network(logits), old_policy)
+        inputs = StepInputs(players, batch, self.hparams, self.controller_state)
+        experience, logprobs = self.step.collect(inputs)
+        output = self.step.compute_loss(inputs, experience, logprobs, with_facts=True)
+        return output, experience.exploration, experience.rewards
 
     def gradient(self, logits: Tensor, old_logits: Tensor | None = None, seed: int = 0) -> Tensor:
         """Return ∂loss/∂logits, (C,V)."""
         table = logits.clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(self.collect(table, old_logits, seed)[0].loss, table)
+        (gradient,) = torch.autograd.grad(self.loss(table, old_logits, seed)[0].loss, table)
         return gradient
 
     def ascend(self, logits: Tensor, steps: int, lr: float) -> Tensor:
@@ -139,9 +96,9 @@ class Tabular:
         optimizer = torch.optim.Adam([table], lr=lr)
         for step in range(steps):
             self.dynamic["progress"].fill_(step / steps)
-            terms, _, _ = self.collect(table, seed=step)
-            self.control = terms.control
+            output, _, _ = self.loss(table, seed=step)
+            self.controller_state = output.controller_state
             optimizer.zero_grad()
-            terms.loss.backward()  # type: ignore[no-untyped-call]
+            output.loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         return table.detach()

@@ -8,7 +8,7 @@ import torch
 from avatarl import composition
 from avatarl.errors import ConfigError
 from avatarl.explorer import sampling
-from avatarl.training.step import Oracle
+from avatarl.training.oracle import Oracle
 from avatarl.training.tabular import Tabular
 
 COUNTS = torch.tensor([[5, 3, 1, 1, 0], [0, 8, 1, 0, 1], [2, 2, 2, 2, 2]])
@@ -87,7 +87,7 @@ def test_ratios_use_the_distribution_that_was_sampled_from() -> None:
     wrong = []
     for seed in range(60):
         table = LOGITS.clone().requires_grad_()
-        _, exploration, rewards = hot.collect(table, seed=seed)
+        _, exploration, rewards = hot.loss(table, seed=seed)
         logprobs = table[hot.batch.context].log_softmax(-1)
         ratio = (exploration.select(logprobs) - exploration.select(logprobs).detach()).exp()
         wrong.append(torch.autograd.grad(-(ratio * rewards).sum(-1).mean(), table)[0])
@@ -127,8 +127,8 @@ def test_a_swarm_spans_its_temperatures() -> None:
 def test_a_weight_cap_cuts_the_largest_weights() -> None:
     overrides = ["explorer=temperature", "explorer.temperature=5", "objective=expected",
                  "reward=match"]  # fmt: skip
-    _, free, _ = game(*overrides, replays=20).collect(LOGITS)
-    _, capped, _ = game(*overrides, "explorer.weight_cap=1.1", replays=20).collect(LOGITS)
+    _, free, _ = game(*overrides, replays=20).loss(LOGITS)
+    _, capped, _ = game(*overrides, "explorer.weight_cap=1.1", replays=20).loss(LOGITS)
     assert free.weights.max() > 1.2 / 4
     torch.testing.assert_close(capped.weights, free.weights.clamp_max(1.1 / 4))
 

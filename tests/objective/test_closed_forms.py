@@ -53,7 +53,7 @@ def test_uniform_weighting_of_the_raw_match_is_cross_entropy(
 def test_cross_entropy_is_the_mean_negative_log_likelihood(
     tabular: Make, truth: torch.Tensor, logits: torch.Tensor
 ) -> None:
-    terms, _, _ = tabular("objective=cross_entropy", "reward=match").collect(logits)
+    terms, _, _ = tabular("objective=cross_entropy", "reward=match").loss(logits)
     expected = -(truth * logits.log_softmax(-1)).sum(-1).mean()
     assert_close(terms.loss, expected)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import logging
 from collections.abc import Callable
@@ -88,11 +89,11 @@ def test_a_resumed_run_goes_on_as_if_nothing_had_happened(tiny: Tiny) -> None:
         whole.train_step(with_facts=False)
     for _ in range(8):
         first.train_step(with_facts=False)
-    state = {name: value.detach().clone() for name, value in first.state_tensors().items()}
+    state = copy.deepcopy(first.state.state_dict())
     second = learner(tiny(*settings))
     for _ in range(5):
         second.train_step(with_facts=False)  # it has recorded another state's addresses
-    second.load_state(8, state)
+    second.load(state)
     for _ in range(8):
         second.train_step(with_facts=False)
     for name, value in whole.parameters.items():
@@ -121,10 +122,10 @@ def test_a_stack_is_its_runs(tiny: Tiny, optimizer: str) -> None:
 
 
 def test_a_numeric_sweep_compiles_once(tiny: Tiny) -> None:
-    import avatarl.training.loss as loss
+    import avatarl.training.functional as functional
 
     torch._dynamo.reset()
-    loss._shared.clear()
+    functional._shared.clear()
     torch._dynamo.utils.counters.clear()
     for rate, weight, seed in itertools.product((1e-3, 2e-3, 3e-3), (0.0, 0.5), (1, 2)):
         numbers = [f"optimizer.lr={rate}", f"reward.confidence_weight={weight}", f"seed={seed}"]

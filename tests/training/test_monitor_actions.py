@@ -82,11 +82,13 @@ def test_what_steers_is_cut_from_the_training_text(tiny: Tiny) -> None:
     corpus = load_corpus(warned.data)
     whole = Learner(warned, corpus, torch.device("cpu"))
     less = Learner(acting, corpus, torch.device("cpu"))
-    assert len(whole.ids) == len(corpus.train)
+    assert len(whole.batches.ids) == len(corpus.train)
     assert whole.reference_schedule.slice is None
     assert less.reference_schedule.slice is not None
-    together = torch.cat([less.ids, torch.tensor(less.reference_schedule.slice.ids.astype(int))])
-    assert torch.equal(together, whole.ids)
+    together = torch.cat(
+        [less.batches.ids, torch.tensor(less.reference_schedule.slice.ids.astype(int))]
+    )
+    assert torch.equal(together, whole.batches.ids)
 
 
 def test_acting_on_entropy_needs_entropy_in_the_loss(tiny: Tiny) -> None:

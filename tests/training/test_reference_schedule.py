@@ -95,10 +95,8 @@ def test_annealing_follows_the_characters(tiny: Tiny) -> None:
 @pytest.mark.parametrize("by", ["count", "entropy"])
 def test_gated_positions_count_by_what_the_reference_knows(tiny: Tiny, by: str) -> None:
     learner = learner_of(tiny("reference/schedule=gated", f"reference.schedule.by={by}"))
-    batch = learner.batch(0)
-    assert learner.program.reference is not None
-    logprobs = learner.program.reference.train_logprobs(batch.positions, batch.history)
-    gate = learner.reference_schedule.gate(batch, logprobs)
+    batch = learner.batches.at(0)
+    gate = batch.gate
     assert gate is not None
     assert gate.shape == batch.positions.shape
     assert bool(((gate >= 0) & (gate <= 1)).all())
@@ -137,13 +135,13 @@ def test_the_development_slice_is_set_aside_only_where_it_is_needed(tiny: Tiny) 
     )
     corpus = load(config.data)
     learner = learner_of(config)
-    assert len(learner.ids) == len(corpus.train) - len(corpus.train) // 10
+    assert len(learner.batches.ids) == len(corpus.train) - len(corpus.train) // 10
     assert learner.reference_schedule.slice is not None
     np.testing.assert_array_equal(
-        learner.reference_schedule.slice.ids, corpus.train[len(learner.ids) :]
+        learner.reference_schedule.slice.ids, corpus.train[len(learner.batches.ids) :]
     )
     constant = learner_of(tiny("data.dev_fraction=0.1"))
-    assert len(constant.ids) == len(corpus.train)
+    assert len(constant.batches.ids) == len(corpus.train)
     assert constant.reference_schedule.slice is None
 
 

@@ -22,7 +22,7 @@ from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, is_on
 from avatarl.objective import expected
 from avatarl.options import field_types
 from avatarl.reward import base, match
-from avatarl.training import loss as shared
+from avatarl.training import functional as shared
 from avatarl.training.learner import Learner
 from avatarl.training.stack import Stack
 
@@ -133,7 +133,7 @@ def test_every_number_of_every_option_is_each_runs_own(option: str) -> None:
         singles = [alone(raw) for raw in raws]
         shared._shared.clear()
         learners = [learner(raw) for raw in raws]
-        assert len({id(one.loss) for one in learners}) == 1
+        assert len({id(one.functional_step) for one in learners}) == 1
         stack = Stack(learners)
         for step in range(STEPS):
             together = stack.train_step(with_facts=True)
@@ -144,11 +144,9 @@ def test_every_number_of_every_option_is_each_runs_own(option: str) -> None:
         for raw, (own, _) in zip(raws, singles, strict=True):
             one = learner(raw)
             one.prepare_step()
-            given = {"weights": one.parameters, "opponents": one.league.players()}
-            if one.old_model is not None:
-                given["old_weights"] = dict(one.old_model.named_parameters())
-            assert one.loss is not None
-            _, facts, _ = one.loss(given | one.inputs(), True)
+            assert one.functional_step is not None
+            tensors = {**one.weights(), **one.tensors(one.batches.cut())}
+            _, facts, _ = one.functional_step(tensors, True)
             for name, value in facts.items():
                 assert torch.equal(value, own[0][name]), name
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from collections.abc import Callable
@@ -14,8 +15,8 @@ from avatarl.data import load
 from avatarl.errors import ConfigError
 from avatarl.training import Interrupted, execute
 from avatarl.training.ending import Diverged
+from avatarl.training.functional import unsupported_reason
 from avatarl.training.learner import Learner
-from avatarl.training.loss import unsupported_reason
 from avatarl.training.stack import Stack
 from avatarl.training.stacked import check_stack, choose_stack, execute_stacked
 
@@ -74,7 +75,7 @@ def test_metrics_stay_equal_over_two_hundred_steps(tiny: Tiny) -> None:
         singles = [learner.train_step(with_facts=logs) for learner in alone]
         if logs:
             assert_equal(together, singles)
-    probe = alone[0].ids[: alone[0].config.model.context_length].unsqueeze(0)
+    probe = alone[0].batches.ids[: alone[0].config.model.context_length].unsqueeze(0)
     for learner, replica in zip(alone, stack.learners, strict=True):
         assert replica.step == 200
         torch.testing.assert_close(
@@ -109,8 +110,7 @@ def test_every_step_is_what_it_is_alone(tiny: Tiny, overrides: list[str]) -> Non
         together = stack.train_step(with_facts=True)
         assert_equal(together, [learner.train_step(with_facts=True) for learner in alone])
         for learner, replica in zip(alone, stack.learners, strict=True):
-            state = {name: value.clone() for name, value in learner.state_tensors().items()}
-            replica.load_state(learner.step, state)
+            replica.load(copy.deepcopy(learner.state.state_dict()))
 
 
 def assert_equal(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import itertools
 from typing import Any
 
@@ -11,9 +13,13 @@ import torch
 from avatarl import composition
 from avatarl.data import Corpus
 from avatarl.data.base import RawText
-from avatarl.interfaces import hyperparameters_of
+from avatarl.explorer import Rollouts
+from avatarl.interfaces import Batch, hyperparameters_of
 from avatarl.training.learner import Learner
-from avatarl.training.step import Batch, Program, against, part_sizes
+from avatarl.training.opponents import against, part_sizes
+from avatarl.training.scoring import Scoring
+from avatarl.training.step import Players, Step, StepInputs
+from tests.steps import loss_of, rereading, taken
 
 TINY = [
     "data=folio",
@@ -68,19 +74,8 @@ class Sealed(torch.Tensor):
         raise AssertionError(f"the target was read by {name}")
 
 
-def loss_of(learner: Learner, batch: Batch) -> tuple[Any, Any, torch.Tensor]:
-    return learner.program.loss(
-        lambda context, prior: learner.network(learner.model, context, prior),
-        None,
-        batch,
-        learner.hparams,
-        learner.control,
-        learner.uniforms(0),
-    )
-
-
 def sealed(batch: Batch) -> Batch:
-    return Batch(batch.context, batch.target.as_subclass(Sealed), batch.positions, batch.history)
+    return dataclasses.replace(batch, target=batch.target.as_subclass(Sealed))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +90,7 @@ def sealed(batch: Batch) -> Batch:
 def test_a_bandit_never_reads_the_target(words: Corpus, overrides: list[str]) -> None:
     learner = learner_of(words, *overrides)
     assert learner.config.explorer.track == "bandit"
-    terms, exploration, _ = loss_of(learner, sealed(learner.batch(0)))
+    terms, exploration, _ = loss_of(learner, sealed(learner.batches.at(0)))
     assert bool(terms.loss.isfinite())
     assert type(exploration.matches) is torch.Tensor
 
@@ -105,19 +100,22 @@ def test_the_seal_would_catch_a_reader(words: Corpus, objective: str) -> None:
     learner = learner_of(words, f"objective={objective}")
     assert learner.config.explorer.track == "label_revealing"
     with pytest.raises(AssertionError, match="the target was read"):
-        loss_of(learner, sealed(learner.batch(0)))
+        loss_of(learner, sealed(learner.batches.at(0)))
 
 
-class Exact(Learner):
+class Exact(Scoring):
     """Computes in double precision, so that Adam doesn't amplify rounding into a difference."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.model.double()
-
-    def network(self, model: Any, context: torch.Tensor, prior: Any) -> torch.Tensor:
-        logprobs: torch.Tensor = model(context).log_softmax(-1)
+    def __call__(self, forward: Any, context: torch.Tensor, prior: Any) -> torch.Tensor:
+        logprobs: torch.Tensor = forward(context).log_softmax(-1)
         return logprobs
+
+
+def exact(corpus: Corpus, *overrides: str) -> Learner:
+    learner = learner_of(corpus, *overrides)
+    learner.model.double()
+    learner.scoring = Exact(last=False, device_type="cpu", precision=None)
+    return learner
 
 
 @pytest.mark.parametrize("objective", ["expected", "dr_grpo"])
@@ -129,10 +127,8 @@ def test_inverse_propensity_is_cross_entropy_step_by_step(objective: str) -> Non
     wide = ["objective.clip_coef=1000"] if objective == "dr_grpo" else []
     rewarded = [f"objective={objective}", "reward=propensity", "objective.kl_coef=0",
                 "objective.ent_coef=0", *wide]  # fmt: skip
-    control = Exact(
-        composition.compose([*TINY, "objective=cross_entropy", "reward=match"]), folio, CPU
-    )
-    game = Exact(composition.compose([*TINY, *rewarded]), folio, CPU)
+    control = exact(folio, "objective=cross_entropy", "reward=match")
+    game = exact(folio, *rewarded)
     start = control.model.token.weight.detach().clone()
     for _ in range(50):
         game.train_step(with_facts=False)
@@ -146,16 +142,14 @@ def test_in_single_precision_the_gradients_differ_by_rounding_alone(words: Corpu
     game = learner_of(words, "reward=propensity", "objective=expected")
     control = learner_of(words, "objective=cross_entropy")
     for step in range(20):
-        batch = control.batch(step)
+        batch = control.batches.at(step)
         one, other = (
             torch.autograd.grad(loss_of(learner, batch)[0].loss, learner.model.token.weight)[0]
             for learner in (game, control)
         )
         assert (one - other).norm() < 1e-5 * other.norm()
         control.train_step(with_facts=False)
-        game.load_state(
-            step + 1, {name: value.clone() for name, value in control.state_tensors().items()}
-        )
+        game.load(copy.deepcopy(control.state.state_dict()))
 
 
 def test_rollouts_estimate_the_value_of_writing_on_without_bias() -> None:
@@ -170,11 +164,10 @@ def test_rollouts_estimate_the_value_of_writing_on_without_bias() -> None:
     import avatarl.reward
 
     text = avatarl.reward.Text(tuple("abcd"), torch.zeros(1).numpy().astype(int), CPU)
-    program = Program(
+    step = Step(
         explorer=config.explorer.build(),
         reward=config.reward.build(text),
         objective=config.objective.build(),
-        reference=None,
         vocab_size=4,
         prior=False,
     )
@@ -187,19 +180,21 @@ def test_rollouts_estimate_the_value_of_writing_on_without_bias() -> None:
         context=torch.tensor([window]).repeat(300, 1),
         target=torch.tensor([truth]).repeat(300, 1),
         positions=torch.zeros(300, 1, dtype=torch.int64),
-        history=torch.tensor([2]),
     )
     logits = torch.randn(4, 4, generator=torch.Generator().manual_seed(5))
 
     def gradient(seed: int) -> torch.Tensor:
         table = logits.clone().requires_grad_()
         uniforms = torch.rand(300, 2, 3, generator=torch.Generator().manual_seed(seed))
-        terms, exploration, _ = program.loss(
-            lambda context, prior: table[context].log_softmax(-1),
-            None, batch, hparams, {}, uniforms,
-        )  # fmt: skip
+
+        def network(context: torch.Tensor, prior: Any) -> torch.Tensor:
+            return table[context].log_softmax(-1)
+
+        players = Players(network, rollouts=Rollouts(rereading(network), None))
+        drawn = dataclasses.replace(batch, uniforms=uniforms)
+        output, exploration, _ = taken(step, StepInputs(players, drawn, hparams, {}))
         assert exploration.contexts.shape == (900, 2)
-        return torch.autograd.grad(terms.loss, table)[0]
+        return torch.autograd.grad(output.loss, table)[0]
 
     table = logits.clone().requires_grad_()
     probs = table.softmax(-1)
@@ -252,10 +247,10 @@ def test_the_opponent_is_the_policy_of_some_steps_ago(words: Corpus) -> None:
     for _ in range(3):
         learner.train_step(with_facts=False)
     third = {name: value.clone() for name, value in learner.parameters.items()}
-    for name, value in learner.league.weights.items():
+    for name, value in learner.state.league.weights.items():
         assert torch.equal(value[0], first[name])
     learner.train_step(with_facts=False)
-    for name, value in learner.league.weights.items():
+    for name, value in learner.state.league.weights.items():
         assert torch.equal(value[0], third[name])
 
 
@@ -265,7 +260,7 @@ def test_a_league_keeps_the_newest_and_prunes_the_oldest(words: Corpus) -> None:
     for _ in range(6):
         history.append(learner.model.norm.weight.detach().clone())
         facts = learner.train_step(with_facts=True)
-    kept = learner.league.weights["norm.weight"]
+    kept = learner.state.league.weights["norm.weight"]
     for member, step in enumerate((5, 4, 3)):
         assert torch.equal(kept[member], history[step])
     rates = [facts[f"opponent/win_rate_{member}"].item() for member in range(3)]
@@ -296,8 +291,8 @@ def test_an_averaged_past_is_the_mean_of_the_members(words: Corpus) -> None:
                          "opponent.averaged=true", "objective.past_kl_coef=0.5")  # fmt: skip
     for _ in range(3):
         facts = learner.train_step(with_facts=True)
-    (player,) = learner.league.players()
-    for name, value in learner.league.weights.items():
+    (player,) = learner.state.league.players()
+    for name, value in learner.state.league.weights.items():
         torch.testing.assert_close(player[name], value.mean(0))
     assert facts["train/kl_past"] > 0
 
@@ -309,7 +304,7 @@ def test_a_moving_average_of_past_selves(words: Corpus) -> None:
         if step:
             expected = 0.75 * expected + 0.25 * learner.model.norm.weight.detach()
         learner.train_step(with_facts=False)
-    torch.testing.assert_close(learner.league.weights["norm.weight"][0], expected)
+    torch.testing.assert_close(learner.state.league.weights["norm.weight"][0], expected)
 
 
 def test_kl_to_the_past_slows_the_drift(words: Corpus) -> None:
@@ -321,10 +316,11 @@ def test_kl_to_the_past_slows_the_drift(words: Corpus) -> None:
         start = learner.model.token.weight.detach().clone()
         for _ in range(40):
             learner.train_step(with_facts=False)
-        context = learner.batch(0).context
-        (player,) = learner.opponents()
+        context = learner.batches.at(0).context
+        players = learner.players()
+        (player,) = players.opponents
         with torch.no_grad():
-            new = learner.network(learner.model, context, None)
+            new = players.policy(context, None)
             old = player(context, None)
         norms.append((new.exp() * (new - old)).sum(-1).mean().item())
         assert not torch.equal(start, learner.model.token.weight)
@@ -338,9 +334,9 @@ def test_everything_that_changes_survives_a_checkpoint(words: Corpus) -> None:
     straight = learner_of(words, *overrides)
     for _ in range(5):
         straight.train_step(with_facts=False)
-    state = {name: value.clone() for name, value in straight.state_tensors().items()}
+    state = copy.deepcopy(straight.state.state_dict())
     resumed = learner_of(words, *overrides)
-    resumed.load_state(5, state)
+    resumed.load(state)
     for _ in range(5):
         one, other = straight.train_step(with_facts=True), resumed.train_step(with_facts=True)
         assert one.keys() == other.keys()
@@ -387,30 +383,28 @@ def test_the_step_stacks_under_vmap(words: Corpus) -> None:
             for seed in range(3)
         ]
         weights, _ = stack_module_state([learner.model for learner in learners])
-        batches = [learner.batch(0) for learner in learners]
+        batches = [learner.batches.at(0) for learner in learners]
         first = learners[0]
 
         def alone(
-            weights: Any, context: Any, target: Any, positions: Any, uniforms: Any,
+            weights: Any, context: Any, target: Any, positions: Any, reference: Any, uniforms: Any,
             first: Learner = first,
         ) -> torch.Tensor:  # fmt: skip
-            batch = Batch(context, target, positions, first.batch(0).history)
+            batch = Batch(context, target, positions, reference, uniforms=uniforms)
 
             def network(context: torch.Tensor, prior: Any) -> torch.Tensor:
                 return functional_call(first.model, weights, (context,)).log_softmax(-1)
 
-            terms, _, _ = first.program.loss(
-                network, None, batch, first.hparams, first.control, uniforms
-            )
-            return terms.loss
+            controllers = first.state.controller_state
+            inputs = StepInputs(Players(network), batch, first.hparams, controllers)
+            return first.step_function(inputs, with_facts=False).loss
 
-        uniforms = [learner.uniforms(0) for learner in learners]
-        drawn = None if uniforms[0] is None else torch.stack([u for u in uniforms if u is not None])
-        stacked = vmap(alone, in_dims=(0, 0, 0, 0, None if drawn is None else 0))(
+        tensors = [batch.tensors() for batch in batches]
+        together = {name: torch.stack([one[name] for one in tensors]) for name in tensors[0]}
+        drawn = together.get("uniforms")
+        stacked = vmap(alone, in_dims=(0, 0, 0, 0, 0, None if drawn is None else 0))(
             weights,
-            torch.stack([batch.context for batch in batches]),
-            torch.stack([batch.target for batch in batches]),
-            torch.stack([batch.positions for batch in batches]),
+            *(together[name] for name in ("context", "target", "positions", "reference")),
             drawn,
         )
         for index, learner in enumerate(learners):
@@ -440,22 +434,23 @@ def test_cached_rollouts_equal_rereading_everything(words: Corpus, prior: bool) 
     assert learner.old_model is not None
     old_model = learner.old_model
 
-    def collect(writer: Any) -> Any:
-        experience, _ = learner.program.collect(
-            lambda context, prior: learner.network(learner.model, context, prior),
-            lambda context, prior: learner.network(old_model, context, prior),
-            learner.batch(3), learner.hparams, learner.uniforms(3), (), writer,
-        )  # fmt: skip
-        return experience.exploration
-
-    cached, reread = collect(learner.writer), collect(None)
+    old_policy = learner.scoring.network(old_model)
+    inputs = learner.inputs(learner.batches.at(3))
+    assert inputs.players.rollouts is not None
+    priors = learner.score_reference if prior else None
+    rollouts = Rollouts(rereading(old_policy, priors), learner.score_reference)
+    players = dataclasses.replace(inputs.players, rollouts=rollouts)
+    cached, reread = (
+        learner.step_function.collect(one)[0].exploration
+        for one in (inputs, dataclasses.replace(inputs, players=players))
+    )
     assert torch.equal(cached.actions, reread.actions)
     assert torch.equal(cached.contexts, reread.contexts)
     torch.testing.assert_close(cached.old_logprobs, reread.old_logprobs, rtol=1e-4, atol=1e-5)
     # What the network says of the finished rollouts is what it said while writing them.
-    priors = learner.score_reference(cached.contexts, 8) if prior else None
     with torch.no_grad():
-        whole = learner.network(old_model, cached.contexts, priors)[:, -5:]
+        prior_logprobs = None if priors is None else priors(cached.contexts, 8)
+        whole = old_policy(cached.contexts, prior_logprobs)[:, -5:]
     torch.testing.assert_close(cached.old_logprobs, whole, rtol=1e-4, atol=1e-5)
 
 
@@ -486,15 +481,13 @@ def test_cached_rollouts_read_each_prompt_once(words: Corpus) -> None:
 def test_the_step_is_one_graph(words: Corpus, overrides: list[str]) -> None:
     """Nothing in a step asks for a value: the whole of it traces without a break."""
     learner = learner_of(words, *overrides)
-    batch, uniforms = learner.batch(0), learner.uniforms(0)
+    batch, players = learner.batches.at(0), learner.players()
 
     def loss(context: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        windows = Batch(context, target, batch.positions, batch.history)
-        terms, _, _ = learner.program.loss(
-            lambda context, prior: learner.network(learner.model, context, prior),
-            None, windows, learner.hparams, learner.control, uniforms, learner.opponents(),
-        )  # fmt: skip
-        return terms.loss
+        windows = dataclasses.replace(batch, context=context, target=target)
+        controllers = learner.state.controller_state
+        inputs = StepInputs(players, windows, learner.hparams, controllers)
+        return learner.step_function(inputs, with_facts=True).loss
 
     traced = torch.compile(loss, backend="eager", fullgraph=True)
     torch.testing.assert_close(

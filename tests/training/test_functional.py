@@ -31,20 +31,15 @@ def test_the_function_is_the_step_as_it_is_written(tiny: Tiny, kind: list[str]) 
     """One path asks modules, the other a function of tensors: the same loss, facts and gradient."""
     as_written = learner(tiny(*kind, "optimizer=adamw"))
     as_function = learner(tiny(*kind, "optimizer=adamw"))
-    assert as_function.loss is not None
+    assert as_function.functional_step is not None
     for _ in range(7):
         facts = as_written.train_step(with_facts=True)
         as_function.prepare_step()
-        weights = {
-            "weights": as_function.parameters,
-            "opponents": as_function.league.players(),
-        }
-        if as_function.old_model is not None:
-            weights["old_weights"] = dict(as_function.old_model.named_parameters())
-        loss, described, control = as_function.loss(weights | as_function.inputs(), True)
+        tensors = {**as_function.weights(), **as_function.tensors(as_function.batches.cut())}
+        loss, described, controller_state = as_function.functional_step(tensors, True)
         gradients = torch.autograd.grad(loss, list(as_function.parameters.values()))
-        norm = as_function.update(gradients, control)
-        as_function.step += 1
+        norm = as_function.update(gradients, controller_state)
+        as_function.state.step += 1
         assert set(facts) == {"grad_norm", *described}
         assert torch.equal(facts["grad_norm"], norm)
         for name, value in described.items():
@@ -54,9 +49,9 @@ def test_the_function_is_the_step_as_it_is_written(tiny: Tiny, kind: list[str]) 
 def test_runs_that_differ_in_numbers_share_it(tiny: Tiny) -> None:
     one = learner(tiny("seed=1", "reward.confidence_weight=0.0", "optimizer.lr=0.001"))
     other = learner(tiny("seed=2", "reward.confidence_weight=2.0", "optimizer.lr=0.002"))
-    assert one.loss is other.loss
+    assert one.functional_step is other.functional_step
     penalised = learner(tiny("reward.penalty=0.1"))
-    assert penalised.loss is not one.loss
+    assert penalised.functional_step is not one.loss
 
 
 def test_what_a_zero_leaves_out_is_structure(tiny: Tiny) -> None:
