@@ -38,7 +38,7 @@ def compare(
     """Compare a stack with its learners one by one; and what ``auto`` would do, if wanted."""
     from avatarl.composition import compose
     from avatarl.training.stack import Stack
-    from avatarl.training.stacked import choose_stack
+    from avatarl.training.stack_size import choose_stack
 
     settings = [f"model={model}", f"trainer.batch_size={batch}", "optimizer=adamw"]
 

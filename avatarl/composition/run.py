@@ -110,13 +110,13 @@ def identify(config: RunConfig) -> tuple[str, Corpus]:
             for the reference's order.
     """
     # Not at the top: Hydra, when it sets up logging, silences loggers that are there already.
-    from avatarl.config import run_id
     from avatarl.data import load as load_corpus
+    from avatarl.runs.outputs import Outputs
     from avatarl.training.batches import check_text
 
     corpus = load_corpus(config.data)
     check_text(config, corpus)
-    return run_id(config.raw, corpus.text_sha256), corpus
+    return Outputs(config.output_dir).identify(config.raw, corpus.text_sha256), corpus
 
 
 def control_of(config: RunConfig) -> RunConfig:

@@ -48,15 +48,15 @@ class Progress:
         return min(1.0, self.step / self.steps) if self.steps > 0 else None
 
     def to_json(self) -> dict[str, Any]:
-        """Return what the file holds."""
+        """Return what the file holds; numbers that aren't finite become null."""
         return {
             "state": self.state,
             "step": self.step,
             "steps": self.steps,
             "rate": round(self.rate, 4),
-            "eta_s": self.eta_s,
-            "loss": self.loss,
-            "nats": self.nats,
+            "eta_s": _number(self.eta_s),
+            "loss": _number(self.loss),
+            "nats": _number(self.nats),
             "warnings": list(self.warnings),
             "updated": self.updated,
             "pid": self.pid,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,8 +21,8 @@ from avatarl.data import Corpus
 from avatarl.reference.levels import Level, ngram_levels
 from avatarl.runs.progress import Progress as Moment
 from avatarl.runs.result import Result
-from avatarl.training.attempt import ALARMS
-from avatarl.training.loop import execute
+from avatarl.training.entry import execute
+from avatarl.training.recording import ALARMS
 
 _PLAIN_EVERY = 10  # lines of a run on something that isn't a terminal
 _SPARKS = "▁▂▃▄▅▆▇█"
@@ -96,10 +97,11 @@ def watched(
     """Execute a run with its progress shown."""
     show = _live if console.rich.is_terminal else _plainly
     with _warnings_told(console):
-        return show(config, corpus, stop, console)
+        run = functools.partial(execute, config, stop=stop, corpus=corpus, identity=identity)
+        return show(run, corpus, console)
 
 
-def _live(config: RunConfig, corpus: Corpus, stop: Callable[[], bool], console: Console) -> Result:
+def _live(run: Callable[..., Result], corpus: Corpus, console: Console) -> Result:
     levels = ngram_levels(corpus.train, corpus.heldout, corpus.vocab_size)
     rewards: deque[float] = deque(maxlen=_SPARK_WIDTH)
     alarms: set[str] = set()
@@ -114,7 +116,7 @@ def _live(config: RunConfig, corpus: Corpus, stop: Callable[[], bool], console: 
             _tell_changes(alarms, moment, lambda line: live.console.print(line, markup=False))
             live.update(screen(moment, rewards, levels), refresh=True)
 
-        return execute(config, stop=stop, on_progress=show, corpus=corpus)
+        return run(on_progress=show)
 
 
 def screen(moment: Moment, rewards: Iterable[float], levels: Mapping[str, Level]) -> Group:
@@ -146,9 +148,7 @@ def screen(moment: Moment, rewards: Iterable[float], levels: Mapping[str, Level]
     return Group(bar, *drawn)
 
 
-def _plainly(
-    config: RunConfig, corpus: Corpus, stop: Callable[[], bool], console: Console
-) -> Result:
+def _plainly(run: Callable[..., Result], corpus: Corpus, console: Console) -> Result:
     alarms: set[str] = set()
     told = -1
 
@@ -160,7 +160,7 @@ def _plainly(
             told = tenth
             console.say(f"step {moment.step}/{moment.steps}  {facts_of(moment)}")
 
-    return execute(config, stop=stop, on_progress=show, corpus=corpus)
+    return run(on_progress=show)
 
 
 @contextlib.contextmanager

@@ -1,10 +1,12 @@
-"""Monitors: alarms that are raised once, and cleared once.
+"""Alarms that are raised once and cleared once, and what judges them.
 
-Each is a plain threshold on figures that are logged anyway. What follows is the loop's business.
+Each is a plain threshold on figures that are logged anyway; what follows is in ``monitors``.
 """
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -15,6 +17,7 @@ from avatarl.config.health import Config
 
 GRADIENT_WINDOW = 50  # steps
 _EMA_DECAY = 0.98
+_WINDOWS = ("norms", "clipped")
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,16 @@ class Alarm:
 
 @dataclass
 class Health:
-    """The monitors' memory; plain numbers, so that a checkpoint can hold it.
+    """What the monitors remember and have changed, in plain numbers.
 
     Attributes:
         limits: Thresholds.
+        norms: Gradient norms of the last steps, before clipping.
+        clipped: 1.0 for each of those steps whose gradient was clipped.
+        norm_ema: Running mean of the norm.
+        nonfinite: Steps whose norm wasn't finite.
+        active: Whether each alarm is on.
+        ever: Alarms that were on at any time.
         lr_factor: What the learning rate is multiplied with, after cuts.
         ent_boost: What was added to the entropy bonus.
         rollbacks: How often the run went back to a checkpoint.
@@ -148,32 +157,14 @@ class Health:
         """Names of the alarms that are on."""
         return tuple(name for name, on in self.active.items() if on)
 
-    def state(self) -> dict[str, Any]:
-        """Everything remembered, as JSON values."""
-        return {
-            "norms": list(self.norms),
-            "clipped": list(self.clipped),
-            "norm_ema": self.norm_ema,
-            "nonfinite": self.nonfinite,
-            "active": dict(self.active),
-            "ever": list(self.ever),
-            "lr_factor": self.lr_factor,
-            "ent_boost": self.ent_boost,
-            "rollbacks": self.rollbacks,
-        }
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything remembered, as JSON values."""
+        names = [field.name for field in dataclasses.fields(self) if field.name != "limits"]
+        remembered = {name: copy.copy(getattr(self, name)) for name in names}
+        return remembered | {"norms": list(self.norms), "clipped": list(self.clipped)}
 
     @classmethod
-    def from_state(cls, limits: Config, state: Mapping[str, Any]) -> Health:
-        """Undo :meth:`state`."""
-        return cls(
-            limits=limits,
-            lr_factor=state["lr_factor"],
-            ent_boost=state["ent_boost"],
-            rollbacks=state["rollbacks"],
-            norms=deque(state["norms"], maxlen=GRADIENT_WINDOW),
-            clipped=deque(state["clipped"], maxlen=GRADIENT_WINDOW),
-            norm_ema=state["norm_ema"],
-            nonfinite=state["nonfinite"],
-            active=dict(state["active"]),
-            ever=list(state["ever"]),
-        )
+    def from_state_dict(cls, limits: Config, state: Mapping[str, Any]) -> Health:
+        """Continue from what :meth:`state_dict` returned."""
+        windows = {name: deque(state[name], maxlen=GRADIENT_WINDOW) for name in _WINDOWS}
+        return cls(limits, **{**copy.deepcopy(dict(state)), **windows})

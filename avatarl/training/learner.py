@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,12 +23,7 @@ from avatarl.training.checkpoint import Checkpoint
 from avatarl.training.compiled import Remarks, compile_mode, evaluate_of, forward_of
 from avatarl.training.cuda_graph import GraphRecorder
 from avatarl.training.evaluation import Scorer
-from avatarl.training.functional import (
-    FunctionalStep,
-    TensorInputs,
-    shared_step,
-    unsupported_reason,
-)
+from avatarl.training.functional import shared_step, unsupported_reason
 from avatarl.training.health import Health
 from avatarl.training.precision import precision_of
 from avatarl.training.reference_schedule import ReferenceSchedule
@@ -61,11 +57,9 @@ class Learner:
         )
         self.model = config.model.build(corpus.vocab_size, config.seed).to(device)
         self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
+        reference = config.reference.build(text, corpus.vocab_size, device)
         self.reference_schedule = ReferenceSchedule(
-            config.reference,
-            config.reference.build(text, corpus.vocab_size, device),
-            development,
-            config.model.context_length,
+            config.reference, reference, development, config.model.context_length
         )
         self.step_function = Step.build(config, Text(corpus.characters, text, device))
         self.old_model: Policy | None = None
@@ -85,20 +79,19 @@ class Learner:
             league=config.opponent.build(self.parameters),
             reference_schedule=self.reference_schedule,
             health=Health(config.health),
-            measured=self.copied_weights() if config.health.sparsity_every else {},
         )
+        if config.health.sparsity_every:
+            self.state.measured = self.state.copied_weights()
         positions = 1 if config.explorer.positions == "last" else config.model.context_length
         uniforms = self.step_function.explorer.uniforms(config.trainer.batch_size, positions)
         self.batches = Batches(config, text, windows, self.reference_schedule, uniforms, device)
         self.mode = mode = compile_mode(config, device, self.remarks)
         self.forward = forward_of(self.model, mode)
         self.old_forward = None if self.old_model is None else forward_of(self.old_model, mode)
-        self.scoring = Scoring(
-            self.batches.last and config.explorer.steps_ahead == 1,
-            device.type,
-            precision_of(config.trainer.precision, device, self.remarks),
-        )
-        self.functional_step: FunctionalStep | None = None
+        precision = precision_of(config.trainer.precision, device, self.remarks)
+        last = self.batches.last and config.explorer.steps_ahead == 1
+        self.scoring = Scoring(last, device.type, precision)
+        self.functional_step = None
         if unsupported_reason(config) is None:
             text_key = f"{corpus.text_sha256} {len(text)}"
             self.functional_step = shared_step(
@@ -124,8 +117,8 @@ class Learner:
         return self.config.optimizer.lr * self._lr_factor(max(0, self.step - 1))
 
     def _lr_factor(self, step: int) -> float:
-        scheduled = learning_rate_factor(self.config.optimizer, step, self.steps)
-        return scheduled * self.state.health.lr_factor
+        factor = learning_rate_factor(self.config.optimizer, step, self.steps)
+        return factor * self.state.health.lr_factor
 
     def train_step(self, *, with_facts: bool) -> dict[str, Tensor]:
         """Take one step.
@@ -144,15 +137,13 @@ class Learner:
         self.state.step += 1
         return facts
 
+    @torch.no_grad()
     def prepare_step(self) -> None:
         """Bring everything up to date that follows from how many steps were taken."""
         state, step = self.state, self.step
         if self.old_model is not None and self._refreshes_old_policy():
-            with torch.no_grad():
-                for old, new in zip(
-                    self.old_model.parameters(), self.model.parameters(), strict=True
-                ):
-                    old.copy_(new)
+            for old, new in zip(self.old_model.parameters(), self.model.parameters(), strict=True):
+                old.copy_(new)
         self.dynamic["characters_seen"].fill_(float(self.characters_seen))
         self.dynamic["progress"].fill_(step / self.steps)
         self.dynamic["reference_factor"].fill_(self.reference_schedule.factor(self.characters_seen))
@@ -166,21 +157,18 @@ class Learner:
 
     def _advance(self, with_facts: bool) -> dict[str, Tensor]:
         """Do everything of a step that happens on the device."""
-        norm: Tensor | None = None
+        norms: list[Tensor] = []
         for output in self._losses(self.batches.cut(), with_facts):
             gradients = torch.autograd.grad(output.loss, list(self.parameters.values()))
-            found = self.update(gradients, output.controller_state)
-            norm = found if norm is None else torch.maximum(norm, found)
-            facts = output.facts
-        assert norm is not None
-        return {"grad_norm": norm, **facts}
+            norms.append(self.update(gradients, output.controller_state))
+        return {"grad_norm": functools.reduce(torch.maximum, norms), **output.facts}
 
     def _losses(self, batch: Batch, with_facts: bool) -> Iterator[LossOutput]:
         """Compute the loss of each inner epoch; weights are updated in between."""
         if self.mode.step:
             assert self.functional_step is not None
             # A compiled step is always described: that costs little, another program would not.
-            tensors = {**self.weights(), **self.tensors(batch)}
+            tensors = self.weights() | self.tensors(batch)
             yield LossOutput(*self._evaluate(self.functional_step, tensors, True))
             return
         inputs = self.inputs(batch)
@@ -233,38 +221,27 @@ class Learner:
         writes, prior = self.old_model or self.model, reference if self.config.model.prior else None
         return Rollouts(functools.partial(self.scoring.decode, writes, prior), reference)
 
-    def weights(self) -> TensorInputs:
+    def weights(self) -> dict[str, Any]:
         """Return the weights that the functional step reads, by player."""
         players = {"policy": self.parameters, "opponents": self.state.league.players()}
-        if self.old_model is not None:
-            players["old_policy"] = dict(self.old_model.named_parameters())
-        return players
+        old = self.old_model
+        return players if old is None else {**players, "old_policy": dict(old.named_parameters())}
 
-    def tensors(self, batch: Batch) -> TensorInputs:
+    def tensors(self, batch: Batch) -> dict[str, Any]:
         """Return what the functional step reads besides weights."""
-        return {
-            "batch": batch.tensors(),
-            "hparams": self.hparams,
-            "controller_state": self.state.controller_state,
-        }
+        controllers = self.state.controller_state
+        return {"batch": batch.tensors(), "hparams": self.hparams, "controller_state": controllers}
 
     def score(self, context: Tensor, positions: int) -> Tensor:
         """Score held-out or prompted contexts: (B,L) to (B,positions,V)."""
         reference = self.score_reference if self.config.model.prior else None
         prior = None if reference is None else reference(context, positions)
-        with self.scoring.autocast():
-            logits = self.model(context, last=positions == 1, prior_logprobs=prior)
-        logprobs: Tensor = logits[:, -positions:].float().log_softmax(dim=-1)
-        return logprobs
+        return self.scoring(self.model, context, prior, positions)
 
     @property
     def score_reference(self) -> Scorer | None:
         """The reference as a scorer of any contexts, or None without one."""
         return self.reference_schedule.score
-
-    def copied_weights(self) -> dict[str, Tensor]:
-        """Return a copy of the trained weights, by name."""
-        return {name: value.detach().clone() for name, value in self.parameters.items()}
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint."""

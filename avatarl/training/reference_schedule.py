@@ -157,11 +157,11 @@ class ReferenceSchedule:
             )
         return figures, promotion
 
-    def state(self) -> dict[str, Any]:
-        """What the schedule remembers, as JSON values."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the schedule remembers, as JSON values."""
         return {} if self.schedule is None else self.schedule.state_dict()
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Undo :meth:`state`."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from what :meth:`state_dict` returned."""
         if self.schedule is not None and state:
             self.schedule.load_state_dict(state)

@@ -14,7 +14,7 @@ _attended: contextvars.ContextVar[RunLog | None] = contextvars.ContextVar("atten
 
 
 class RunLog:
-    """Takes down what is logged, except while another run is attended to.
+    """Writes down what is logged, except while another run is attended to.
 
     Args:
         path: Of the file; it is added to.
@@ -36,7 +36,7 @@ class RunLog:
             _attended.reset(token)
 
     def close(self) -> None:
-        """Stop taking down."""
+        """Stop writing, and close the file."""
         log.removeHandler(self._handler)
         self._handler.close()
 

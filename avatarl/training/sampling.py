@@ -3,11 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from avatarl.config import RunConfig
+from avatarl.data import Corpus
 from avatarl.training.evaluation import Scorer
+
+TEMPERATURES = (0.5, 0.8, 1.0)
+
+
+def sample_texts(
+    score: Scorer, config: RunConfig, corpus: Corpus, device: torch.device
+) -> list[dict[str, Any]]:
+    """Let a policy go on from the first held-out window.
+
+    Args:
+        score: The policy.
+        config: Of the run; the seed decides what is drawn.
+        corpus: Its text.
+        device: Where to compute.
+
+    Returns:
+        ``temperature`` and ``text`` of each sample.
+    """
+    texts: list[list[int]] = [[] for _ in TEMPERATURES]
+    for chosen, _ in generate(
+        score,
+        corpus.heldout[: config.model.context_length].tolist(),
+        context_length=config.model.context_length,
+        temperatures=TEMPERATURES,
+        characters=config.trainer.sample_characters,
+        seed=config.seed,
+        device=device,
+    ):
+        for text, character in zip(texts, chosen.tolist(), strict=True):
+            text.append(character)
+    return [
+        {"temperature": temperature, "text": corpus.decode(text)}
+        for temperature, text in zip(TEMPERATURES, texts, strict=True)
+    ]
 
 
 @torch.no_grad()

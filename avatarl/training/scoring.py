@@ -38,11 +38,24 @@ class Scoring:
         )
 
     def __call__(
-        self, forward: Callable[..., Tensor], context: Tensor, prior: Tensor | None
+        self,
+        forward: Callable[..., Tensor],
+        context: Tensor,
+        prior: Tensor | None,
+        positions: int | None = None,
     ) -> Tensor:
-        """Score contexts (B,L) by a network's forward pass: (B,T,V) fp32."""
+        """Score contexts (B,L) by a network's forward pass: (B,T,V) fp32.
+
+        Args:
+            forward: The pass.
+            context: Windows.
+            prior: What the network adds its logits to, or None.
+            positions: How many at the end are scored; None for those of a training step.
+        """
+        last = self.last if positions is None else positions == 1
         with self.autocast():
-            logits = forward(context, last=self.last, prior_logprobs=prior)
+            logits = forward(context, last=last, prior_logprobs=prior)
+        logits = logits if positions is None else logits[:, -positions:]
         logprobs: Tensor = logits.float().log_softmax(dim=-1)
         return logprobs
 

@@ -43,7 +43,7 @@ class TrainState:
     league: League
     reference_schedule: ReferenceSchedule
     health: Health
-    measured: dict[str, Tensor]
+    measured: dict[str, Tensor] = field(default_factory=dict)
     step: int = 0
     best: dict[str, float] = field(default_factory=dict)
     norms: list[Tensor] = field(default_factory=list)
@@ -54,6 +54,10 @@ class TrainState:
     def parameters(self) -> dict[str, Tensor]:
         """The trained weights by name."""
         return dict(self.model.named_parameters())
+
+    def copied_weights(self) -> dict[str, Tensor]:
+        """Return a copy of the trained weights, by name."""
+        return {name: value.detach().clone() for name, value in self.parameters.items()}
 
     def state_dict(self) -> Checkpoint:
         """Return the state; its tensors are those in use, not copies."""
@@ -66,9 +70,9 @@ class TrainState:
         tensors |= _pack(self.optimizers)
         tensors |= {f"measured.{name}": value for name, value in self.measured.items()}
         numbers = {
-            "health": self.health.state(),
+            "health": self.health.state_dict(),
             "best": self.best,
-            "guidance": self.reference_schedule.state(),
+            "guidance": self.reference_schedule.state_dict(),
             "norms": [norm.item() for norm in self.norms],
             "elapsed_s": self.elapsed_s,
             "started": self.started,
@@ -95,9 +99,9 @@ class TrainState:
         for name in self.measured.keys() & {key.removeprefix("measured.") for key in tensors}:
             self.measured[name] = tensors[f"measured.{name}"].to(device)
         self.step = state.step
-        self.health = Health.from_state(self.health.limits, numbers["health"])
+        self.health = Health.from_state_dict(self.health.limits, numbers["health"])
         self.best = numbers["best"]
-        self.reference_schedule.load_state(numbers["guidance"])
+        self.reference_schedule.load_state_dict(numbers["guidance"])
         self.norms = list(torch.tensor(numbers["norms"], device=device))
         self.elapsed_s, self.started = numbers["elapsed_s"], numbers["started"]
 

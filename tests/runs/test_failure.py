@@ -12,7 +12,7 @@ from avatarl import composition
 from avatarl.runs.folder import RunFolder
 from avatarl.runs.state import RunState, status_of
 from avatarl.sweep.workers import worker
-from avatarl.training import ending
+from avatarl.training import recording
 from tests.tiny import TINY
 
 
@@ -22,7 +22,7 @@ def told(tmp_path: Path) -> Path:
     try:
         raise ValueError("no good\nmore")
     except ValueError as error:
-        ending.write_failure(composition.compose(TINY), "abc", tmp_path, error)
+        recording.write_failure(RunFolder(tmp_path), composition.compose(TINY), "abc", error)
     return tmp_path
 
 

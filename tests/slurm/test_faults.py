@@ -15,7 +15,7 @@ from conftest import ROOT, TINY, Sweep, slurm
 
 from avatarl import composition
 from avatarl.runs import ownership
-from avatarl.training import attempt, execute
+from avatarl.training import execute, monitors
 
 
 def job_of(sweep, seed):
@@ -327,7 +327,7 @@ def test_a_run_that_failed_before_it_was_queued_is_not_told_as_failed(sweep, che
 
     words = [*TINY, f"trainer.steps={sweep.steps}", "seed=0", f"output_dir={sweep.directory}"]
     with monkeypatch.context() as patch:
-        patch.setattr(attempt, "evaluate", broken)
+        patch.setattr(monitors, "evaluate", broken)
         with pytest.raises(RuntimeError):
             execute(composition.compose(words))
     assert list(sweep.directory.glob("runs/*/failure.json"))

@@ -51,7 +51,7 @@ def test_runs_that_differ_in_numbers_share_it(tiny: Tiny) -> None:
     other = learner(tiny("seed=2", "reward.confidence_weight=2.0", "optimizer.lr=0.002"))
     assert one.functional_step is other.functional_step
     penalised = learner(tiny("reward.penalty=0.1"))
-    assert penalised.functional_step is not one.loss
+    assert penalised.functional_step is not one.functional_step
 
 
 def test_what_a_zero_leaves_out_is_structure(tiny: Tiny) -> None:

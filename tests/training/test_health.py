@@ -113,7 +113,7 @@ def test_the_memory_survives_a_checkpoint() -> None:
     health = Health(LIMITS)
     health.gradients([1.0, 2.0, math.inf], 1.5)
     health.check_evaluation({"val/ece": 0.3, "health/collapse_gap": 0.0, "health/entropy_gap": 0.0})
-    again = Health.from_state(LIMITS, json.loads(json.dumps(health.state())))
+    again = Health.from_state_dict(LIMITS, json.loads(json.dumps(health.state_dict())))
     assert again == health
     assert again.gradients([3.0], 1.5) == health.gradients([3.0], 1.5)
 

@@ -13,7 +13,7 @@ from avatarl.config import RunConfig
 from avatarl.errors import ConfigError
 from avatarl.runs.folder import RunFolder
 from avatarl.training import Interrupted, execute
-from avatarl.training.ending import Diverged
+from avatarl.training.endings import Diverged
 
 Tiny = Callable[..., RunConfig]
 
@@ -145,14 +145,14 @@ def test_old_checkpoints_are_pruned(tiny: Tiny) -> None:
 def test_a_run_that_raises_leaves_its_traceback_and_succeeds_later(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from avatarl.training import attempt
+    from avatarl.training import monitors
 
     def broken(*args: object, **kwargs: object) -> None:
         raise RuntimeError("the cat sat on the disk")
 
     config = tiny()
     with monkeypatch.context() as patch:
-        patch.setattr(attempt, "evaluate", broken)
+        patch.setattr(monitors, "evaluate", broken)
         with pytest.raises(RuntimeError):
             execute(config)
     directory = next((Path(config.output_dir) / "runs").iterdir())

@@ -15,7 +15,7 @@ from avatarl.config import RunConfig
 from avatarl.data import load as load_corpus
 from avatarl.errors import ConfigError
 from avatarl.training import execute
-from avatarl.training.ending import Diverged, Stopped
+from avatarl.training.endings import Diverged, Stopped
 from avatarl.training.learner import Learner
 
 Tiny = Callable[..., RunConfig]

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from avatarl.config import RunConfig
-from avatarl.training import precision
-from avatarl.training.loop import execute
+from avatarl.training import execute, precision
 
 CPU = torch.device("cpu")
 

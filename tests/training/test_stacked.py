@@ -14,11 +14,12 @@ from avatarl.config import RunConfig, structure_key
 from avatarl.data import load
 from avatarl.errors import ConfigError
 from avatarl.training import Interrupted, execute
-from avatarl.training.ending import Diverged
+from avatarl.training.endings import Diverged
 from avatarl.training.functional import unsupported_reason
 from avatarl.training.learner import Learner
 from avatarl.training.stack import Stack
-from avatarl.training.stacked import check_stack, choose_stack, execute_stacked
+from avatarl.training.stack_size import check_stack, choose_stack
+from avatarl.training.stacked import execute_stacked
 
 Tiny = Callable[..., RunConfig]
 

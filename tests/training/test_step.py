@@ -95,6 +95,19 @@ def test_a_bandit_never_reads_the_target(words: Corpus, overrides: list[str]) ->
     assert type(exploration.matches) is torch.Tensor
 
 
+@pytest.mark.parametrize("schedule", ["constant", "gated"])
+def test_a_batch_is_complete_before_its_step_begins(words: Corpus, schedule: str) -> None:
+    learner = learner_of(words, "explorer=temperature", f"reference/schedule={schedule}")
+    inputs = learner.inputs(learner.batches.at(0))
+    assert (inputs.batch.gate is None) == (schedule == "constant")
+    # With nothing left to look up, nothing drawn and no numbers on the host, the step still stands.
+    learner.reference_schedule.reference = None
+    del learner.batches
+    before = torch.random.get_rng_state()
+    assert bool(learner.step_function(inputs, with_facts=True).loss.isfinite())
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
 @pytest.mark.parametrize("objective", ["cross_entropy", "dr_grpo"])
 def test_the_seal_would_catch_a_reader(words: Corpus, objective: str) -> None:
     learner = learner_of(words, f"objective={objective}")

@@ -1,10 +1,9 @@
-"""The one training loop: from a configuration to a finished, documented run."""
+"""From a configuration to a finished, documented run."""
 
 from __future__ import annotations
 
-import functools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +13,19 @@ from avatarl.config import RunConfig, parse
 from avatarl.data import Corpus
 from avatarl.data import load as load_corpus
 from avatarl.errors import ConfigError, UserError
+from avatarl.runs import ownership
 from avatarl.runs.folder import RunFolder
 from avatarl.runs.outputs import Outputs
 from avatarl.runs.progress import Progress
 from avatarl.runs.result import Result
-from avatarl.training.attempt import Attempt
-from avatarl.training.ending import write_failure
+from avatarl.training.checkpoint import read_latest
 from avatarl.training.learner import Learner
+from avatarl.training.monitors import Monitors
+from avatarl.training.recording import Recording, now, write_failure
 from avatarl.training.run_log import RunLog, informed
+from avatarl.training.trainer import Trainer, train
 
 log = logging.getLogger("avatarl")
-
-
-def run_directory(config: RunConfig, identity: str) -> Path:
-    """Where a run lives; a run known under another name stays where it is."""
-    return Outputs(config.output_dir).run(identity, config.name).path
 
 
 def execute_raw(
@@ -50,6 +47,7 @@ def execute(
     stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[Progress], None] | None = None,
     corpus: Corpus | None = None,
+    identity: str | None = None,
 ) -> Result:
     """Run to the end, from wherever an earlier attempt left off.
 
@@ -58,6 +56,7 @@ def execute(
         stop: Asked between two steps; True writes a checkpoint and raises :class:`Interrupted`.
         on_progress: Told about each logged step.
         corpus: The text, if it is loaded already.
+        identity: The run's id, if it is known and the text was found to fit.
 
     Returns:
         The result; the stored one if the run is done.
@@ -69,32 +68,44 @@ def execute(
     """
     corpus = corpus if corpus is not None else load_corpus(config.data)
     with informed():
-        begun = begin(config, corpus, on_progress)
-        if isinstance(begun, Result):
-            return begun
-        (outcome,) = drive([begun], _alone, stop)
+        opened = open_run(config, corpus, identity, on_progress)
+        if isinstance(opened, Result):
+            return opened
+        (outcome,) = train([opened], _take_step, stop)
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
 
 
-def begin(
+def _take_step(learners: list[Learner], with_facts: bool) -> list[dict[str, torch.Tensor]]:
+    return [learner.train_step(with_facts=with_facts) for learner in learners]
+
+
+def open_run(
     config: RunConfig,
     corpus: Corpus,
+    identity: str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
-) -> Attempt | Result:
-    """Open a run, from wherever an earlier attempt left off; its stored result if it is done.
+) -> Trainer | Result:
+    """Open a run where an earlier attempt left it; return its stored result if it is done.
+
+    Args:
+        config: What to run.
+        corpus: Its text.
+        identity: Its id, if that is known and the text was found to fit.
+        on_progress: Told about each logged step.
 
     Raises:
         ConfigError: The text doesn't fit the model, or the device isn't there.
         Exception: Whatever went wrong; ``failure.json`` then holds the traceback.
     """
-    identity = Outputs(config.output_dir).identify(config.raw, corpus.text_sha256)
-    directory = run_directory(config, identity)
-    finished = RunFolder(directory).read_result()
+    outputs, fits = Outputs(config.output_dir), identity is not None
+    identity = identity or outputs.identify(config.raw, corpus.text_sha256)
+    finished = outputs.run(identity, config.name).read_result()
     if finished is not None:
         return finished
-    corpus.check_context(config.model.context_length)
+    if not fits:
+        corpus.check_context(config.model.context_length)
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)
     learner: Learner | Exception
@@ -106,86 +117,44 @@ def begin(
     except Exception as error:
         learner = error
     try:
-        directory = Outputs(config.output_dir).make_run(identity, config.name).path
+        folder = outputs.make_run(identity, config.name)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ConfigError(
             "output_dir", config.output_dir, "a folder that can be written to", reason
         ) from error
-    run_log = RunLog(RunFolder(directory).log)
+    claim = ownership.offered(folder)
+    folder = folder if claim is None else claim.folder
+    run_log = RunLog(folder.log)
     try:
         with run_log.attended():
             if isinstance(learner, Exception):
                 raise learner
             for level, remark in learner.remarks:
                 log.log(level, "%s", remark)
-            return Attempt(config, corpus, identity, directory, learner, run_log, on_progress)
+            _resume(learner, folder)
+            if claim is not None:
+                claim.begin(learner.step)
+            recording = Recording(folder, identity, learner, corpus, run_log, on_progress)
+            trainer = Trainer(learner, recording, Monitors(learner, corpus, recording))
+            if learner.step == 0 and config.health.on_nonfinite == "act":
+                trainer.checkpoint()  # something to go back to
+            return trainer
     except BaseException as error:
         with run_log.attended():
             if isinstance(error, Exception):
-                write_failure(config, identity, directory, error)
+                write_failure(folder, config, identity, error)
         run_log.close()
         raise
 
 
-def drive(
-    attempts: Sequence[Attempt],
-    advance: Callable[[list[Learner], bool], list[dict[str, torch.Tensor]]],
-    stop: Callable[[], bool],
-) -> list[Result | Exception]:
-    """Take attempts to their ends, step by step together: the one training loop.
-
-    What goes wrong with one of them ends that one alone.
-
-    Args:
-        attempts: Each at a step of its own.
-        advance: Takes one step of every given learner, described where the flag says so.
-        stop: Asked between two steps; True puts all of them down.
-
-    Returns:
-        A result, :class:`Interrupted`, or what went wrong, for each attempt.
-    """
-    outcomes: dict[Attempt, Result | Exception] = {}
-
-    def attend(attempt: Attempt, act: Callable[[], Result | None]) -> None:
-        try:
-            with attempt.run_log.attended():
-                result = act()
-            if result is not None:
-                outcomes[attempt] = result
-        except Exception as error:
-            outcomes[attempt] = error
-            attempt.fail(error)
-
-    try:
-        while True:
-            for attempt in attempts:
-                if attempt not in outcomes and attempt.learner.step >= attempt.learner.steps:
-                    attend(attempt, attempt.conclude)
-            going = [attempt for attempt in attempts if attempt not in outcomes]
-            if not going:
-                return [outcomes[attempt] for attempt in attempts]
-            if stop():
-                for attempt in going:
-                    attend(attempt, attempt.put_down)
-                continue
-            with_facts = any(attempt.describes_next_step for attempt in going)
-            try:
-                found = advance([attempt.learner for attempt in going], with_facts)
-            except Exception as error:
-                for attempt in going:
-                    outcomes[attempt] = error
-                    attempt.fail(error)
-                continue
-            for attempt, facts in zip(going, found, strict=True):
-                attend(attempt, functools.partial(attempt.took_step, facts))
-    finally:
-        for attempt in attempts:
-            attempt.close()
-
-
-def _alone(learners: list[Learner], with_facts: bool) -> list[dict[str, torch.Tensor]]:
-    return [learner.train_step(with_facts=with_facts) for learner in learners]
+def _resume(learner: Learner, folder: RunFolder) -> None:
+    found = read_latest(folder)
+    if found is None:
+        learner.state.started = now()
+    else:
+        learner.load(found)
+        log.info("continuing after step %d of %d", learner.step, learner.steps)
 
 
 def pick_device(name: str) -> torch.device:

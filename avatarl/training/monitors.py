@@ -1,0 +1,179 @@
+"""What a run looks at as it trains, and what it does about what it sees."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from avatarl.data import Corpus
+from avatarl.training.checkpoint import read_latest
+from avatarl.training.endings import Diverged, Stopped
+from avatarl.training.evaluation import Evaluation, HeldOut, evaluate
+from avatarl.training.health import Alarm
+from avatarl.training.learner import Learner
+from avatarl.training.recording import Recording
+from avatarl.training.sparsity import update_facts
+
+log = logging.getLogger("avatarl")
+
+
+class Monitors:
+    """Records a learner's figures, and lets those that alarm change the run.
+
+    Args:
+        learner: The learner.
+        corpus: Its text.
+        recording: Where figures, alarms and what follows are written down.
+    """
+
+    def __init__(self, learner: Learner, corpus: Corpus, recording: Recording) -> None:
+        self.learner, self.state, self.recording = learner, learner.state, recording
+        self.config, self.limits, self._corpus = learner.config, learner.config.health, corpus
+        self._held_out = HeldOut.of(
+            corpus.heldout, self.config.model.context_length, self.config.trainer.eval_stride
+        )
+
+    def log(self, facts: dict[str, Tensor]) -> None:
+        """Record a described step, with the gradients of all steps since the last record.
+
+        Raises:
+            Diverged: The loss or the gradient is no longer finite.
+            Stopped: An alarm asks for it.
+        """
+        names = [name for name in facts if name != "grad_norm"]
+        # The only place where training waits for the device: one transfer for all figures.
+        values = torch.stack([facts[name].float() for name in names] + self.state.norms).tolist()
+        self.state.norms = []
+        metrics: dict[str, float] = dict(zip(names, values, strict=False))
+        norms, grad_clip = values[len(names) :], self.config.optimizer.grad_clip
+        metrics |= self.state.health.gradients(norms, grad_clip)
+        metrics["train/lr"] = self.learner.learning_rate
+        self.recording.metrics(metrics)
+        self._heed(self.state.health.check_gradients(metrics))
+        loss, norm = metrics["train/loss"], metrics["health/grad_norm"]
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise Diverged(
+                f"step {self.state.step}: loss {loss}, gradient norm {norm}; "
+                "a smaller optimizer.lr or a bounded reward may help"
+            )
+
+    def measure_sparsity(self) -> None:
+        """Compare the weights with the initial ones and the last measured, every so many steps."""
+        every = self.limits.sparsity_every
+        if not every or self.state.step % every:
+            return
+        # The initial weights follow from the seed, so they needn't be kept.
+        model = self.config.model.build(self._corpus.vocab_size, self.config.seed)
+        first = {name: value.to(self.learner.device) for name, value in model.named_parameters()}
+        facts = update_facts(self.learner.parameters, first, self.state.measured)
+        self.state.measured = self.state.copied_weights()
+        values = torch.stack([value.float() for value in facts.values()]).tolist()
+        self.recording.metrics(dict(zip(facts, values, strict=True)))
+
+    def evaluate(self) -> None:
+        """Record an evaluation, and let it move the reference's schedule and the entropy bonus.
+
+        Raises:
+            Stopped: An alarm asks for it.
+        """
+        metrics = self._evaluated(self.config.trainer.eval_positions).metrics
+        self.recording.metrics(metrics)
+        nats = metrics["val/nats"]
+        if nats < self.state.best.get("best/nats", math.inf):
+            self.state.best = {"best/nats": nats, "best/step": self.state.step}
+        self._heed(self.state.health.check_evaluation(metrics, steering=False))
+        self._move_schedule()
+        self._steer()
+
+    def finish(self) -> Mapping[str, list[float]]:
+        """Record an evaluation on all held-out text, and return its calibration curve.
+
+        Raises:
+            Stopped: An alarm asks for it.
+        """
+        evaluation = self._evaluated(None)
+        self.recording.final(evaluation.metrics)
+        self._heed(self.state.health.check_evaluation(evaluation.metrics))
+        return evaluation.reliability
+
+    def _evaluated(self, limit: int | None) -> Evaluation:
+        started, learner = time.monotonic(), self.learner
+        evaluation = evaluate(
+            learner.score,
+            self._held_out,
+            device=learner.device,
+            reference=learner.score_reference,
+            limit=limit,
+        )
+        evaluation.metrics["time/evaluation_s"] = time.monotonic() - started
+        return evaluation
+
+    def roll_back(self, error: Diverged) -> None:
+        """Go back to the last checkpoint with a smaller learning rate, or give up.
+
+        Raises:
+            Diverged: The error, where settings or the lack of a checkpoint leave nothing else.
+        """
+        health, failed, elapsed = self.state.health, self.state.step, self.state.elapsed_s
+        allowed = self.limits.on_nonfinite == "act" and health.rollbacks < self.limits.max_rollbacks
+        found = read_latest(self.recording.folder) if allowed else None
+        if found is None:
+            raise error
+        self.learner.load(found)
+        # These go on; everything else is as it was.
+        self.state.elapsed_s = elapsed
+        self.state.health.rollbacks = health.rollbacks + 1
+        self.state.health.lr_factor = health.lr_factor * self.limits.lr_cut
+        self.recording.rewind()
+        factors = {"from": failed, "to": found.step, "lr_factor": self.state.health.lr_factor}
+        self.recording.event("rollback", **factors)
+        log.warning("step %d: %s; back to step %d, learning rate cut", failed, error, found.step)
+
+    def _heed(self, alarms: list[Alarm]) -> None:
+        """Record alarms, and do what the settings ask for once one is raised."""
+        for alarm in alarms:
+            action = self.limits.action(alarm.name)
+            self.recording.alarm(alarm, told=action != "log")
+            if alarm.raised and action == "stop":
+                raise Stopped(f"step {self.state.step}: {alarm}; health asks for a stop")
+            cuts = alarm.name in ("gradient_stability", "clipping")
+            if alarm.raised and action == "act" and cuts:
+                self.state.health.lr_factor *= self.limits.lr_cut
+
+    def _move_schedule(self) -> None:
+        learner, limit = self.learner, self.config.trainer.eval_positions
+        figures, promotion = learner.reference_schedule.look(learner.score, learner.device, limit)
+        if figures:
+            self.recording.metrics(figures)
+        if promotion is not None:
+            source, target = promotion.source, promotion.target
+            log.info("step %d: guided by %s, no longer by %s", learner.step, target, source)
+            self.recording.event("promotion", **{"from": source, "to": target})
+
+    def _steer(self) -> None:
+        """Let calibration and confidence on the development slice act, where they are to."""
+        learner, health = self.learner, self.state.health
+        part, limit = learner.reference_schedule.slice, self.config.trainer.eval_positions
+        if part is None or not self.limits.steers_by_evaluation:
+            return
+        found = evaluate(learner.score, part, device=learner.device, limit=limit).metrics
+        self.recording.metrics(
+            {
+                "dev/ece": found["val/ece"],
+                "dev/collapse_gap": found["health/collapse_gap"],
+                "dev/entropy_gap": found["health/entropy_gap"],
+            }
+        )
+        self._heed(health.check_evaluation(found, steering=True))
+        names = ("calibration", "confidence_collapse")
+        acting = [name for name in names if self.limits.action(name) == "act"]
+        if acting:
+            # Up while one of them alarms, down towards 0 while none does.
+            on = any(health.active.get(name, False) for name in acting)
+            boost = self.limits.ent_boost if on else -self.limits.ent_boost
+            health.ent_boost = max(0.0, health.ent_boost + boost)
