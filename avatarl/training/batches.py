@@ -10,6 +10,7 @@ import torch
 
 from avatarl.config import RunConfig
 from avatarl.data import Corpus, Windows
+from avatarl.explorer import Explorer
 from avatarl.interfaces import Batch
 from avatarl.training.reference_schedule import ReferenceSchedule, split_training_text
 
@@ -68,7 +69,7 @@ class Batches:
         text: (N,) ids of the part that trains.
         windows: Of that text.
         reference_schedule: Scores and weighs positions.
-        uniforms: Shape of the random numbers that the explorer asks for; empty for none.
+        explorer: Says what random numbers it needs.
         device: Where.
     """
 
@@ -78,7 +79,7 @@ class Batches:
         text: npt.NDArray[Any],
         windows: Windows,
         reference_schedule: ReferenceSchedule,
-        uniforms: tuple[int, ...],
+        explorer: Explorer,
         device: torch.device,
     ) -> None:
         self.windows, self.device = windows, device
@@ -91,7 +92,8 @@ class Batches:
         first = self._length if self.last else 1
         self.history = torch.arange(first, self._length + 1, device=device)  # (T,)
         self._starts = torch.zeros(config.trainer.batch_size, dtype=torch.int64, device=device)
-        self._uniforms = torch.zeros(uniforms, device=device) if uniforms else None
+        shape = explorer.uniforms(config.trainer.batch_size, len(self.history))
+        self._uniforms = torch.zeros(shape, device=device) if shape else None
 
     def place(self, step: int) -> None:
         """Write down where a step's windows start, and its random draws."""

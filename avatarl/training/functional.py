@@ -70,8 +70,8 @@ _shared: dict[Hashable, FunctionalStep] = {}
 
 def shared_step(
     config: RunConfig, step: Step, model: Policy, scoring: Scoring, device: torch.device, text: str
-) -> FunctionalStep:
-    """Return the one function of all runs of this structure in this process.
+) -> FunctionalStep | None:
+    """Return the one function of all runs of this structure in this process; None if unsupported.
 
     Args:
         config: The run's.
@@ -81,6 +81,8 @@ def shared_step(
         device: Where.
         text: What tells training texts apart, of which rewards may keep tables.
     """
+    if unsupported_reason(config) is not None:
+        return None
     key = structure_key(config), step.vocab_size, str(device), text
     if key not in _shared:
         _shared[key] = FunctionalStep(step, copy.deepcopy(model).to("meta"), scoring)

@@ -23,7 +23,7 @@ from avatarl.training.checkpoint import Checkpoint
 from avatarl.training.compiled import Remarks, compile_mode, evaluate_of, forward_of
 from avatarl.training.cuda_graph import GraphRecorder
 from avatarl.training.evaluation import Scorer
-from avatarl.training.functional import shared_step, unsupported_reason
+from avatarl.training.functional import shared_step
 from avatarl.training.health import Health
 from avatarl.training.precision import precision_of
 from avatarl.training.reference_schedule import ReferenceSchedule
@@ -82,21 +82,18 @@ class Learner:
         )
         if config.health.sparsity_every:
             self.state.measured = self.state.copied_weights()
-        positions = 1 if config.explorer.positions == "last" else config.model.context_length
-        uniforms = self.step_function.explorer.uniforms(config.trainer.batch_size, positions)
-        self.batches = Batches(config, text, windows, self.reference_schedule, uniforms, device)
+        explorer = self.step_function.explorer
+        self.batches = Batches(config, text, windows, self.reference_schedule, explorer, device)
         self.mode = mode = compile_mode(config, device, self.remarks)
         self.forward = forward_of(self.model, mode)
         self.old_forward = None if self.old_model is None else forward_of(self.old_model, mode)
         precision = precision_of(config.trainer.precision, device, self.remarks)
         last = self.batches.last and config.explorer.steps_ahead == 1
         self.scoring = Scoring(last, device.type, precision)
-        self.functional_step = None
-        if unsupported_reason(config) is None:
-            text_key = f"{corpus.text_sha256} {len(text)}"
-            self.functional_step = shared_step(
-                config, self.step_function, self.model, self.scoring, device, text_key
-            )
+        text_key = f"{corpus.text_sha256} {len(text)}"
+        self.functional_step = shared_step(
+            config, self.step_function, self.model, self.scoring, device, text_key
+        )
         self._evaluate = evaluate_of(mode)
         self.recorder = GraphRecorder() if mode.recorded else None
 

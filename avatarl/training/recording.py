@@ -229,7 +229,7 @@ def write_failure(
     trace = "".join(traceback.format_exception(error))
     log.error("%s", trace)
     # Whatever broke the run (a full disk, say) may break this too; the first error matters more.
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ClaimLost):
         told = f"{type(error).__name__}: {error}"
         folder.write_failure(identity, config.name, told, trace)
 
