@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from avatarl.report.metrics import DEFAULT, METRIC_OF, metric_heading
-from avatarl.runs.identity import is_neutral
+from avatarl.runs.identity import is_neutral, without_effect
 
 #: Keys of no run that older configurations may hold.
 _NOT_OF_A_RUN = ("hydra.", "launcher.")
@@ -23,7 +23,8 @@ def matters(key: str) -> bool:
 
 def configuration_key(config: Mapping[str, Any]) -> str:
     """Return a string that is equal for runs that differ by their seed at most."""
-    kept = {key: value for key, value in config.items() if matters(key)}
+    off = without_effect(config)
+    kept = {key: value for key, value in config.items() if matters(key) and key not in off}
     return json.dumps(kept, sort_keys=True, default=str)
 
 
@@ -36,7 +37,8 @@ def differing_keys(configs: Sequence[Mapping[str, Any]], swept: Iterable[str] = 
     """
     names: dict[str, None] = {}
     for config in configs:
-        names.update(dict.fromkeys(key for key in config if matters(key)))
+        off = without_effect(config)
+        names.update(dict.fromkeys(key for key in config if matters(key) and key not in off))
     values = {key: [_word(config, key) for config in configs] for key in names}
     differ = [key for key in names if len(set(values[key])) > 1]
     order = {full_key(key, names): place for place, key in enumerate(swept)}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
+
+from avatarl.runs.flatten import flatten
 
 ID_DIGITS = 16
 
@@ -24,6 +26,61 @@ _ONCE_WITHOUT_KIND = ("explorer", "reward", "objective", "opponent", "optimizer"
 #: Keys that came later, each with the value that reproduces what was before: not hashed with it.
 _LATER: dict[str, Any] = {}
 
+_Flat = Mapping[str, Any]
+#: Keys that other keys switch off, each with when, by dotted keys. A test trains both ways.
+_SWITCHED_OFF: dict[str, Callable[[_Flat], bool]] = {
+    "data.dev_fraction": lambda flat: (
+        not (
+            flat.get("reference.schedule.kind") in ("ladder", "hand_over")
+            or flat.get("reference.schedule.hand_over")
+            or _follows(flat, {"act", "stop"}, "calibration", "confidence_collapse")
+        )
+    ),
+    "trainer.epochs": lambda flat: flat.get("trainer.steps") is not None,
+    "explorer.select_share": lambda flat: flat.get("explorer.select") == "all",
+    "explorer.discount": lambda flat: flat.get("explorer.horizon") == 1,
+    "optimizer.final_fraction": lambda flat: flat.get("optimizer.schedule") == "constant",
+    "objective.covariance_share": lambda flat: flat.get("objective.covariance") == "none",
+    "objective.covariance_kl_coef": lambda flat: (
+        flat.get("objective.covariance") in ("none", "clip")
+    ),
+    "objective.kl_window": lambda flat: flat.get("objective.kl_target") is None,
+    "objective.ent_rate": lambda flat: not _controls_entropy(flat),
+    "objective.ent_limit": lambda flat: not _controls_entropy(flat),
+    "health.ent_boost": lambda flat: (
+        not _follows(flat, {"act"}, "calibration", "confidence_collapse")
+    ),
+    "health.lr_cut": lambda flat: (
+        not _follows(flat, {"act"}, "gradient_stability", "clipping", "nonfinite")
+    ),
+    "health.max_rollbacks": lambda flat: not _follows(flat, {"act"}, "nonfinite"),
+}
+
+
+def _controls_entropy(flat: _Flat) -> bool:
+    return any(flat.get(f"objective.{key}") is not None for key in ("ent_min", "ent_max"))
+
+
+def _follows(flat: _Flat, actions: set[str], *alarms: str) -> bool:
+    return any(flat.get(f"health.on_{alarm}", "act") in actions for alarm in alarms)
+
+
+def without_effect(flat: _Flat) -> set[str]:
+    """Return the keys of a flat configuration that its other keys switch off.
+
+    What a key means to an option from elsewhere (a dotted ``kind``) isn't known here.
+    """
+    return {
+        key
+        for key, is_off in _SWITCHED_OFF.items()
+        if key in flat and not _from_elsewhere(flat, key.partition(".")[0]) and is_off(flat)
+    }
+
+
+def _from_elsewhere(flat: _Flat, group: str) -> bool:
+    groups = (group, "reference") if group == "data" else (group,)
+    return any("." in str(flat.get(f"{group}.kind", "")) for group in groups)
+
 
 def is_neutral(key: str) -> bool:
     """Whether a dotted configuration key can't change a result."""
@@ -32,20 +89,40 @@ def is_neutral(key: str) -> bool:
 
 def canonical(raw: Mapping[str, Any], corpus_sha256: str) -> str:
     """Write the settings that matter, with the text's hash, as one canonical JSON line."""
-    settings = {**_that_matter(raw, ""), "corpus_sha256": corpus_sha256}
+    return _line(_that_matter(raw, ""), corpus_sha256)
+
+
+def canonical_effective(raw: Mapping[str, Any], corpus_sha256: str) -> str:
+    """The same without keys that are switched off, and with each number written in one way."""
+    return _line(_plainly(_that_matter(raw, "", without_effect(flatten(raw)))), corpus_sha256)
+
+
+def _line(settings: dict[str, Any], corpus_sha256: str) -> str:
+    settings = {**settings, "corpus_sha256": corpus_sha256}
     return json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def _that_matter(settings: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+def _that_matter(
+    settings: Mapping[str, Any], prefix: str, off: Collection[str] = ()
+) -> dict[str, Any]:
     kept = {}
     for name, value in settings.items():
         key = f"{prefix}{name}"
-        if key in _NEUTRAL or (name == "kind" and _kind_came_later(key, settings)):
+        if key in off or key in _NEUTRAL or (name == "kind" and _kind_came_later(key, settings)):
             continue
         if key in _LATER and value == _LATER[key]:
             continue
-        kept[name] = _that_matter(value, f"{key}.") if isinstance(value, Mapping) else value
+        kept[name] = _that_matter(value, f"{key}.", off) if isinstance(value, Mapping) else value
     return kept
+
+
+def _plainly(value: Any) -> Any:
+    """Write 1.0 as 1 and -0.0 as 0, wherever they stand."""
+    if isinstance(value, Mapping):
+        return {key: _plainly(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plainly(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _kind_came_later(key: str, option: Mapping[str, Any]) -> bool:
@@ -55,7 +132,10 @@ def _kind_came_later(key: str, option: Mapping[str, Any]) -> bool:
 
 
 #: How ids have been made, by the number that results carry; the newest is used for new runs.
-_SCHEMAS: dict[int, Callable[[Mapping[str, Any], str], str]] = {1: canonical}
+_SCHEMAS: dict[int, Callable[[Mapping[str, Any], str], str]] = {
+    1: canonical,
+    2: canonical_effective,
+}
 
 
 def id_schema() -> int:

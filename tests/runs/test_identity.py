@@ -4,6 +4,7 @@ import copy
 import random
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -70,6 +71,28 @@ def test_every_other_setting_changes_it(raw: dict[str, Any]) -> None:
     seen.add(run_id({**raw, "seed": 1}, TEXT))
     seen.add(run_id(raw, "1" * 64))
     assert len(seen) == 10
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("optimizer.lr=1e-3", "optimizer.lr=0.001"),
+        ("optimizer.weight_decay=0", "optimizer.weight_decay=-0.0"),
+        ("objective.kl_coef=1", "objective.kl_coef=1.0"),
+        ("objective.kl_coef=0", "objective.kl_coef=-0.0"),
+        ("seed=1000", "seed=1_000"),
+        ("objective.kl_warmup_characters=5e4", "objective.kl_warmup_characters=50000"),
+        (
+            "objective.ent_coef={shape: linear, start: 1, end: 0, begin: 0, until: 1}",
+            "objective.ent_coef={until: 1.0, begin: -0.0, shape: linear, start: 1.0, end: 0e0}",
+        ),
+    ],
+)
+def test_a_number_is_the_same_however_it_is_written(one: str, other: str) -> None:
+    base = ["data=folio", "tracking=files"]
+    ids = [run_id(composition.compose([*base, word]).raw, TEXT) for word in (one, other)]
+    assert ids[0] == ids[1]
+    assert ids[0] != run_id(composition.compose([*base, f"{one.split('=')[0]}=2"]).raw, TEXT)
 
 
 def test_the_stored_configuration_gives_the_same_id(raw: dict[str, Any]) -> None:
