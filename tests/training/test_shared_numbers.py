@@ -160,8 +160,8 @@ def test_a_reward_that_knows_the_text_is_shared_on_that_text_alone(tmp_path: Pat
         file.write_text(word * 500)
         ones.append(learner(composition.compose(words).raw))
     again = learner(composition.compose(words).raw)
-    assert ones[0].loss is not ones[1].loss
-    assert ones[1].loss is again.loss
+    assert ones[0].functional_step is not ones[1].functional_step
+    assert ones[1].functional_step is again.functional_step
 
 
 @dataclass(frozen=True)
