@@ -19,6 +19,7 @@ from avatarl import composition
 from avatarl.errors import UserError
 from avatarl.process import prepare_process
 from avatarl.signals import SignalFlag, catching
+from avatarl.terminal import outlive
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 
@@ -30,6 +31,7 @@ def guarded(main: Callable[[], Any]) -> None:
     130 and 143 for one that was interrupted and can be continued.
     """
     prepare_process()
+    outlive()
     full_error_wanted = _FULL_ERROR in os.environ
     # Hydra then lets exceptions pass, instead of printing them its own way with exit code 1.
     os.environ[_FULL_ERROR] = "1"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avatarl import terminal
 from avatarl.cli.options import add_output_dir
 from avatarl.errors import UserError
 
@@ -108,12 +109,10 @@ def main(args: argparse.Namespace) -> int:
     Raises:
         UserError: Nothing can be shown.
     """
-    from rich.console import Console
-
     from avatarl.report.exports import RENDERERS
     from avatarl.report.terminal import print_comparison
 
-    stderr = Console(stderr=True, highlight=False)
+    stderr = terminal.console(stderr=True)
     if args.serve:
         from avatarl.report.serve import serve
 
@@ -130,19 +129,19 @@ def main(args: argparse.Namespace) -> int:
         raise UserError("--plots chooses what --plot DIR writes; valid: both or neither")
     runs, comparison = _load(args)
     if args.format == "rich":
-        print_comparison(comparison, Console())
+        print_comparison(comparison, terminal.console())
     else:
         sys.stdout.write(RENDERERS[args.format](comparison))
         sys.stdout.flush()
     _tell(runs, stderr)
     if args.plot is not None:
         _write(args.plot, lambda: write_plots(runs, comparison, args.plot, plots))
-        stderr.print(f"plots: {args.plot}", markup=False, soft_wrap=True)
+        terminal.say(stderr, f"plots: {args.plot}")
     if args.html is not None:
         from avatarl.report.webpage import write_page
 
         _write(args.html, lambda: write_page(runs, comparison, args.html))
-        stderr.print(f"page: {args.html}", markup=False, soft_wrap=True)
+        terminal.say(stderr, f"page: {args.html}")
     return 2 if runs.errors else 0
 
 
@@ -150,11 +149,11 @@ def _tell(runs: Runs, stderr: Console) -> None:
     """Print what is wrong: every error, and as many warnings as anybody reads."""
     warnings = [problem for problem in runs.problems if problem not in runs.errors]
     for error in runs.errors:
-        stderr.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        terminal.say(stderr, f"error: {error}", "red")
     for warning in warnings[:_MOST_WARNINGS]:
-        stderr.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+        terminal.say(stderr, f"warning: {warning}", "yellow")
     if len(warnings) > _MOST_WARNINGS:
-        stderr.print(f"and {len(warnings) - _MOST_WARNINGS} more warnings", style="yellow")
+        terminal.say(stderr, f"and {len(warnings) - _MOST_WARNINGS} more warnings", "yellow")
 
 
 def _load(args: argparse.Namespace) -> tuple[Runs, Comparison]:

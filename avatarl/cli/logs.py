@@ -8,6 +8,7 @@ import time
 from collections import deque
 from pathlib import Path
 
+from avatarl import terminal
 from avatarl.cli.options import add_output_dir
 from avatarl.errors import UserError
 from avatarl.runs.find import find_run, find_sweep
@@ -68,7 +69,7 @@ def _logs(args: argparse.Namespace) -> list[Path]:
 def _follow(path: Path) -> None:
     with path.open(encoding="utf-8", errors="replace") as file:
         file.seek(0, 2)
-        while True:
+        while not terminal.reader_left():
             more = file.read()
             if more:
                 sys.stdout.write(more)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from avatarl import terminal
 from avatarl.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -104,14 +105,13 @@ def load(data: str) -> Corpus:
 
 
 def _measure(corpus: Corpus, orders: Sequence[int]) -> list[Row]:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from avatarl.reference.survey import plan, survey
 
     columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn())
     # On the error stream, so that the table or JSON can be piped.
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=terminal.console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=len(plan(orders, len(corpus.train))))
 
         def starting(name: str, order: int) -> None:
@@ -126,7 +126,6 @@ def _measure(corpus: Corpus, orders: Sequence[int]) -> list[Row]:
 
 def _print(corpus: Corpus, rows: Sequence[Row]) -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
 
     if corpus.fallback_reason:
@@ -155,4 +154,4 @@ def _print(corpus: Corpus, rows: Sequence[Row]) -> None:
             f"{row.size_mib:.1f}",
             style="bold" if row is best else None,
         )
-    Console().print(table)
+    terminal.console().print(table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from avatarl import terminal
 from avatarl.cli.options import add_output_dir
 from avatarl.runs.find import find_run
 
@@ -18,9 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Exit code 0 when every metric matches, 1 when one doesn't."""
-    from rich.console import Console
-
     from avatarl.sweep import reproduce
 
+    terminal.outlive()
     directory = find_run(args.run, args.output_dir).path.absolute()
-    return reproduce.reproduce(directory, args.tolerance, args.threads, Console())
+    return reproduce.reproduce(directory, args.tolerance, args.threads, terminal.console())

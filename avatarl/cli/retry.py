@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from avatarl import terminal
 from avatarl.cli.options import add_output_dir
 from avatarl.errors import UserError
 from avatarl.runs.find import find_sweep
@@ -19,8 +20,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run what isn't done, with the configurations of the plan and the source as it is now."""
-    from rich.console import Console
-
     from avatarl.files import read_object
     from avatarl.runs.outputs import SweepFolder
     from avatarl.sweep.launch import Backend, launch, summarise
@@ -39,7 +38,8 @@ def main(args: argparse.Namespace) -> int:
         backend = SlurmBackend({**raw, "wait": not args.no_wait})
     else:
         backend = LocalBackend(raw)
-    console = Console()
+    terminal.outlive()
+    console = terminal.console()
     outcome = launch(backend, plan, directory, console)
     if outcome is None:
         return 0

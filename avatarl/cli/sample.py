@@ -13,6 +13,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from avatarl import terminal
 from avatarl.cli.options import add_output_dir
 from avatarl.errors import ConfigError, DataError, UserError
 from avatarl.runs.find import find_run
@@ -60,8 +61,10 @@ def main(args: argparse.Namespace) -> int:
         if learner.score_reference is None:
             raise UserError(f"--against reference: {folder.path.name} has no reference")
         scorers["reference"] = learner.score_reference
-    console = Console(highlight=False)
+    console = terminal.console()
     for number in range(args.n):
+        if terminal.reader_left():
+            break
         if args.n > 1:
             console.rule(f"{number + 1} of {args.n}")
         streams = {

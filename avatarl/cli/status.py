@@ -7,6 +7,7 @@ import json
 import sys
 from dataclasses import replace
 
+from avatarl import terminal
 from avatarl.cli.options import add_output_dir, add_sweep
 from avatarl.runs.find import find_sweep
 from avatarl.runs.state import RunState
@@ -45,9 +46,7 @@ def main(args: argparse.Namespace) -> int:
             }
             sys.stdout.write(json.dumps(record) + "\n")
     else:
-        from rich.console import Console
-
-        console = Console()
+        console = terminal.console()
         console.print(headline(plan.name, seen), soft_wrap=True)
         if rows:
             console.print(table(rows, most=None if args.all else 40))

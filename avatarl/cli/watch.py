@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from avatarl import terminal
 from avatarl.cli.options import add_output_dir, add_sweep
 from avatarl.runs.find import find_sweep
 from avatarl.runs.state import RunState
@@ -22,7 +23,6 @@ def main(args: argparse.Namespace) -> int:
     """Show the sweep until nothing of it runs or waits; Ctrl-C only stops looking."""
     import time
 
-    from rich.console import Console
     from rich.live import Live
 
     from avatarl.sweep.plan.planned import Plan
@@ -30,12 +30,12 @@ def main(args: argparse.Namespace) -> int:
 
     directory = find_sweep(args.sweep, args.output_dir).path
     plan = Plan.read(directory)
-    console = Console()
-    with Live(console=console, auto_refresh=False) as live:
-        while True:
+    with Live(console=terminal.console(), auto_refresh=False) as live:
+        while not terminal.reader_left():
             seen = look_at(plan, directory, fresh=True)
             live.update(render(plan.name, seen), refresh=True)
             counts = seen.counts()
             if seen.reachable and not (counts[RunState.RUNNING] or counts[RunState.QUEUED]):
                 return 1 if counts[RunState.FAILED] else 0
             time.sleep(max(0.2, args.every))
+    return 0

@@ -14,6 +14,7 @@ from avatarl.errors import UserError
 from avatarl.report.comparison import Comparison
 from avatarl.report.load import Runs
 from avatarl.report.webpage import encode, render
+from avatarl.terminal import say
 
 _HOST = "127.0.0.1"
 #: Names by which a browser on this machine reaches the server; any other is refused, so that a
@@ -127,8 +128,8 @@ def serve(load: Load, port: int, console: Console) -> None:
         UserError: The port is taken.
     """
     with Server(load, port) as server:
-        console.print(f"serving {server.url} on this machine only; Ctrl-C ends it", markup=False)
+        say(console, f"serving {server.url} on this machine only; Ctrl-C ends it")
         try:
             server.serve_forever(poll_interval=0.2)
         except KeyboardInterrupt:
-            console.print("ended")
+            say(console, "ended")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from avatarl import terminal
 from avatarl.errors import UserError
 from avatarl.files import write_atomic
 from avatarl.report.aggregate import compare
@@ -21,7 +22,7 @@ def summarise_sweep(sweep_directory: Path, console: Console | None = None) -> No
     Raises:
         UserError: The directory holds no readable ``plan.json``.
     """
-    console = console or Console()
+    console = console or terminal.console()
     sweep = SweepFolder(sweep_directory)
     if not sweep.plan.is_file():
         raise UserError(f"{sweep_directory} is no sweep: it has no plan.json")
@@ -29,7 +30,7 @@ def summarise_sweep(sweep_directory: Path, console: Console | None = None) -> No
     comparison = compare(runs.runs, swept=runs.swept_keys, title=sweep_directory.name)
     print_comparison(comparison, console)
     for problem in runs.problems:
-        console.print(f"warning: {problem}", style="yellow", markup=False)
+        terminal.say(console, f"warning: {problem}", "yellow")
     write_atomic(sweep.comparison("txt"), as_text(comparison))
     write_atomic(sweep.comparison("csv"), as_csv(comparison))
 
@@ -41,4 +42,4 @@ def summarise_sweep(sweep_directory: Path, console: Console | None = None) -> No
 
     data = PlotData(comparison, read_journals(runs, ["val/nats"]), "val/nats")
     write(curves.draw, data, [sweep.comparison("png")])
-    console.print(f"table and curves: {sweep_directory}/comparison.{{txt,csv,png}}", markup=False)
+    terminal.say(console, f"table and curves: {sweep_directory}/comparison.{{txt,csv,png}}")

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -73,7 +72,7 @@ def _broken(heading: str) -> str:
 
 def _rich_table(table: Grid) -> Table:
     printed = Table(
-        title=escape(table.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD,
+        title=Text(table.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD,
         pad_edge=False, padding=(0, 1, 0, 0), header_style="bold",
     )  # fmt: skip
     printed.add_column("")

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge
 from rich.console import Console
 
-from avatarl.errors import ConfigError
+from avatarl.errors import ConfigError, in_short
 from avatarl.files import write_json
 from avatarl.runs import ownership
 from avatarl.runs.outputs import Outputs, SweepFolder
@@ -22,6 +22,7 @@ from avatarl.sweep.outcome import SweepOutcome
 from avatarl.sweep.plan.planned import Plan
 from avatarl.sweep.plan.request import SweepRequest
 from avatarl.sweep.plan.rollback import Rollback
+from avatarl.terminal import say
 
 #: Sees a launched sweep through; ``None``: the jobs were left to run on their own.
 Work = Callable[[Console], "SweepOutcome | None"]
@@ -169,4 +170,4 @@ def summarise(sweep: Path, console: Console) -> None:
     try:
         summarise_sweep(sweep, console)
     except Exception as error:
-        console.print(f"The comparison couldn't be made: {type(error).__name__}: {error}")
+        say(console, f"The comparison couldn't be made: {in_short(error)}", "yellow")

@@ -20,6 +20,7 @@ from avatarl.runs.folder import RunFolder
 from avatarl.runs.journal import parse_line
 from avatarl.runs.outputs import Outputs
 from avatarl.sweep.plan import snapshot
+from avatarl.terminal import say
 
 #: Keys of results and records that say when and where, not what.
 _VOLATILE = (
@@ -113,14 +114,14 @@ def reproduce(directory: Path, tolerance: float, threads: int | None, console: C
     request = target / "request.json"
     corpus = str(bundle.corpus) if bundle.corpus else None
     write_json(request, {"config": config, "corpus": corpus, "threads": threads})
-    console.print(f"running {directory.name} again in {target}", highlight=False, soft_wrap=True)
+    say(console, f"running {directory.name} again in {target}")
     _run(code, request, threads)
     again = next(folder.path for folder in Outputs(target).run_folders())
     differences = compare(directory, again, tolerance)
     for line in differences[:20]:
-        console.print(line, highlight=False, soft_wrap=True)
+        say(console, line)
     verdict = f"differs in {len(differences)} places" if differences else "matches in every metric"
-    console.print(f"{directory.name} {verdict}", highlight=False, soft_wrap=True)
+    say(console, f"{directory.name} {verdict}")
     return int(bool(differences))
 
 
@@ -168,10 +169,10 @@ def _journal(path: Path) -> list[dict[str, Any]]:
 
 def _checked_code(code: Path | None, console: Console) -> Path:
     if code is None:
-        console.print(
+        say(
+            console,
             "This run has no frozen source (it wasn't started by a sweep): using the source as it "
             "is now.",
-            soft_wrap=True,
         )
         return snapshot.source_root()
     if not (code / snapshot.MANIFEST).exists():

@@ -160,7 +160,7 @@ def table(rows: Sequence[Row], most: int | None = _MOST_ROWS) -> Table:
         gives_way = name in ("run", "notes")
         shown.add_column(name, overflow="fold", no_wrap=not gives_way, min_width=width)
     for row in cells:
-        shown.add_row(*(row[n] for n in kept))
+        shown.add_row(*(Text(cell) if isinstance(cell := row[n], str) else cell for n in kept))
     if most is not None and len(listed) > most:
         shown.add_row(Text(f"… {len(listed) - most} more", no_wrap=True))
     return shown

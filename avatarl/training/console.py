@@ -16,6 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from avatarl import terminal
 from avatarl.config import RunConfig
 from avatarl.data import Corpus
 from avatarl.reference.levels import Level, ngram_levels
@@ -33,12 +34,12 @@ class Console:
     """Says what a person wants to know; plain lines when the output isn't a terminal."""
 
     def __init__(self, console: rich.console.Console | None = None) -> None:
-        self.rich = console or rich.console.Console(highlight=False)
+        self.rich = console or terminal.console()
 
     def say(self, text: str, style: str | None = None) -> None:
         """Print a line, unparsed; only a terminal's edge breaks it, and then between words."""
         wrapped = self.rich.is_terminal
-        self.rich.print(text, style=style, markup=False, soft_wrap=not wrapped)
+        self.rich.print(Text(text, style or ""), soft_wrap=not wrapped)
 
     def introduce(self, config: RunConfig, identity: str, corpus: Corpus) -> None:
         """Say what is learned from what, beginning with the text."""
@@ -84,7 +85,7 @@ class Console:
         sample = next(s for s in result["samples"] if s["temperature"] == 0.8)["text"]
         self.say("sample:   " + " / ".join(sample.strip().splitlines()[:4]))
         # Never broken by us, so that it can be copied.
-        self.rich.print(f"files:    {result.directory}", markup=False, soft_wrap=True)
+        terminal.say(self.rich, f"files:    {result.directory}")
 
 
 def watched(
@@ -113,7 +114,7 @@ def _live(run: Callable[..., Result], corpus: Corpus, console: Console) -> Resul
             earned = moment.metrics.get("reward/expected")
             if earned is not None:
                 rewards.append(earned)
-            _tell_changes(alarms, moment, lambda line: live.console.print(line, markup=False))
+            _tell_changes(alarms, moment, lambda line: live.console.print(Text(line)))
             live.update(screen(moment, rewards, levels), refresh=True)
 
         return run(on_progress=show)

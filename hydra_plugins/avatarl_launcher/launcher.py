@@ -54,11 +54,10 @@ class AvatarlLauncher(Launcher):
             UserError: Some combination is invalid; nothing was written or submitted.
             SystemExit: Something failed or was interrupted, under Hydra's basic sweeper.
         """
-        from rich.console import Console
-
         from avatarl.composition import sweep
         from avatarl.sweep.launch import launch, summarise
         from avatarl.sweep.plan.request import plan_sweep
+        from avatarl.terminal import console as make_console
 
         composer = sweep.Composer(self.hydra_context, self.config)
         request = sweep.compose_all(
@@ -69,7 +68,7 @@ class AvatarlLauncher(Launcher):
             later_batch=initial_job_idx > 0,
         )
         plan = plan_sweep(request)
-        console = Console()
+        console = make_console()
         outcome = launch(self.backend(), plan, request.directory, console, request)
         if outcome is None:
             sweep.forget_unless_planned(request.directory)

@@ -13,10 +13,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from avatarl.runs.state import RunState, status_of
 from avatarl.sweep.plan.cost import estimate
 from avatarl.sweep.plan.planned import Candidate, ControlOf, Plan, make_plan
+from avatarl.terminal import say
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,15 @@ def command_line() -> tuple[str, ...]:
 def show_plan(plan: Plan, console: Console, workers: int) -> None:
     """Print what a launch would do: each run and its state, and an estimate of hours."""
     runs = [(run, status_of(run.folder).state) for run in plan.runs]
-    table = Table(title=f"{plan.name}: {len(runs)} runs", title_justify="left", box=None)
+    title = Text(f"{plan.name}: {len(runs)} runs")
+    table = Table(title=title, title_justify="left", box=None)
     for name in ("run", "state", "overrides"):
         table.add_column(name, no_wrap=name != "overrides", overflow="fold")
     for run, state in runs:
-        table.add_row(run.directory, str(state), run.label)
+        table.add_row(*map(Text, (run.directory, str(state), run.label)))
     console.print(table)
     counts = Counter(state for _, state in runs)
-    console.print(", ".join(f"{count} {state}" for state, count in counts.items()), highlight=False)
+    say(console, ", ".join(f"{count} {state}" for state, count in counts.items()))
     output_dir = Path(plan.runs[0].config["output_dir"])
     ahead = [run for run, state in runs if state is not RunState.DONE]
-    console.print(estimate(ahead, output_dir).sentence(workers), highlight=False)
+    say(console, estimate(ahead, output_dir).sentence(workers))

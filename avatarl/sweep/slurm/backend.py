@@ -24,7 +24,7 @@ from avatarl.sweep.slurm.executor import script, submit
 from avatarl.sweep.slurm.packs import make_packs
 from avatarl.sweep.slurm.settings import SlurmSettings
 from avatarl.sweep.slurm.submission import Submission, next_directory
-from avatarl.sweep.workers.display import say
+from avatarl.terminal import say
 
 
 class SlurmBackend(Backend):
@@ -69,7 +69,7 @@ class SlurmBackend(Backend):
         code = snapshot.location(sweep.parent.parent.absolute())
         for first in range(0, len(packs), limit := slurm_jobs.max_array_size()):
             count = min(limit, len(packs) - first)
-            console.print("sbatch script:", highlight=False)
+            say(console, "sbatch script:")
             # Not through rich: every byte as it will be.
             console.file.write(script(count, next_directory(sweep), sweep.name, code, settings))
             console.file.write("\n")

@@ -24,6 +24,7 @@ from typing import Any
 
 from loky.backend import resource_tracker
 
+from avatarl import terminal
 from avatarl.files import read_json, write_json
 from avatarl.signals import SignalFlag
 from avatarl.sweep import failure
@@ -59,6 +60,7 @@ class Supervise:
         Raises:
             JobInterrupted: SIGTERM came; SLURM decides what happens to the job.
         """
+        terminal.secure()
         directory = Path(self.submission)
         told_to_stop = _JobSignals(lambda name: note_job(directory, number, "stopping", name))
         pack = read_json(directory / f"pack-{number}.json")

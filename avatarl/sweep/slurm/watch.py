@@ -24,7 +24,8 @@ from avatarl.sweep.plan.planned import Plan, PlannedRun
 from avatarl.sweep.slurm.submission import submissions
 from avatarl.sweep.survey import Row, Survey, look_at, render
 from avatarl.sweep.workers import worker
-from avatarl.sweep.workers.display import duration, say, say_done, say_failed
+from avatarl.sweep.workers.display import duration, say_done, say_failed
+from avatarl.terminal import say
 
 #: The state of a job that neither squeue nor sacct knows.
 _UNKNOWN = "UNKNOWN"

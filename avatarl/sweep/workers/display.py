@@ -15,6 +15,7 @@ from rich.text import Text
 from avatarl.runs.progress import Progress
 from avatarl.sweep.outcome import Event, RunOutcome
 from avatarl.sweep.plan.planned import PlannedRun
+from avatarl.terminal import say
 
 #: Most running or waiting runs shown at once; the rest is counted.
 _MOST_ROWS = 24
@@ -33,11 +34,6 @@ def duration(seconds: float | None) -> str:
 def number(value: object, digits: int = 4) -> str:
     """A metric for a table cell."""
     return f"{value:.{digits}f}" if isinstance(value, int | float) else "–"
-
-
-def say(console: Console, line: str, style: str = "") -> None:
-    """Print a line as it is, however long."""
-    console.print(Text(line, style=style), soft_wrap=True, highlight=False)
 
 
 def say_done(
@@ -143,7 +139,7 @@ def running_table(rows: Iterable[tuple[PlannedRun, Progress]]) -> Table:
         table.add_column(name, overflow="ellipsis", no_wrap=True)
     for run, progress in rows:
         table.add_row(
-            run.label,
+            Text(run.label),
             ProgressBar(total=max(progress.steps, 1), completed=progress.step, width=16),
             f"{progress.step}/{progress.steps or '?'}",
             number(progress.rate, 1),

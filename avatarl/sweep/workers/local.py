@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +21,12 @@ from avatarl.sweep.plan import request, snapshot
 from avatarl.sweep.plan.planned import Plan
 from avatarl.sweep.plan.rollback import Rollback
 from avatarl.sweep.workers import machine
-from avatarl.sweep.workers.display import Display, say
+from avatarl.sweep.workers.display import Display
 from avatarl.sweep.workers.pool import Pool
 from avatarl.sweep.workers.slot import Slot
 from avatarl.sweep.workers.warmup import WarmUp
 from avatarl.sweep.workers.worker import DEFAULT_EXECUTE
+from avatarl.terminal import say
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class LocalBackend(Backend):
     def preview(self, plan: Plan, sweep: Path, console: Console) -> None:
         """Show the plan, and how many runs would go on at once."""
         workers = len(machine.slots(self.settings.workers, len(plan.runs)))
-        console.print(f"{workers} workers on this machine", highlight=False)
+        say(console, f"{workers} workers on this machine")
         request.show_plan(plan, console, workers=workers)
 
     def prepare(self, plan: Plan, sweep: Path, rollback: Rollback) -> Work:
@@ -107,7 +109,7 @@ class LocalBackend(Backend):
         states = [outcome.state for outcome in outcomes.values()]
         unfinished = states.count("interrupted")
         if stop():
-            command = " ".join(plan.command) or "the same command"
+            command = shlex.join(plan.command) or "the same command"
             say(
                 console,
                 f"Interrupted: {states.count('done')} of {len(states)} runs are done, the others "
@@ -115,5 +117,5 @@ class LocalBackend(Backend):
             )
             return SweepOutcome(outcomes, stop.exit_code if unfinished else 0, not unfinished)
         if unfinished:
-            console.print(f"Given up after too many failures; {unfinished} runs weren't finished.")
+            say(console, f"Given up after too many failures; {unfinished} runs weren't finished.")
         return SweepOutcome(outcomes, 1 if "failed" in states or unfinished else 0, True)

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from avatarl import terminal
 from avatarl.runs import ownership
 from avatarl.runs.folder import RunFolder
 from avatarl.runs.outputs import Outputs
@@ -64,6 +65,7 @@ def stopping() -> bool:
 def prepare(parent: int) -> None:
     """Install the flag-only signal handlers, before anything slow is imported."""
     _process.parent = parent
+    terminal.secure()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent acts
     _process.told_to_stop.install(signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
