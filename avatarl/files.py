@@ -19,6 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from avatarl import storage
+
 log = logging.getLogger("avatarl")
 
 #: How a file is called while it is written, after a dot and its name.
@@ -42,7 +44,11 @@ def replace_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     Raises:
         OSError: The directory can't be written or the disk is full; ``path`` is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    storage.persist(lambda: _replace(path, write))
+
+
+def _replace(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+    storage.make_parent(path)
     handle, name = tempfile.mkstemp(
         dir=path.parent, prefix=f".{path.name[:200]}.", suffix=_TEMPORARY
     )
@@ -58,7 +64,8 @@ def replace_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
         if_supported("permissions of files", lambda: temporary.chmod(0o666 & ~umask))
         temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the first error says more
+            temporary.unlink(missing_ok=True)
         raise
     if_supported("flushing directories to disk", lambda: _sync_directory(path.parent))
 
@@ -80,12 +87,18 @@ def write_json(path: Path, value: Any) -> None:
 
 def replace_quickly(path: Path, content: str) -> None:
     """Replace ``path``, whole or not at all, without waiting for the disk."""
+    storage.persist(lambda: _replace_quickly(path, content))
+
+
+def _replace_quickly(path: Path, content: str) -> None:
+    storage.require(path.parent)
     temporary = path.with_name(f".{uuid.uuid4().hex}{_TEMPORARY}")
     try:
         temporary.write_text(content, encoding="utf-8")
         temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
 
 
@@ -138,18 +151,28 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def read_object(path: Path, problems: list[str] | None = None) -> dict[str, Any]:
+def read_object(
+    path: Path, problems: list[str] | None = None, strict: bool = False
+) -> dict[str, Any]:
     """Read a JSON object; empty where there is none, or what is there is none.
 
     Args:
         path: The file.
         problems: Collects what is wrong with a file that is there.
+        strict: Don't take a file for none that only can't be read for now.
+
+    Raises:
+        OSError: Storage refuses for now, and ``strict`` was asked for.
     """
     try:
         value = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        if strict and storage.passes(error):
+            raise
+        why = f"can't be read ({error})"
+    except (ValueError, RecursionError) as error:
         why = f"can't be read ({error})"
     else:
         if isinstance(value, dict):

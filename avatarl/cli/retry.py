@@ -32,7 +32,7 @@ def main(args: argparse.Namespace) -> int:
     last = read_object(SweepFolder(directory).launch)
     if not last:
         raise UserError(f"{directory} has no launch.json; start the sweep by run.py")
-    raw: dict[str, Any] = {**last["settings"], "dry_run": False}
+    raw: dict[str, Any] = {"storage_patience_s": 600.0, **last["settings"], "dry_run": False}
     backend: Backend
     if last["launcher"] == SlurmBackend.name:
         backend = SlurmBackend({**raw, "wait": not args.no_wait})

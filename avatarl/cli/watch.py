@@ -35,7 +35,8 @@ def main(args: argparse.Namespace) -> int:
             seen = look_at(plan, directory, fresh=True)
             live.update(render(plan.name, seen), refresh=True)
             counts = seen.counts()
-            if seen.reachable and not (counts[RunState.RUNNING] or counts[RunState.QUEUED]):
+            unsure = counts[RunState.UNREADABLE] or not seen.reachable
+            if not (unsure or counts[RunState.RUNNING] or counts[RunState.QUEUED]):
                 return 1 if counts[RunState.FAILED] else 0
             time.sleep(max(0.2, args.every))
     return 0

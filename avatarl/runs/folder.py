@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from avatarl import storage
 from avatarl.files import read_object, write_atomic, write_json
 from avatarl.runs.progress import Progress
 from avatarl.runs.result import Result
@@ -113,9 +114,13 @@ class RunFolder:
         """Return what produced the run; empty where nobody knows."""
         return read_object(self.provenance, problems)
 
-    def read_result(self, problems: list[str] | None = None) -> Result | None:
-        """Return the result, or None: the run isn't done, or what it left is damaged."""
-        values = read_object(self.result, problems)
+    def read_result(self, problems: list[str] | None = None, strict: bool = False) -> Result | None:
+        """Return the result, or None: the run isn't done, or what it left is damaged.
+
+        Raises:
+            OSError: Storage refuses for now, and ``strict`` was asked for.
+        """
+        values = read_object(self.result, problems, strict)
         if not values or self._disowned(values):
             return None
         return Result(self.path, values)
@@ -176,7 +181,7 @@ class RunFolder:
         """Write the result: the run is done, and earlier failures count no more."""
         values = {**values, **self.stamp()}
         write_json(self.result, values)
-        self.failure.unlink(missing_ok=True)
+        storage.persist(lambda: self.failure.unlink(missing_ok=True))
         return Result(self.path, values)
 
     def write_failure(self, run_id: str, name: str, error: str, traceback: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -9,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from avatarl import storage
 from avatarl.files import write_atomic
 
 #: The newest journal this code knows.
@@ -43,13 +45,37 @@ class JournalWriter:
             lines += _records_until(path, last_step)
         write_atomic(path, "\n".join(lines) + "\n")
         self.path, self._guard = path, guard
-        self._file = path.open("a", encoding="utf-8")
+        self._open()
+
+    def _open(self) -> None:
+        self._file = self.path.open("ab", buffering=0)
+        self._size, self._whole = self._file.tell(), True
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Append one record; numbers that aren't finite become null."""
+        line = json.dumps({k: _finite(v) for k, v in record.items()}) + "\n"
+        storage.persist(lambda: self._append(line.encode()))
+
+    def _append(self, line: bytes) -> None:
         self._guard()
-        self._file.write(json.dumps({k: _finite(v) for k, v in record.items()}) + "\n")
-        self._file.flush()
+        if not self._whole:
+            self._reopen()
+        self._whole = False
+        written = 0
+        while written < len(line):
+            written += self._file.write(line[written:])
+        self._size, self._whole = self._size + len(line), True
+
+    def _reopen(self) -> None:
+        """Go on after the last whole record: a write that failed may have left a part of one."""
+        storage.require(self.path.parent)
+        with contextlib.suppress(OSError):
+            self._file.close()
+        try:
+            os.truncate(self.path, min(self._size, self.path.stat().st_size))
+        except FileNotFoundError as error:
+            raise storage.gone(self.path) from error
+        self._open()
 
     def rewind(self, last_step: int) -> None:
         """Drop what was written after a step: a run went back to it, and its records come again."""
@@ -57,11 +83,12 @@ class JournalWriter:
         self._file.close()
         header = self.path.read_text(encoding="utf-8").splitlines()[0]
         write_atomic(self.path, "\n".join([header, *_records_until(self.path, last_step)]) + "\n")
-        self._file = self.path.open("a", encoding="utf-8")
+        self._open()
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # some file systems complain here of earlier writes
+            self._file.close()
 
 
 def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:

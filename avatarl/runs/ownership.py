@@ -16,6 +16,7 @@ waits is better than a run computed twice. ``owner.json`` is a copy of the curre
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -25,6 +26,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from avatarl import storage
 from avatarl.files import (
     create_exclusively,
     if_supported,
@@ -177,9 +179,15 @@ class Claim:
             ClaimLost: A newer claim was made: this process was taken for dead.
         """
         self._looked = time.monotonic()
-        if max(self.folder.claim_numbers(), default=0) != self.number:
+        if storage.persist(self._newest) != self.number:
             raise ClaimLost(self.folder.path, self.number)
         return self.number
+
+    def _newest(self) -> int:
+        numbers = self.folder.claim_numbers()
+        if not numbers:  # nobody has taken it over: it can't be seen
+            raise storage.gone(self.folder.claims)
+        return max(numbers)
 
     def check_now_and_then(self) -> None:
         """Do the same, at most once a second."""
@@ -198,8 +206,9 @@ class Claim:
     def release(self, outcome: str, reason: str | None = None) -> None:
         """Give the folder back, saying how the attempt ended."""
         _offered.pop(self.folder.path, None)
-        if max(self.folder.claim_numbers(), default=0) != self.number and outcome == "done":
-            outcome, reason = "lost", "taken over by another process"
+        with contextlib.suppress(OSError):
+            if storage.persist(self._newest) != self.number and outcome == "done":
+                outcome, reason = "lost", "taken over by another process"
         release(self.folder, self.number, self.owner, outcome, reason)
 
 
@@ -290,7 +299,8 @@ def release(
             _publish(folder, done)
     except OSError:
         # A full disk can't take the outcome, but it lets a file go: the run must not stay owned.
-        folder.claim_file(number).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            folder.claim_file(number).unlink(missing_ok=True)
 
 
 def release_dead(folder: RunFolder, pid: int, outcome: str, reason: str) -> None:
@@ -314,7 +324,9 @@ def _latest(folder: RunFolder) -> tuple[int, Owner | None]:
 def _read(path: Path) -> Owner | None:
     try:
         return Owner.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError) as error:
+        if storage.passes(error):  # not to be seen is another thing than not to be there
+            raise
         return None
 
 

@@ -20,11 +20,13 @@ class RunState(str, enum.Enum):
     ``INTERRUPTED``: begun, and nobody works on it; started again, it goes on from its checkpoint.
     ``QUEUED``: a job that is to work on it waits, or is busy with other runs.
     ``NEW``: nothing of it was computed.
+    ``UNREADABLE``: its files can't be seen for now, so that nobody can tell.
     """
 
     FAILED = "failed"
     RUNNING = "running"
     INTERRUPTED = "interrupted"
+    UNREADABLE = "unreadable"
     QUEUED = "queued"
     NEW = "new"
     DONE = "done"
@@ -42,6 +44,7 @@ class RunStatus:
         progress: How far it has come, if it began and isn't done.
         failure: Why it failed, if that is its state.
         owner: Who claimed it last, if it isn't done and anybody did.
+        fault: Why its files can't be seen, if that is its state.
     """
 
     state: RunState
@@ -49,11 +52,12 @@ class RunStatus:
     progress: Progress | None = None
     failure: Failure | None = None
     owner: ownership.Owner | None = None
+    fault: OSError | None = None
 
     @property
     def reason(self) -> str:
-        """Why the run failed, in one line; empty where it didn't, or nothing was told."""
-        return self.failure.reason if self.failure else ""
+        """Why the run failed or can't be seen, in one line; else empty, or nothing was told."""
+        return str(self.fault) if self.fault else self.failure.reason if self.failure else ""
 
 
 def status_of(
@@ -71,7 +75,21 @@ def status_of(
         queued: Whether a job of a queue is going to work on the run.
         problems: Collects what is wrong with its files.
     """
-    result = folder.read_result(problems)
+    try:
+        return _status_of(folder, slurm, queued, problems)
+    except OSError as error:
+        if problems is not None:
+            problems.append(f"{error.filename or folder.path} can't be read ({error})")
+        return RunStatus(RunState.UNREADABLE, fault=error)
+
+
+def _status_of(
+    folder: RunFolder,
+    slurm: ownership.SlurmLiveness | None,
+    queued: bool,
+    problems: list[str] | None,
+) -> RunStatus:
+    result = folder.read_result(problems, strict=True)
     if result is not None:
         return RunStatus(RunState.DONE, result)
     try:

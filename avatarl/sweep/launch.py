@@ -38,6 +38,7 @@ class LauncherSettings:
     max_failures: int | None
     max_retries: int
     hang_after_s: float
+    storage_patience_s: Annotated[float, Ge(0)]
     execute: str
 
     def policy(self) -> FailurePolicy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ _STYLES = {
     RunState.FAILED: "bold red",
     RunState.RUNNING: "green",
     RunState.INTERRUPTED: "yellow",
+    RunState.UNREADABLE: "bold yellow",
     RunState.DONE: "dim",
 }
 _MOST_ROWS = 30
@@ -54,6 +56,7 @@ class Row:
         gpu: The GPU its process was given, as CUDA_VISIBLE_DEVICES names it.
         reason: Why it failed, waits, or was left.
         failed: The failure, if that is its state.
+        fault: Why its files can't be seen, if that is its state.
     """
 
     run: PlannedRun
@@ -65,6 +68,7 @@ class Row:
     gpu: str = ""
     reason: str = ""
     failed: Failure | None = None
+    fault: OSError | None = None
 
 
 @dataclass(frozen=True)
@@ -93,14 +97,14 @@ def look_at(plan: Plan, sweep: Path, fresh: bool = False) -> Survey:
         fresh: Don't reuse SLURM's last answer.
     """
     folders = {run.id: run.folder for run in plan.runs}
-    unfinished = {key: folder for key, folder in folders.items() if not folder.result.exists()}
+    unfinished = {key: folder for key, folder in folders.items() if not _done(folder)}
     job_of = {
         run_id: job
         for submission in submissions(sweep)  # later ones override
         for job, runs in zip(submission.jobs, submission.packs, strict=True)
         for run_id in runs
     }
-    owners = [ownership.current_owner(folder) for folder in unfinished.values()]
+    owners = [_owner(folder) for folder in unfinished.values()]
     job_ids = {job_of[run_id] for run_id in unfinished if run_id in job_of}
     job_ids |= {owner.slurm.id for owner in owners if owner and owner.slurm}
     jobs = slurm_jobs.jobs(job_ids, fresh=fresh)
@@ -115,6 +119,18 @@ def look_at(plan: Plan, sweep: Path, fresh: bool = False) -> Survey:
     return Survey(rows, jobs is not None)
 
 
+def _done(folder: RunFolder) -> bool:
+    with contextlib.suppress(OSError):
+        return folder.result.exists()
+    return False
+
+
+def _owner(folder: RunFolder) -> ownership.Owner | None:
+    with contextlib.suppress(OSError):  # the run's own row says so
+        return ownership.current_owner(folder)
+    return None
+
+
 def _row(
     run: PlannedRun,
     folder: RunFolder,
@@ -126,8 +142,8 @@ def _row(
     queued = job_id is not None and (jobs is None or (job is not None and not job.over))
     status = status_of(folder, slurm=lives, queued=queued)
     row = Row(run, status.state, job, job_id, status.progress, failed=status.failure)
-    if status.state is RunState.FAILED:
-        return replace(row, reason=status.reason)
+    if status.state in (RunState.FAILED, RunState.UNREADABLE):
+        return replace(row, reason=status.reason, fault=status.fault)
     if status.state is RunState.RUNNING:
         owner = status.owner
         node = (job.node if job else "") or (owner.host if owner else "")

@@ -124,7 +124,8 @@ class SlurmBackend(Backend):
             submit(runs, sweep, code, self.settings)
 
         policy, poll_s = self.settings.policy(), self.settings.poll_s
-        return watch.stay(plan, sweep, policy, poll_s, console, resubmit)
+        patience_s = self.settings.storage_patience_s
+        return watch.stay(plan, sweep, policy, poll_s, console, resubmit, patience_s)
 
 
 def _pending(plan: Plan) -> list[PlannedRun]:

@@ -90,6 +90,7 @@ def _write_packs(
         "code": str(code),
         "slots_per_gpu": settings.slots_per_gpu,
         "stack": settings.stack,
+        "storage_patience_s": settings.storage_patience_s,
     }
     for number, members in enumerate(packs):
         content = {**shared, "runs": [run.to_json() for run in members]}

@@ -12,6 +12,7 @@ is handed back to SLURM:
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing.resource_tracker
 import os
 import signal
@@ -24,9 +25,10 @@ from typing import Any
 
 from loky.backend import resource_tracker
 
-from avatarl import terminal
+from avatarl import storage, terminal
 from avatarl.files import read_json, write_json
 from avatarl.signals import SignalFlag
+from avatarl.storage import Later, Patience
 from avatarl.sweep import failure
 from avatarl.sweep.outcome import Event, RunOutcome
 from avatarl.sweep.plan.planned import PlannedRun
@@ -34,6 +36,8 @@ from avatarl.sweep.slurm.submission import note_job
 from avatarl.sweep.workers import machine
 from avatarl.sweep.workers.pool import Pool
 
+#: How long a job waits for its pack, which says how long to wait for anything else.
+_FIRST_PATIENCE_S = 600.0
 _SIGNALS = (signal.SIGUSR2, signal.SIGTERM, signal.SIGCONT)
 
 
@@ -63,7 +67,8 @@ class Supervise:
         terminal.secure()
         directory = Path(self.submission)
         told_to_stop = _JobSignals(lambda name: note_job(directory, number, "stopping", name))
-        pack = read_json(directory / f"pack-{number}.json")
+        with storage.patient(_FIRST_PATIENCE_S, directory):
+            pack = storage.persist(lambda: read_json(directory / f"pack-{number}.json"))
         runs = [PlannedRun.from_json(run) for run in pack["runs"]]
         note_job(directory, number, "working")
         outcomes = work_through(directory, pack, runs, told_to_stop)
@@ -137,8 +142,10 @@ def work_through(
         runs: The pack's runs, in order.
         stop: Whether a signal asked to stop.
     """
-    failed = FailedRuns(directory)
-    given_up = failed.known()
+    patience_s = pack.get("storage_patience_s", 0.0)
+    failed = FailedRuns(directory, patience_s)
+    with storage.patient(patience_s, directory):
+        given_up = storage.persist(failed.known)
     left = [run for run in runs if run.id not in given_up]
     gpus = machine.gpus()
     slots = machine.share(pack["slots_per_gpu"] * max(1, len(gpus)), len(left), gpus)
@@ -160,9 +167,12 @@ def work_through(
         wait_for_owners=False,
         on_event=log,
         failures_elsewhere=failed.elsewhere,
+        patience_s=patience_s,
+        on_tick=failed.later.again,
     )
     sys.stdout.flush()
     outcomes = pool.run(left, stop=stop)
+    failed.later.finish()
     outcomes |= {id: RunOutcome("failed", reason=reason) for id, reason in given_up.items()}
     return {run.id: outcomes[run.id] for run in runs}
 
@@ -170,8 +180,10 @@ def work_through(
 class FailedRuns:
     """Runs of a submission that failed for good, shared by its jobs through small files."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, patience_s: float = 0.0) -> None:
         self.directory = directory / "failed"
+        #: What storage has refused so far.
+        self.later = Later(Patience(patience_s))
         self._of_this_job: set[str] = set()
         self._looked = -1e9
         self._elsewhere = 0
@@ -179,16 +191,19 @@ class FailedRuns:
     def add(self, run_id: str, reason: str) -> None:
         """Note a failure of this job."""
         self._of_this_job.add(run_id)
-        write_json(self.directory / f"{run_id}.json", {"reason": reason})
+        path = self.directory / f"{run_id}.json"
+        self.later.do(lambda: write_json(path, {"reason": reason}))
 
     def known(self) -> dict[str, str]:
         """Reasons by run id, of all jobs and all their restarts."""
+        storage.require(self.directory)
         return {path.stem: read_json(path)["reason"] for path in self.directory.glob("*.json")}
 
     def elsewhere(self) -> int:
         """How many failed in other jobs or earlier restarts; looked up every two seconds."""
         if time.monotonic() - self._looked > 2.0:
             self._looked = time.monotonic()
-            names = {path.stem for path in self.directory.glob("*.json")}
-            self._elsewhere = len(names - self._of_this_job)
+            with contextlib.suppress(OSError):  # as far as is known
+                names = {path.stem for path in self.directory.glob("*.json")}
+                self._elsewhere = len(names - self._of_this_job)
         return self._elsewhere

@@ -13,10 +13,12 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
+from avatarl import storage
 from avatarl.errors import UserError
 from avatarl.runs import find, slurm_jobs
 from avatarl.runs.state import RunState, status_of
 from avatarl.signals import SignalFlag, catching
+from avatarl.storage import Patience
 from avatarl.sweep.failure import FailurePolicy, Retry
 from avatarl.sweep.failure.faults import Fault
 from avatarl.sweep.outcome import RunOutcome, SweepOutcome
@@ -40,6 +42,7 @@ def stay(
     poll_s: float,
     console: Console,
     resubmit: Resubmit,
+    patience_s: float = 0.0,
 ) -> SweepOutcome:
     """Show a queued sweep until every run has ended; Ctrl-C only stops looking.
 
@@ -51,7 +54,9 @@ def stay(
         poll_s: Seconds between two looks.
         console: Where to show it.
         resubmit: Queues runs again.
+        patience_s: How long files that can't be seen are waited for; nothing is decided meanwhile.
     """
+    patience = Patience(patience_s, lambda line: say(console, f"wait   {line}", "yellow"))
     watcher = _Watcher(plan, sweep, policy, console, resubmit)
     live = Live(console=console, auto_refresh=False, transient=True)
     with (
@@ -59,8 +64,19 @@ def stay(
         catching(signal.SIGINT) as detach,
     ):
         while True:
-            survey = look_at(plan, sweep, fresh=True)
-            over = watcher.follow(survey)
+            try:
+                survey = watcher.look()
+                over = watcher.follow(survey)
+            except OSError as error:
+                pause, over = patience.pause(error), False
+                if pause is None or detach():
+                    say(
+                        console, f"The sweep's files can't be seen: {storage.told(error)}", "yellow"
+                    )
+                    break
+                _pause(pause, detach)
+                continue
+            patience.over()
             if console.is_terminal:
                 live.update(render(plan.name, survey), refresh=True)
             if over or detach():
@@ -69,7 +85,7 @@ def stay(
     if not over:
         name = find.spoken(sweep)
         say(console, f"The jobs go on. avatarl watch {name}, or avatarl cancel {name}")
-        return SweepOutcome({}, detach.exit_code, False)
+        return SweepOutcome({}, detach.exit_code or 1, False)
     return watcher.outcome(survey)
 
 
@@ -93,6 +109,9 @@ class _Watcher:
         self.plan, self.sweep, self.policy = plan, sweep, policy
         self.console, self.resubmit = console, resubmit
         self.announced: set[str] = set()
+        # What has been there; where it isn't any more, it can't be seen.
+        self.places = [place for place in (sweep, sweep / "slurm") if place.is_dir()]
+        self.begun: dict[str, PlannedRun] = {}
         self.done_before = {
             run.id for run in plan.runs if status_of(run.folder).state is RunState.DONE
         }
@@ -100,6 +119,29 @@ class _Watcher:
         self.looks_without_job: Counter[str] = Counter()
         self.faults: defaultdict[str, list[Fault]] = defaultdict(list)
         self.retries: dict[str, tuple[float, PlannedRun]] = {}  # when due, by run id
+
+    def look(self) -> Survey:
+        """Look at the sweep.
+
+        Raises:
+            OSError: Something of it that was there can't be seen: nothing is to be made of that.
+        """
+        self._require()
+        survey = look_at(self.plan, self.sweep, fresh=True)
+        self._require()
+        for row in survey.rows:
+            if row.fault is not None:
+                raise row.fault
+            if row.run.path.is_dir():
+                self.begun[row.run.id] = row.run
+        return survey
+
+    def _require(self) -> None:
+        for place in self.places:
+            storage.require(place)
+            next(place.iterdir(), None)  # it may be there and yet not be read
+        for run in self.begun.values():
+            storage.require(run.path)
 
     def follow(self, survey: Survey) -> bool:
         """Tell what is new, and act on it; whether every run has ended."""

@@ -99,6 +99,7 @@ class LocalBackend(Backend):
                 policy=self.settings.policy(),
                 execute=self.settings.execute,
                 stack=self.settings.stack,
+                patience_s=self.settings.storage_patience_s,
                 code=code,
                 submission=f"{plan.name}@{plan.created:.3f}",
                 on_event=display.event,

@@ -6,7 +6,8 @@ killed gets a fresh one, and the other slots never notice.
 
 from __future__ import annotations
 
-import contextlib
+import errno
+import functools
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from avatarl import storage
 from avatarl.runs import ownership
+from avatarl.storage import Later, Patience
 from avatarl.sweep.failure import FailurePolicy, Retry, faults
 from avatarl.sweep.failure.faults import Fault
 from avatarl.sweep.outcome import Event, RunOutcome
@@ -46,6 +49,8 @@ class Pool:
         on_tick: Called a few times a second.
         failures_elsewhere: Failed runs of the same sweep counted by other pools.
         warm: Gives a slot's process, if one was started early.
+        patience_s: How long faults of storage are waited out before they count as failures. A
+            worker that waits shows no sign of life, so it does for less than ``hang_after_s``.
     """
 
     slots: Sequence[Slot]
@@ -59,12 +64,18 @@ class Pool:
     on_tick: Callable[[], None] = lambda: None
     failures_elsewhere: Callable[[], int] = lambda: 0
     warm: Take = lambda number, slot: None
+    patience_s: float = 0.0
     outcomes: dict[str, RunOutcome] = field(default_factory=dict, init=False)
     _queue: deque[PlannedRun] = field(default_factory=deque, init=False)
     _owned: deque[tuple[PlannedRun, str]] = field(default_factory=deque, init=False)
     _delayed: list[tuple[float, PlannedRun]] = field(default_factory=list, init=False)
     _faults: dict[str, list[Fault]] = field(default_factory=dict, init=False)
     _attempts: dict[str, int] = field(default_factory=dict, init=False)
+    _patience: dict[str, Patience] = field(default_factory=dict, init=False)
+    _later: Later = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._later = Later(Patience(self.patience_s))
 
     def run(
         self,
@@ -89,11 +100,8 @@ class Pool:
         self._queue.extend(runs)
         for run in runs:
             # What this launch already went through before the job was requeued counts.
-            self._faults[run.id] = [
-                faults.remembered(past.reason or "")
-                for past in ownership.history(run.folder)
-                if past.outcome == "failed" and past.submission == self.submission
-            ]
+            self._faults[run.id] = self._remembered(run)
+            self._patience[run.id] = Patience(self.patience_s, lambda line: None)
         workers = [
             WorkerProcess(number, slot, self.execute, self.code, self.warm)
             for number, slot in enumerate(self.slots)
@@ -128,14 +136,28 @@ class Pool:
                     for process in workers:
                         process.kill_if_silent(self.policy.hang_after_s)
                     self._look_at_owned(stopping)
+                self._later.again()
                 self.on_tick()
             for run in runs:
                 if run.id not in self.outcomes:
                     self._finish(run, RunOutcome("interrupted", attempts=self._count(run)))
+            if not kill():
+                self._later.finish()
             return dict(self.outcomes)
         finally:
             for process in workers:
                 process.close()
+
+    def _remembered(self, run: PlannedRun) -> list[Fault]:
+        try:
+            past = ownership.history(run.folder)
+        except OSError:
+            return []
+        return [
+            faults.remembered(owner.reason or "")
+            for owner in past
+            if owner.outcome == "failed" and owner.submission == self.submission
+        ]
 
     def _failed_too_often(self) -> bool:
         failed = sum(outcome.state == "failed" for outcome in self.outcomes.values())
@@ -167,6 +189,7 @@ class Pool:
             "stack": self.stack,
             "submission": self.submission,
             "code": str(self.code) if self.code else None,
+            "patience_s": min(self.patience_s, 0.8 * self.policy.hang_after_s),
         }
         process.give(runs, request)
         for run in runs:
@@ -188,10 +211,13 @@ class Pool:
         """Free the runs that a dead worker owned, and say what happened to them."""
         reason = str(death)
         if death.pid is not None:
+            outcome = "interrupted" if stopping else "failed"
             for run in runs:
-                with contextlib.suppress(OSError):
-                    outcome = "interrupted" if stopping else "failed"
-                    ownership.release_dead(run.folder, death.pid, outcome, reason)
+                self._later.do(
+                    functools.partial(
+                        ownership.release_dead, run.folder, death.pid, outcome, reason
+                    )
+                )
         if stopping:
             return [{"state": "interrupted"} for _ in runs]
         fault = {"state": "failed", "reason": reason, "kind": "infrastructure", "traceback": ""}
@@ -218,6 +244,8 @@ class Pool:
             else:
                 self._finish(run, RunOutcome("elsewhere", reason=answer["reason"]))
         else:
+            if answer.get("passes") and self._waits_for_storage(run, answer["reason"]):
+                return
             fault = Fault(answer["kind"], answer["reason"], answer.get("traceback", ""))
             self._faults[run.id].append(fault)
             decision = self.policy.decide(self._faults[run.id])
@@ -225,16 +253,29 @@ class Pool:
                 self._delayed.append((time.monotonic() + decision.after_s, run))
                 self.on_event(Event("retried", run, reason=fault.reason))
                 return
-            with contextlib.suppress(OSError):
-                worker.record_failure(
+            self._later.do(
+                functools.partial(
+                    worker.record_failure,
                     run.to_json(),
                     run.folder,
                     decision.because,
                     fault.traceback,
                     since=time.time() - seconds - 1.0 if fault.traceback else time.time(),
                 )
+            )
             reason = decision.because
             self._finish(run, RunOutcome("failed", False, None, reason, attempts, seconds))
+
+    def _waits_for_storage(self, run: PlannedRun, reason: str) -> bool:
+        """Whether a run that storage refused is tried again without this counting as a failure."""
+        first = self._patience[run.id].waits is False
+        pause = self._patience[run.id].pause(OSError(errno.ESTALE, reason))
+        if pause is None:
+            return False
+        self._delayed.append((time.monotonic() + pause, run))
+        if first:
+            self.on_event(Event("waiting", run, reason=reason))
+        return True
 
     def _finish(self, run: PlannedRun, outcome: RunOutcome) -> None:
         self.outcomes[run.id] = outcome
@@ -251,10 +292,22 @@ class Pool:
             return
         for _ in range(len(self._owned)):
             run, reason = self._owned.popleft()
-            owner = ownership.current_owner(run.folder)
-            if run.folder.result.exists() or (
-                owner is None or not ownership.alive(owner, run.folder)
-            ):
+            if self._is_free(run):
                 self._queue.append(run)
             else:
                 self._owned.append((run, reason))
+
+    def _is_free(self, run: PlannedRun) -> bool:
+        """Whether nobody computes a run any more; not where that can't be seen for now."""
+        try:
+            storage.require(run.path)
+            owner = ownership.current_owner(run.folder)
+            free = (
+                run.folder.result.exists()
+                or owner is None
+                or not ownership.alive(owner, run.folder)
+            )
+        except OSError as error:
+            return self._patience[run.id].pause(error) is None
+        self._patience[run.id].over()
+        return free

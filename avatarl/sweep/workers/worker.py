@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from avatarl import terminal
+from avatarl import storage, terminal
 from avatarl.runs import ownership
 from avatarl.runs.folder import RunFolder
 from avatarl.runs.outputs import Outputs
@@ -94,15 +94,16 @@ def work(request: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Execute one run, or several as a stack, and say how each ended.
 
     Args:
-        request: ``runs`` (:meth:`PlannedRun.to_json` each), ``execute``, ``submission``, ``code``
-            and, with several, ``stack``.
+        request: ``runs`` (:meth:`PlannedRun.to_json` each), ``execute``, ``submission``, ``code``,
+            ``patience_s`` and, with several, ``stack``.
 
     Returns:
         For each run its ``state``: ``done`` (with ``result``, ``cached``), ``interrupted``,
         ``owned`` (by another process, with ``reason``) or ``failed`` (with ``reason``, ``kind``,
         ``traceback``).
     """
-    with _process.working:
+    root = Path(str(request["runs"][0]["config"]["output_dir"]))
+    with _process.working, storage.patient(request.get("patience_s", 0.0), root):
         return _work(request)
 
 
@@ -141,21 +142,22 @@ def _folder(run: Mapping[str, Any]) -> RunFolder:
 
 def _stored(folder: RunFolder) -> dict[str, Any] | None:
     """The result of a run that is done, as plain data, else ``None``."""
-    result = folder.read_result()
+    result = folder.read_result(strict=True)
     return None if result is None else dict(result)
 
 
 def _claim(run: Mapping[str, Any], request: Mapping[str, Any]) -> ownership.Claim | dict[str, Any]:
     """Claim a run; or the answer for one that is done, or can't be claimed."""
-    done = _stored(_folder(run))
-    if done is not None:
-        return {"state": "done", "cached": True, "result": done}
-    if stopping():
-        return {"state": "interrupted"}
     try:
+        outputs = Outputs(str(run["config"]["output_dir"]))
+        storage.require(outputs.root)  # never made anew: what was there would be computed again
+        done = _stored(_folder(run))
+        if done is not None:
+            return {"state": "done", "cached": True, "result": done}
+        if stopping():
+            return {"state": "interrupted"}
         threads = (run["config"].get("trainer") or {}).get("threads") or _process.threads
         me = ownership.this_process(request.get("submission", ""), request.get("code"), threads)
-        outputs = Outputs(str(run["config"]["output_dir"]))
         return ownership.claim(outputs.make_run(str(run["id"]), str(run["name"])), me)
     except ownership.Owned as owned:
         return {"state": "owned", "reason": str(owned)}
@@ -224,6 +226,7 @@ def _failed(error: BaseException, text: str) -> dict[str, Any]:
         "state": "failed",
         "reason": f"{type(error).__name__}: {first_line}",
         "kind": faults.classify(error),
+        "passes": storage.passes(error),
         "traceback": text or repr(error),
     }
 
@@ -232,6 +235,7 @@ def record_failure(
     run: Mapping[str, Any], folder: RunFolder, error: str, text: str, since: float
 ) -> None:
     """Write a failure down unless the training itself already told this attempt's."""
+    storage.require(folder.path.parent.parent)
     if not folder.failed_since(since):
         folder.write_failure(run["id"], run["name"], error, text)
 
@@ -239,7 +243,7 @@ def record_failure(
 @contextlib.contextmanager
 def _output_to(path: Path) -> Iterator[None]:
     """Send everything the run prints, from Python or below it, to its own log."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    storage.require(path.parent)
     sys.stdout.flush()
     sys.stderr.flush()
     saved = [os.dup(1), os.dup(2)]

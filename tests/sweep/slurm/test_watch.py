@@ -54,10 +54,10 @@ def submit(directory, job, runs):
     write_json(place / "submission.json", {**content, "packs": [[run.id] for run in runs]})
 
 
-def stay(plan, directory, policy, resubmit):
+def stay(plan, directory, policy, resubmit, patience_s=0.0):
     lines = io.StringIO()
     console = Console(file=lines, width=300)
-    outcome = watch.stay(plan, directory, policy, 0.01, console, resubmit)
+    outcome = watch.stay(plan, directory, policy, 0.01, console, resubmit, patience_s)
     return outcome, lines.getvalue()
 
 
@@ -127,3 +127,60 @@ def test_a_sweep_that_stops_leaves_its_other_runs(sweep):
     outcome, _ = stay(plan, directory, First(None, 0, 60), resubmit)
     assert outcome.outcomes[run.id].reason == "first"
     assert outcome.outcomes[plan.runs[1].id].state == "interrupted"
+
+
+@pytest.mark.parametrize("what", ["outputs", "sweep", "slurm", "run"])
+def test_nothing_is_decided_or_queued_again_while_files_cannot_be_seen(
+    sweep, tmp_path, monkeypatch, what
+):
+    plan, directory, states = sweep
+    states.update({"7_0": "RUNNING", "7_1": "RUNNING"})
+    for run in plan.runs:
+        write_json(run.path / "progress.json", {"state": "running", "step": 1, "steps": 2})
+    places = {
+        "outputs": tmp_path / "outputs",
+        "sweep": directory,
+        "slurm": directory / "slurm",
+        "run": plan.runs[0].path,
+    }
+    place, looks = places[what], []
+    watched = watch._Watcher.look
+
+    def look(watcher):
+        looks.append(1)
+        if len(looks) == 2:
+            place.rename(tmp_path / "away")
+            states.update({"7_0": "NODE_FAIL", "7_1": "NODE_FAIL"})
+        if len(looks) == 5:
+            assert not place.exists()
+            (tmp_path / "away").rename(place)
+            for run in plan.runs:
+                write_json(run.path / "result.json", {"val/nats": 1.5})
+        return watched(watcher)
+
+    def resubmit(runs):
+        raise AssertionError
+
+    monkeypatch.setattr(watch._Watcher, "look", look)
+    outcome, told = stay(plan, directory, TWICE, resubmit, patience_s=60)
+    assert {outcome.outcomes[run.id].state for run in plan.runs} == {"done"}
+    assert told.count("is gone: waiting up to 60 s") == 1
+    assert told.count("storage is back") == 1
+
+
+def test_a_client_that_cannot_see_files_for_too_long_leaves_the_jobs_alone(sweep, monkeypatch):
+    plan, directory, _ = sweep
+    calls = []
+
+    def look_at(*arguments, **options):
+        calls.append(1)
+        raise OSError(5, "Input/output error")
+
+    def resubmit(runs):
+        raise AssertionError
+
+    monkeypatch.setattr(watch, "look_at", look_at)
+    outcome, told = stay(plan, directory, TWICE, resubmit, patience_s=0.6)
+    assert len(calls) > 1
+    assert (outcome.exit_code, outcome.complete) == (1, False)
+    assert "The jobs go on" in told

@@ -236,3 +236,34 @@ def test_done_runs_need_no_worker_claim(plan_of):
     outcomes = pool().run(plan.runs)
     assert outcomes[plan.runs[0].id].result == {"val/nats": 3.0}
     assert ownership.current_owner(plan.runs[0].folder) is None
+
+
+def test_runs_go_on_when_the_output_directory_comes_back(plan_of, trace_of, tmp_path):
+    plan = plan_of([{"steps": 40}, {"steps": 40}])
+    outputs, away = tmp_path / "outputs", tmp_path / "away"
+
+    def take_away():
+        while not (plan.runs[0].path / "progress.json").exists():
+            time.sleep(0.02)
+        outputs.rename(away)
+        time.sleep(2.0)
+        assert not outputs.exists()  # nobody has made it anew
+        away.rename(outputs)
+
+    taker = threading.Thread(target=take_away)
+    taker.start()
+    outcomes = pool(policy=FailurePolicy(None, 0, 60), patience_s=50).run(plan.runs)
+    taker.join()
+    assert [outcomes[run.id].state for run in plan.runs] == ["done", "done"]
+    assert len([entry for entry in trace_of() if entry[1] == "computed"]) == 2
+
+
+def test_an_output_directory_that_stays_away_fails_the_runs_and_is_not_made_anew(plan_of, tmp_path):
+    plan = plan_of([{}])
+    (tmp_path / "outputs").rename(tmp_path / "away")
+    told = []
+    policy = FailurePolicy(None, 0, 60)
+    outcomes = pool(policy=policy, patience_s=1.0, on_event=told.append).run(plan.runs)
+    assert "is gone" in outcomes[plan.runs[0].id].reason
+    assert [event.what for event in told].count("waiting") == 1
+    assert not (tmp_path / "outputs").exists()
