@@ -16,9 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 from avatarl.runs.state import RunState, status_of
+from avatarl.sweep.plan import snapshot
 from avatarl.sweep.plan.cost import estimate
 from avatarl.sweep.plan.planned import Candidate, ControlOf, Plan, make_plan
 from avatarl.terminal import say
+
+#: Files named at most.
+_MOST_LEFT_OUT = 10
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,14 @@ def command_line() -> tuple[str, ...]:
     script = Path(sys.argv[0])
     first = ("python", os.path.relpath(script)) if script.suffix == ".py" else (script.name,)
     return (*first, *sys.argv[1:])
+
+
+def show_left_out(console: Console) -> None:
+    """Name the files beside the source that workers won't find."""
+    left = snapshot.left_out()
+    if left:
+        some = ", ".join([*left[:_MOST_LEFT_OUT], *["…"][: len(left) > _MOST_LEFT_OUT]])
+        say(console, f"{len(left)} files aren't copied with the source: {some}", "yellow")
 
 
 def show_plan(plan: Plan, console: Console, workers: int) -> None:

@@ -1,7 +1,8 @@
 """The source as it is now, copied under the hash of its content, for work that waits in a queue.
 
-``<output_dir>/code/<hash>/`` holds every tracked file and every untracked one that git doesn't
-ignore, with uncommitted changes; two sweeps from the same source share it.
+``<output_dir>/code/<hash>/`` holds every tracked file, with uncommitted changes, and the untracked
+ones that a run can import or read; two sweeps from the same source share it. What looks like a
+secret is never copied, and no copy may be read by more people than its original.
 """
 
 from __future__ import annotations
@@ -21,9 +22,25 @@ from avatarl.tracking.provenance import SNAPSHOT_NOTE, version
 
 #: Written last inside a snapshot: its presence means the copy is whole.
 MANIFEST = SNAPSHOT_NOTE
-#: Never copied, whether git ignores them or not.
-_SECRET = (".env", ".env.*", ".netrc", "_netrc", "*.pem", "*.key", "id_rsa*", "id_ed25519*")
-_SECRET_WORDS = ("secret", "credential", "api_key", "apikey", "token.txt")
+#: Of files that git doesn't know: source anywhere, settings where the project keeps its own.
+_SOURCE = frozenset({".py", ".pyi"})
+_SETTINGS = frozenset({".yaml", ".yml", ".toml"})
+_OWN = frozenset({"avatarl", "hydra_plugins", "conf", "sweeps"})
+#: Never copied, whatever git says of them: names, folders, and words in the names of files.
+_SECRET = (
+    ".env", ".env.*", "*.env", ".envrc", ".netrc", "_netrc", ".npmrc", ".yarnrc*", ".pypirc",
+    ".pgpass", ".my.cnf", ".htpasswd", ".dockercfg", ".boto", ".s3cfg", ".vault*", ".git-cred*",
+    "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "*.pem", "*.key", "*.ppk", "*.p8", "*.p12",
+    "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ovpn", "*.gpg", "*.asc", "kubeconfig*", "token",
+    "token.*", "tokens.*", "*_token.*", "*-token.*", "*.token", "terraform.tfvars", "*.tfstate",
+)  # fmt: skip
+_SECRET_FOLDERS = frozenset(
+    {"secret", "secrets", "credentials", ".ssh", ".aws", ".azure", ".gnupg", ".kube", ".docker"}
+)
+_SECRET_WORDS = (
+    "secret", "credential", "passw", "api_key", "api-key", "apikey", "private_key", "access_key",
+    "service_account", "service-account",
+)  # fmt: skip
 #: Larger files are data, not source.
 _MOST_BYTES = 5_000_000
 
@@ -57,12 +74,13 @@ def freeze(output_dir: Path, root: Path | None = None, rollback: Rollback | None
             path = partial / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-            path.chmod(0o755 if os.access(root / name, os.X_OK) else 0o644)
         write_json(partial / MANIFEST, {**git_facts(root), "sha256": digest, "root": str(root)})
-        (partial / MANIFEST).chmod(0o644)
-        # Whatever the umask is: what jobs will import is written by its owner alone.
-        for folder in (partial, *(path for path in partial.rglob("*") if path.is_dir())):
-            folder.chmod(0o755)
+        # Whatever the umask is: what jobs will import is written by its owner alone, and read by
+        # whoever may read the original.
+        for path in (*partial.rglob("*"), partial):
+            original = root / path.relative_to(partial)
+            mode = (original if original.exists() else path).stat().st_mode
+            path.chmod(mode & 0o755 | (0o700 if path.is_dir() else 0o400))
         try:
             partial.rename(target)
         except OSError:
@@ -124,9 +142,22 @@ def verify(code: Path) -> bool:
 
 def source_files(root: Path) -> list[str]:
     """Files of the source, relative to ``root``: git's view, else the package directories."""
-    listed = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    if listed is not None:
-        names: Iterable[str] = listed.split("\0")
+    return _sorted_out(root)[0]
+
+
+def left_out(root: Path | None = None) -> list[str]:
+    """Files beside the source that git doesn't ignore, and that a snapshot doesn't take."""
+    return _sorted_out(root or source_root())[1]
+
+
+def _sorted_out(root: Path) -> tuple[list[str], list[str]]:
+    """The files that are copied, and those that aren't."""
+    tracked = _git(root, "ls-files", "-z", "--cached")
+    others: set[str] = set()
+    if tracked is not None:
+        names: Iterable[str] = tracked.split("\0")
+        untracked = _git(root, "ls-files", "-z", "--others", "--exclude-standard") or ""
+        others = set(untracked.split("\0"))
     else:
         tops = [root / "avatarl", root / "hydra_plugins" / "avatarl_launcher", root / "conf"]
         names = (
@@ -135,22 +166,37 @@ def source_files(root: Path) -> list[str]:
             for path in top.rglob("*")
             if "__pycache__" not in path.parts
         )
-    return sorted({name for name in names if name and _is_source(root / name)})
+    files = [name for name in sorted({*names} | others) if name and (root / name).is_file()]
+    taken = [name for name in files if _is_source(root, name, name in others)]
+    return taken, sorted({*files} - {*taken})
 
 
-def _is_source(path: Path) -> bool:
-    name = path.name.lower()
-    if any(fnmatch.fnmatch(name, pattern) for pattern in _SECRET):
+def _is_source(root: Path, name: str, untracked: bool) -> bool:
+    path = root / name
+    if _is_secret(name, source=path.suffix in _SOURCE, tracked=not untracked):
         return False
-    if any(word in name for word in _SECRET_WORDS) and path.suffix != ".py":
+    if untracked and not (
+        path.suffix in _SOURCE
+        or (path.suffix in _SETTINGS and name.partition("/")[0] in {*_OWN, path.name})
+    ):
         return False
-    return path.is_file() and not path.is_symlink() and path.stat().st_size <= _MOST_BYTES
+    return not path.is_symlink() and path.stat().st_size <= _MOST_BYTES
+
+
+def _is_secret(name: str, source: bool, tracked: bool) -> bool:
+    *folders, last = name.lower().split("/")
+    if not _SECRET_FOLDERS.isdisjoint(folders):
+        return True
+    if source and tracked:  # code about secrets, which git has anyway
+        return False
+    words = any(word in last for word in _SECRET_WORDS)
+    return words or (not source and any(fnmatch.fnmatch(last, pattern) for pattern in _SECRET))
 
 
 def _digest(contents: dict[str, bytes]) -> str:
     whole = hashlib.sha256()
     for name in sorted(contents):
-        whole.update(f"{name}\0{hashlib.sha256(contents[name]).hexdigest()}\n".encode())
+        whole.update(os.fsencode(f"{name}\0{hashlib.sha256(contents[name]).hexdigest()}\n"))
     return whole.hexdigest()
 
 
@@ -168,8 +214,8 @@ def _git(root: Path, *arguments: str) -> str | None:
         return None
     try:
         done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
+            ["git", "-C", str(root), *arguments], capture_output=True, check=False
         )
     except FileNotFoundError:
         return None
-    return done.stdout if done.returncode == 0 else None
+    return os.fsdecode(done.stdout) if done.returncode == 0 else None

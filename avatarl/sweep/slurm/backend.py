@@ -52,6 +52,7 @@ class SlurmBackend(Backend):
         slots = settings.slots_per_gpu * max(1, settings.gpus())
         workers = [min(len(members), slots) for members in packs]
         request.show_plan(plan, console, workers=sum(workers[: settings.array_parallelism]))
+        request.show_left_out(console)
         if not packs:
             return
         sizes = ", ".join(str(len(members)) for members in packs)

@@ -77,6 +77,8 @@ class LocalBackend(Backend):
         workers = len(machine.slots(self.settings.workers, len(plan.runs)))
         say(console, f"{workers} workers on this machine")
         request.show_plan(plan, console, workers=workers)
+        if self.settings.freeze:
+            request.show_left_out(console)
 
     def prepare(self, plan: Plan, sweep: Path, rollback: Rollback) -> Work:
         """Freeze the source; the runs begin when the work does."""

@@ -76,10 +76,88 @@ def test_a_copy_made_for_nothing_goes_unless_another_sweep_uses_it(tree, used_by
     assert snapshot.verify(code)
 
 
-def test_secrets_are_left_out(tree):
-    for name in (".env", "server.pem", "id_rsa", "my_api_key.txt", "wandb-credentials.json"):
-        (tree / name).write_text("hush")
+SECRETS = [
+    ".env", ".env.local", ".envrc", ".netrc", ".npmrc", ".pypirc", ".pgpass", ".git-credentials",
+    "server.pem", "tls.key", "id_rsa", "id_ecdsa", "id_ed25519.bak", "keys.p12", "kubeconfig",
+    "kubeconfig.yaml", "token.json", "hf_token.txt", "my_api_key.txt", "wandb-credentials.json",
+    "conf/password.yaml", "secrets/notes.yaml", "secrets/keys.py", "conf/secrets/a.yaml",
+    ".aws/config", ".ssh/config", ".kube/config", "service-account.json", "my_credentials.py",
+]  # fmt: skip
+
+
+def put(tree, name, content="hush"):
+    (tree / name).parent.mkdir(parents=True, exist_ok=True)
+    (tree / name).write_text(content)
+
+
+def commit(tree):
+    git = ["git", "-C", str(tree), "-c", "user.name=n", "-c", "user.email=e@x"]
+    subprocess.run([*git, "add", "-A"], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "more"], check=True)
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+def test_secrets_are_left_out_and_named(tree, tracked):
+    names = [name for name in SECRETS if not (tracked and name == "my_credentials.py")]
+    for name in names:
+        put(tree, name)
+    if tracked:
+        commit(tree)
     assert "hush" not in files(snapshot.freeze(tree / "outputs", tree)).values()
+    assert snapshot.left_out(tree) == sorted(names)
+
+
+def test_of_untracked_files_those_are_taken_that_a_run_can_import_or_read(tree):
+    taken = ["mylab/focal.py", "conf/reward/mine.yaml", "sweeps/q.yml", "avatarl/x.toml", "my.toml"]
+    others = [
+        "notes.md",
+        "data.csv",
+        "run.sh",
+        "model.safetensors",
+        "deploy/values.yaml",
+        "n.ipynb",
+    ]
+    for name in (*taken, *others):
+        put(tree, name, name)
+    frozen = files(snapshot.freeze(tree / "outputs", tree))
+    assert set(frozen) == {".gitignore", "avatarl/a.py", *taken}
+    assert snapshot.left_out(tree) == sorted(others)
+
+
+def test_source_that_git_knows_is_taken_whatever_it_is_called(tree):
+    for name in ("avatarl/token.py", "avatarl/password_reward.py", "docs/notes.md"):
+        put(tree, name, name)
+    commit(tree)
+    assert len(files(snapshot.freeze(tree / "outputs", tree))) == 5
+
+
+def test_names_that_are_no_text_are_taken(tree):
+    name = os.fsdecode(b"avatarl/\xff\xe9.py")
+    put(tree, name, "x")
+    assert files(snapshot.freeze(tree / "outputs", tree))[name] == "x"
+
+
+@pytest.mark.parametrize(
+    ("mode", "kept"),
+    [
+        (0o600, 0o600),
+        (0o640, 0o640),
+        (0o664, 0o644),
+        (0o666, 0o644),
+        (0o700, 0o700),
+        (0o755, 0o755),
+    ],
+)
+def test_modes_are_kept_and_never_widened(tree, mode, kept):
+    (tree / "avatarl" / "a.py").chmod(mode)
+    (tree / "avatarl").chmod(0o750)
+    before = os.umask(0)
+    try:
+        code = snapshot.freeze(tree / "outputs", tree)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((code / "avatarl" / "a.py").stat().st_mode) == kept
+    assert stat.S_IMODE((code / "avatarl").stat().st_mode) == 0o750
 
 
 def test_nothing_frozen_is_world_writable(tree):
