@@ -106,6 +106,7 @@ def _run(config: DictConfig) -> float:
         with catching(flag=_stop_flag()) as stop:
             result = watched(settings, corpus, identity, stop, console)
     except Exception as error:
+        from avatarl.runs.ownership import ClaimLost
         from avatarl.training import Interrupted
 
         if isinstance(error, UserError):
@@ -113,6 +114,9 @@ def _run(config: DictConfig) -> float:
         if isinstance(error, Interrupted):
             console.say(f"{error}; the same command continues it")
             sys.exit(stop.exit_code)
+        if isinstance(error, ClaimLost):
+            console.say(f"{error}; this attempt has written nothing since")
+            sys.exit(1)
         console.say(f"failed: {type(error).__name__}: {error}")
         if os.environ.get("AVATARL_TRACEBACK"):
             raise

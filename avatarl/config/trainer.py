@@ -25,6 +25,7 @@ class Config(Option):
     sample_characters: Annotated[int, Ge(0)]
     checkpoint_every_s: Annotated[float, Ge(0)]
     keep_checkpoints: Annotated[int, Ge(1)]
+    if_running: Literal["wait", "fail"]
     device: str
     threads: Annotated[int, Ge(1)] | None
     precision: Literal["fp32", "bf16"]

@@ -18,7 +18,7 @@ _NEUTRAL = frozenset(
         "data.name", "data.kind", "data.path", "data.fallback",  # the text itself is hashed
         "reference.cache_dir",
         "trainer.name", "trainer.device", "trainer.threads", "trainer.compile",
-        "trainer.checkpoint_every_s", "trainer.keep_checkpoints",
+        "trainer.checkpoint_every_s", "trainer.keep_checkpoints", "trainer.if_running",
     }
 )  # fmt: skip
 #: Groups whose options once had no ``kind`` beside their name; it counts where it says otherwise.

@@ -227,6 +227,11 @@ def offered(folder: RunFolder) -> Claim | None:
     return _offered.pop(folder.path, None)
 
 
+def is_offered(folder: RunFolder) -> bool:
+    """Whether a claim of this process waits to be taken."""
+    return folder.path in _offered
+
+
 def superseded(folder: RunFolder, number: object, step: int) -> bool:
     """Whether what was written at ``step`` under a claim came after a later claim had begun."""
     if not isinstance(number, int):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ import torch
 from avatarl.config import RunConfig, parse
 from avatarl.data import Corpus
 from avatarl.data import load as load_corpus
-from avatarl.errors import ConfigError, UserError
+from avatarl.errors import ConfigError, UserError, in_short
 from avatarl.runs import ownership
 from avatarl.runs.folder import RunFolder
 from avatarl.runs.outputs import Outputs
 from avatarl.runs.progress import Progress
 from avatarl.runs.result import Result
 from avatarl.training.checkpoint import read_latest
+from avatarl.training.endings import Interrupted
 from avatarl.training.learner import Learner
 from avatarl.training.monitors import Monitors
 from avatarl.training.recording import Recording, now, write_failure
@@ -26,6 +28,9 @@ from avatarl.training.run_log import RunLog, informed
 from avatarl.training.trainer import Trainer, train
 
 log = logging.getLogger("avatarl")
+
+#: Seconds between two looks at a run that another process computes.
+_LOOK_EVERY_S = 0.5
 
 
 def execute_raw(
@@ -68,7 +73,7 @@ def execute(
     """
     corpus = corpus if corpus is not None else load_corpus(config.data)
     with informed():
-        opened = open_run(config, corpus, identity, on_progress)
+        opened = open_run(config, corpus, identity, on_progress, stop)
         if isinstance(opened, Result):
             return opened
         (outcome,) = train([opened], _take_step, stop)
@@ -86,22 +91,28 @@ def open_run(
     corpus: Corpus,
     identity: str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Trainer | Result:
     """Open a run where an earlier attempt left it; return its stored result if it is done.
+
+    A run that another process computes is waited for, with that process's progress.
 
     Args:
         config: What to run.
         corpus: Its text.
         identity: Its id, if that is known and the text was found to fit.
         on_progress: Told about each logged step.
+        stop: Asked while waiting.
 
     Raises:
-        ConfigError: The text doesn't fit the model, or the device isn't there.
+        ConfigError: The text doesn't fit the model, or the device isn't there, or another process
+            computes the run and ``trainer.if_running`` is ``fail``.
+        Interrupted: ``stop`` said so.
         Exception: Whatever went wrong; ``failure.json`` then holds the traceback.
     """
     outputs, fits = Outputs(config.output_dir), identity is not None
     identity = identity or outputs.identify(config.raw, corpus.text_sha256)
-    finished = outputs.run(identity, config.name).read_result()
+    finished = _finished(outputs.run(identity, config.name), config, on_progress, stop)
     if finished is not None:
         return finished
     if not fits:
@@ -123,8 +134,13 @@ def open_run(
         raise ConfigError(
             "output_dir", config.output_dir, "a folder that can be written to", reason
         ) from error
-    claim = ownership.offered(folder)
-    folder = folder if claim is None else claim.folder
+    offered = ownership.offered(folder)
+    try:
+        me = ownership.this_process(threads=torch.get_num_threads())
+        claim = offered or ownership.claim(folder, me)
+    except ownership.Owned:  # another process was faster
+        return open_run(config, corpus, identity, on_progress, stop)
+    folder = claim.folder
     run_log = RunLog(folder.log)
     try:
         with run_log.attended():
@@ -133,9 +149,9 @@ def open_run(
             for level, remark in learner.remarks:
                 log.log(level, "%s", remark)
             _resume(learner, folder)
-            if claim is not None:
-                claim.begin(learner.step)
-            recording = Recording(folder, identity, learner, corpus, run_log, on_progress)
+            claim.begin(learner.step)
+            release = None if offered else claim.release
+            recording = Recording(claim, identity, learner, corpus, run_log, on_progress, release)
             trainer = Trainer(learner, recording, Monitors(learner, corpus, recording))
             if learner.step == 0 and config.health.on_nonfinite == "act":
                 trainer.checkpoint()  # something to go back to
@@ -145,7 +161,37 @@ def open_run(
             if isinstance(error, Exception):
                 write_failure(folder, config, identity, error)
         run_log.close()
+        if not offered:
+            claim.release("failed", in_short(error))
         raise
+
+
+def _finished(
+    folder: RunFolder,
+    config: RunConfig,
+    on_progress: Callable[[Progress], None] | None,
+    stop: Callable[[], bool],
+) -> Result | None:
+    """Return the result of a run that is done, by now or once its owner has computed it."""
+    told: float | None = None
+    while (result := folder.read_result()) is None:
+        owner = ownership.current_owner(folder)
+        if owner is None or ownership.is_offered(folder) or not ownership.alive(owner, folder):
+            return None
+        if config.trainer.if_running == "fail":
+            raise ConfigError(
+                "trainer.if_running", "fail", "wait, or another run", str(ownership.Owned(owner))
+            )
+        progress = folder.read_progress() or Progress()
+        if told is None:
+            log.warning("%s: %s; waiting for its result", folder.path, ownership.Owned(owner))
+        if on_progress is not None and progress.steps and progress.updated != told:
+            on_progress(progress)
+        told = progress.updated
+        if stop():
+            raise Interrupted(folder.path, progress.step)
+        time.sleep(_LOOK_EVERY_S)
+    return result
 
 
 def _resume(learner: Learner, folder: RunFolder) -> None:

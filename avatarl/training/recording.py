@@ -14,13 +14,14 @@ from typing import Any
 
 from avatarl.config import RunConfig
 from avatarl.data import Corpus
+from avatarl.errors import in_short
 from avatarl.files import write_atomic
 from avatarl.model import parameter_count
 from avatarl.reference.levels import ngram_levels
 from avatarl.runs.folder import RunFolder
 from avatarl.runs.identity import id_schema
 from avatarl.runs.journal import JournalWriter, read
-from avatarl.runs.ownership import ClaimLost
+from avatarl.runs.ownership import Claim, ClaimLost
 from avatarl.runs.progress import Progress
 from avatarl.runs.result import SCHEMA, Result
 from avatarl.tracking import provenance
@@ -41,24 +42,28 @@ class Recording:
     """Writes down a run, from the step that its learner has reached on.
 
     Args:
-        folder: The run's.
+        claim: On the run's folder.
         identity: Its id.
         learner: Its learner.
         corpus: Its text.
         run_log: Its own log, open.
         on_progress: Told about each logged step.
+        release: Gives the claim back, saying how the attempt ended; None leaves that to others.
     """
 
     def __init__(
         self,
-        folder: RunFolder,
+        claim: Claim,
         identity: str,
         learner: Learner,
         corpus: Corpus,
         run_log: RunLog,
         on_progress: Callable[[Progress], None] | None,
+        release: Callable[[str, str | None], None] | None,
     ) -> None:
-        self.folder, self.run_log, self._identity = folder, run_log, identity
+        self._claim, self._release = claim, release
+        self.folder, self.run_log, self._identity = claim.folder, run_log, identity
+        folder = claim.folder
         self._config, self._corpus, self._learner = learner.config, corpus, learner
         self._on_progress = on_progress
         # The newest value of each metric.
@@ -114,7 +119,11 @@ class Recording:
         Args:
             rate: Steps a second.
             logged: Whether the latest step is one of those that are logged.
+
+        Raises:
+            ClaimLost: Another process has taken the run over.
         """
+        self._claim.check_now_and_then()
         if logged and self._on_progress is not None:
             self._on_progress(self._progress("running", rate))
         if time.monotonic() - self._last_progress >= _PROGRESS_EVERY_S:
@@ -187,14 +196,23 @@ class Recording:
         with self.run_log.attended():
             if not isinstance(error, Interrupted | ClaimLost):
                 write_failure(self.folder, self._config, self._identity, error)
-        self.close()
+        ended = "interrupted" if isinstance(error, Interrupted) else "failed"
+        self.close(ended, None if isinstance(error, Interrupted) else in_short(error))
 
-    def close(self) -> None:
-        """Let go of every file; harmless when repeated."""
+    def close(self, ended: str = "interrupted", reason: str | None = None) -> None:
+        """Let go of every file, and of the run; harmless when repeated.
+
+        Args:
+            ended: How the attempt did.
+            reason: Why, where it failed.
+        """
         self._journal.close()
         with self.run_log.attended():
             self._tracker.finish()
         self.run_log.close()
+        if self._release is not None:
+            release, self._release = self._release, None
+            release(ended, reason)
 
     def _where(self) -> dict[str, Any]:
         return {

@@ -124,8 +124,8 @@ class Trainer:
         reliability = self.monitors.finish()
         self.checkpoint()
         result = self.recording.result(reliability)
-        self.recording.close()
         self.recording.write_progress("done")
+        self.recording.close("done")
         return result
 
     def suspend(self) -> None:

@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from avatarl import cli
+from avatarl.runs import ownership
 from avatarl.runs.outputs import Outputs, SweepFolder
 from avatarl.runs.state import RunState, status_of
 
@@ -31,10 +33,19 @@ CONTROL = ["objective=cross_entropy", "reference=none", "reward=match"]
 SWEEP = ["-m", "reward=match", "reference=bigram", "sweep_name=s", "hydra.launcher.workers=1"]
 
 
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def command(outputs: Path, words: tuple[str, ...]) -> list[str]:
+    flags = [word for word in words if word.startswith("-")]
+    overrides = [*TINY, *(word for word in words if word not in flags), f"output_dir={outputs}"]
+    return [sys.executable, str(ROOT / "run.py"), *flags, *overrides]
+
+
 def started(outputs: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "run.py"), *words, *TINY, f"output_dir={outputs}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    return subprocess.run(
+        command(outputs, words), capture_output=True, text=True, env=ENVIRONMENT, timeout=600
+    )
 
 
 def ids(outputs: Path) -> list[str]:
@@ -64,6 +75,61 @@ def test_a_run_by_hand_is_not_computed_again_as_a_sweeps_control(tmp_path: Path)
     assert again.returncode == 0, again.stderr
     assert len(ids(outputs)) == 2
     assert f"files:    {renamed}" in again.stdout
+
+
+def running(outputs: Path, *words: str) -> subprocess.Popen[str]:
+    """A run that has begun to compute."""
+    process = subprocess.Popen(
+        command(outputs, words),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=ENVIRONMENT,
+        text=True,
+    )
+    deadline = time.monotonic() + 300
+    while not [folder for folder in Outputs(outputs).run_folders() if folder.journal.exists()]:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return process
+
+
+LONG = ["trainer.steps=4000", "trainer.eval_every=2000", "trainer.log_every=10"]
+
+
+def test_typed_in_two_terminals_a_run_is_computed_once(tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs"
+    with running(outputs, *LONG) as first:
+        refused = started(outputs, *LONG, "name=mine", "trainer.if_running=fail")
+        assert refused.returncode == 2
+        assert "trainer.if_running='fail' can't be used (being computed by process" in (
+            refused.stderr
+        )
+        second = started(outputs, *LONG, "name=mine")
+        assert second.returncode == 0, second.stdout + second.stderr
+        told = first.communicate()[0]
+        assert first.returncode == 0, told
+    assert "waiting for its result" in second.stdout
+    # The one who waited ends with the other's result, and the journal is of one computation.
+    ending = [line for line in told.splitlines() if line.startswith("held out:")]
+    assert ending == [line for line in second.stdout.splitlines() if line.startswith("held out:")]
+    [folder] = Outputs(outputs).run_folders()
+    records = [json.loads(line) for line in folder.journal.read_text().splitlines()[1:]]
+    steps = [record["step"] for record in records if "train/loss" in record]
+    assert steps == list(range(10, 4001, 10))
+    assert [owner.outcome for owner in ownership.history(folder)] == ["done"]
+
+
+def test_a_run_whose_process_was_killed_is_taken_over(tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs"
+    with running(outputs, *LONG) as first:
+        first.kill()
+    [folder] = Outputs(outputs).run_folders()
+    assert status_of(folder).state is RunState.INTERRUPTED
+    again = started(outputs, *LONG)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert [owner.outcome for owner in ownership.history(folder)] == [None, "done"]
+    assert status_of(folder).state is RunState.DONE
 
 
 def test_a_moved_sweep_is_read_and_continued_where_it_lies(

@@ -118,7 +118,7 @@ def _work(request: Mapping[str, Any]) -> list[dict[str, Any]]:
             if isinstance(claimed, dict):
                 answers[number] = claimed
                 continue
-            claims[number] = claimed
+            claims[number] = ownership.offer(claimed)
             # Finished by the previous owner while we were claiming?
             done = _stored(_folder(run))
             if done is not None:
@@ -194,6 +194,8 @@ def _ended(run: Mapping[str, Any], error: BaseException, started: float) -> dict
     """Describe and record what ended a run early."""
     if type(error).__name__ == "Interrupted":
         return {"state": "interrupted"}
+    if isinstance(error, ownership.ClaimLost):
+        return {"state": "owned", "reason": str(error)}
     text = "".join(traceback.format_exception(error))
     first_line = f"{type(error).__name__}: {error}"
     with contextlib.suppress(OSError):
