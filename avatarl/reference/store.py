@@ -16,6 +16,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ def _open(folder: Path, level: int = logging.DEBUG) -> dict[str, Tensor] | None:
         return None
     try:
         status = index_file.stat()
-        key = folder, status.st_ino, status.st_ctime_ns
+        key = folder, status.st_ino, status.st_mtime_ns
         tensors = {}
         for name, digest in index["sha256"].items():
             path = folder / f"{name}.npy"
@@ -114,7 +115,8 @@ def _open(folder: Path, level: int = logging.DEBUG) -> dict[str, Tensor] | None:
         _log.log(level, "%s can't be read (%s): built again", folder, error)
         return None
     with contextlib.suppress(OSError):
-        os.utime(folder)  # used now, for whoever looks for what to let go
+        # Read now, for whoever looks for what to let go; not every file system notes it by itself.
+        os.utime(index_file, ns=(time.time_ns(), status.st_mtime_ns))
     return tensors
 
 
@@ -166,7 +168,7 @@ def _evict(newest: Path) -> None:
         with contextlib.suppress(OSError):
             if not folder.name.startswith(".") and (folder / "index.json").is_file():
                 size = sum(path.stat().st_size for path in folder.iterdir())
-                sizes.append((folder.stat().st_mtime, size, folder))
+                sizes.append(((folder / "index.json").stat().st_atime, size, folder))
     total = sum(size for _, size, _ in sizes)
     for _, size, folder in sorted(sizes):
         if total <= most:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from avatarl import cli, composition
-from avatarl.files import read_json
+from avatarl.runs import ownership
+from avatarl.runs.folder import RunFolder
 from avatarl.tracking import delivery
 from avatarl.training import Interrupted, Result, execute
 from tests.tracking.wandb_standin import Standin, StoredRun
@@ -143,9 +144,8 @@ def test_a_run_that_still_runs_is_not_uploaded(
     server: Standin, outputs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result = train(outputs, "tracking.mode=offline")
-    progress = read_json(result.directory / "progress.json")
     (result.directory / "result.json").unlink()
-    (result.directory / "progress.json").write_text(json.dumps({**progress, "state": "running"}))
+    ownership.claim(RunFolder(result.directory))
     assert cli.main(["sync", "--output-dir", str(outputs)]) == 0
     said = capsys.readouterr().out
     assert "1 still running" in said

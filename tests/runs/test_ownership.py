@@ -19,7 +19,7 @@ from avatarl.runs.folder import RunFolder
 from avatarl.runs.journal import JournalWriter
 from avatarl.runs.ownership import Owned, Owner, SlurmJob
 from avatarl.runs.progress import Progress
-from avatarl.training.checkpoint import prune, read_latest, write_checkpoint
+from avatarl.training.checkpoint import Checkpoint, prune, read_latest, write_checkpoint
 
 # Claims `sys.argv[1]` when told to; a winner enters a region that would show a second owner, and
 # releases when its standard input ends.
@@ -268,7 +268,7 @@ def test_who_has_lost_a_run_writes_nothing_more_of_it(lost, tmp_path):
         lambda: orphan.folder.write_failure("x", "x", "ValueError: no good"),
         lambda: orphan.folder.write_result({"val/nats": 1.0}),
         lambda: JournalWriter(orphan.folder.journal, {}, None, orphan.check),
-        lambda: write_checkpoint(orphan.folder, 7, {}, {}),
+        lambda: write_checkpoint(orphan.folder, Checkpoint(7, {}, {})),
         lambda: prune(orphan.folder, 1),
     ]
     for write in writes:
@@ -305,13 +305,13 @@ def test_a_result_stays_when_somebody_looks_at_the_run_again(tmp_path):
 def test_checkpoints_of_an_orphan_are_passed_over(lost):
     _, heir = lost
     for step, number in ((4, 1), (7, 1), (5, 2)):
-        write_checkpoint(RunFolder(heir.folder.path), step, {}, {"by": number})
+        write_checkpoint(RunFolder(heir.folder.path), Checkpoint(step, {}, {"by": number}))
         _, description = heir.folder.checkpoint(step)
         write_json(description, {**read_json(description), "claim": number})
-    assert read_latest(heir.folder)[0] == 7  # the heir hasn't begun: it may go on from there
+    assert read_latest(heir.folder).step == 7  # the heir hasn't begun: it may go on from there
     heir.begin(4)
-    assert read_latest(heir.folder)[0] == 5
-    assert read_latest(heir.folder)[2] == {"by": 2}
+    assert read_latest(heir.folder).step == 5
+    assert read_latest(heir.folder).numbers == {"by": 2}
 
 
 def test_a_claim_is_handed_to_whoever_trains_the_run_in_this_process(tmp_path):
