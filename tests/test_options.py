@@ -16,11 +16,10 @@ from avatarl.data import Corpus
 from avatarl.data import load as load_corpus
 from avatarl.data.base import RawText
 from avatarl.training.learner import Learner
+from tests import tiny
 
 TINY = [
-    "data=folio",
-    "data.characters=20000",
-    "model=gpt2_tiny",
+    *tiny.TEXT_AND_MODEL,
     "tracking=files",
     "trainer.batch_size=8",
     "trainer.steps=2",

@@ -1,10 +1,9 @@
 """What the smallest real runs have in common."""
 
-TINY = [
+TEXT_AND_MODEL = [
     "data=folio",
     "data.characters=20000",
     "model=gpt2_tiny",
-    "reference=bigram",
-    "trainer.batch_size=16",
     "trainer.device=cpu",
 ]
+TINY = [*TEXT_AND_MODEL, "reference=bigram", "trainer.batch_size=16"]

@@ -13,20 +13,16 @@ from avatarl.runs import ownership
 from avatarl.runs.folder import RunFolder
 from avatarl.tracking import delivery
 from avatarl.training import Interrupted, Result, execute
+from tests import tiny
 from tests.tracking.wandb_standin import Standin, StoredRun
 
 SMALL = [
-    "data=folio",
-    "data.characters=20000",
-    "model=gpt2_tiny",
-    "reference=bigram",
-    "trainer.batch_size=16",
+    *tiny.TINY,
     "trainer.steps=8",
     "trainer.log_every=2",
     "trainer.eval_every=4",
     "trainer.eval_positions=64",
     "trainer.sample_characters=5",
-    "trainer.device=cpu",
 ]
 
 

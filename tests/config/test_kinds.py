@@ -16,14 +16,12 @@ from avatarl.data import load as load_corpus
 from avatarl.errors import ConfigError
 from avatarl.training import Interrupted, execute
 from avatarl.training.learner import Learner
+from tests import tiny
 
 TINY = [
-    "data=folio",
-    "data.characters=20000",
-    "model=gpt2_tiny",
+    *tiny.TEXT_AND_MODEL,
     "tracking=files",
     "trainer.batch_size=8",
-    "trainer.device=cpu",
     "trainer.sample_characters=5",
     "trainer.eval_positions=64",
 ]

@@ -6,8 +6,9 @@ import pytest
 
 from avatarl import composition
 from avatarl.config import parse, structure_key
+from tests import tiny
 
-TINY = ["data=folio", "data.characters=20000", "model=gpt2_tiny", "tracking=files"]
+TINY = [*tiny.TEXT_AND_MODEL, "tracking=files"]
 
 
 def key(*overrides: str) -> str:

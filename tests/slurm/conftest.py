@@ -17,18 +17,15 @@ sys.path.insert(0, str(HERE))
 import cluster as two_nodes  # noqa: E402
 
 from avatarl.sweep.plan.planned import Plan  # noqa: E402
+from tests import tiny  # noqa: E402
 
 TINY = [
-    "model=gpt2_tiny",
-    "data=folio",
-    "data.characters=20000",
-    "trainer.batch_size=16",
+    *tiny.TINY,
     "trainer.eval_every=50",
     "trainer.eval_positions=512",
     "trainer.sample_characters=20",
     "trainer.checkpoint_every_s=1",
     "trainer.threads=1",
-    "reference=bigram",
     "tracking=files",
     "sweep_name=s",
 ]

@@ -15,12 +15,11 @@ from avatarl import cli
 from avatarl.runs import ownership
 from avatarl.runs.outputs import Outputs, SweepFolder
 from avatarl.runs.state import RunState, status_of
+from tests import tiny
 
 ROOT = Path(__file__).parents[2]
 TINY = [
-    "model=gpt2_tiny",
-    "data=folio",
-    "data.characters=20000",
+    *tiny.TEXT_AND_MODEL,
     "trainer.steps=6",
     "trainer.batch_size=8",
     "trainer.eval_positions=256",

@@ -16,12 +16,11 @@ from pathlib import Path
 import pytest
 
 from avatarl.sweep.plan.planned import Plan
+from tests import tiny
 
 ROOT = Path(__file__).parents[2]
 TINY = [
-    "model=gpt2_tiny",
-    "data=folio",
-    "data.characters=20000",
+    *tiny.TEXT_AND_MODEL,
     "trainer.steps=6",
     "trainer.batch_size=8",
     "trainer.eval_positions=256",

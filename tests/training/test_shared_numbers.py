@@ -25,11 +25,11 @@ from avatarl.reward import base, match
 from avatarl.training import functional as shared
 from avatarl.training.learner import Learner
 from avatarl.training.stack import Stack
+from tests import tiny
 
 TINY = [
-    "data=folio", "data.characters=20000", "model=gpt2_tiny", "tracking=files",
-    "reference=bigram", "opponent=past", "opponent.every=1", "optimizer=adamw",
-    "trainer.batch_size=8", "trainer.device=cpu", "trainer.steps=8", "objective.ent_min=3.9",
+    *tiny.TEXT_AND_MODEL, "tracking=files", "reference=bigram", "opponent=past", "opponent.every=1",
+    "optimizer=adamw", "trainer.batch_size=8", "trainer.steps=8", "objective.ent_min=3.9",
     "objective.ent_max=4.0", "objective.kl_target=0.1", "objective.past_kl_coef=0.1",
 ]  # fmt: skip
 OPTIONS = [
