@@ -30,7 +30,17 @@ TINY = [
     "sweep_name=s",
 ]
 #: What differs between two computations of the same run.
-_VOLATILE = ("seconds", "time/", "started", "finished", "device", "git_", "code_sha256", "host")
+_VOLATILE = (
+    "claim",
+    "seconds",
+    "time/",
+    "started",
+    "finished",
+    "device",
+    "git_",
+    "code_sha256",
+    "host",
+)
 
 
 def pytest_collection_modifyitems(items):
