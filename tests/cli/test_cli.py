@@ -34,6 +34,24 @@ def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> No
     assert "status" in capsys.readouterr().err
 
 
+def test_a_command_is_one_module_and_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "own_count.py").write_text(
+        "from pathlib import Path\n"
+        "from avatarl.cli.options import add_output_dir\n"
+        "def add_arguments(parser): add_output_dir(parser)\n"
+        "def main(args): print(len(list(Path(args.output_dir).glob('runs/*'))))\n"
+    )
+    (tmp_path / "runs" / "one").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(cli.COMMANDS, "count", ("own_count", "how many runs there are"))
+    assert cli.main(["count", "--output-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "1\n"
+    assert cli.main([]) == 0
+    assert "how many runs there are" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", ["status", "compare"])
 def test_looking_does_not_load_torch(name: str, tmp_path: Path) -> None:
     code = (

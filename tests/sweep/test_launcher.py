@@ -267,3 +267,40 @@ def test_hydras_grid_sweeper_checks_by_the_one_method_that_ours_replaces(monkeyp
     assert "self.validate_batch_is_legal(batch)" in inspect.getsource(BasicSweeper.sweep)
     classes = (BasicSweeper, CheckedOnceSweeper)
     assert tuple(f"{one.__module__}.{one.__name__}" for one in classes) == _GRID_SWEEPERS
+
+
+def test_a_sweeper_is_one_module_and_one_yaml(tmp_path):
+    """It proposes a second batch from what the first one reached; together they are one sweep."""
+    plugins, presets = tmp_path / "hydra_plugins" / "own", tmp_path / "hydra" / "sweeper"
+    plugins.mkdir(parents=True)
+    presets.mkdir(parents=True)
+    (plugins / "__init__.py").write_text("")
+    (plugins / "climb.py").write_text(
+        "from hydra.core.plugins import Plugins\n"
+        "from hydra.plugins.sweeper import Sweeper\n"
+        "class Climb(Sweeper):\n"
+        "    def setup(self, *, hydra_context, task_function, config):\n"
+        "        self.launcher = Plugins.instance().instantiate_launcher(\n"
+        "            hydra_context=hydra_context, task_function=task_function, config=config)\n"
+        "    def sweep(self, arguments):\n"
+        "        first = [[*arguments, f'optimizer.lr={lr}'] for lr in (0.001, 0.01)]\n"
+        "        found = self.launcher.launch(first, initial_job_idx=0)\n"
+        "        best = min(found, key=lambda job: job.return_value)\n"
+        "        self.launcher.launch([[*best.overrides, 'seed=1']], initial_job_idx=2)\n"
+    )
+    (presets / "climb.yaml").write_text("_target_: hydra_plugins.own.climb.Climb\n")
+    outputs = tmp_path / "outputs"
+    words = [*TINY, "reference=bigram", "sweep_name=s", "hydra.launcher.control=false"]
+    words = ["-cd", str(tmp_path), *words, "hydra/sweeper=climb"]
+    paths = os.pathsep.join([str(ROOT), str(tmp_path)])
+    done = sweep(outputs, *words, environment={"PYTHONPATH": paths})
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, second, third = Plan.read(outputs / "sweeps" / "s").runs
+    reached = {
+        run.config["optimizer"]["lr"]: json.loads((run.path / "result.json").read_text())[
+            "val/nats"
+        ]
+        for run in (first, second)
+    }
+    assert third.config["optimizer"]["lr"] == min(reached, key=reached.get)
+    assert (third.path / "result.json").exists()
