@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -138,11 +137,9 @@ def test_a_sweep_ends_with_table_and_picture_and_recomputes_nothing(tmp_path: Pa
     table = (sweep / "comparison.txt").read_text()
     assert "bigram" in table
     assert "control" in table
-    started = time.monotonic()
     again = run(*words, cwd=tmp_path)
     assert again.returncode == 0
-    assert results(tmp_path / "outputs") == finished
-    assert time.monotonic() - started < 60
+    assert results(tmp_path / "outputs") == finished  # the seconds too: nothing was computed
 
 
 def test_help_is_for_people(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import pytest
@@ -194,11 +193,9 @@ def test_watch_ends_when_nothing_runs(plan_of, capsys, tmp_path):
     plan = plan_of([{}], name="calm")
     plan.write(tmp_path / "outputs" / "sweeps" / "calm")
     write_json(plan.runs[0].path / "result.json", {"val/nats": 1.0})
-    began = time.monotonic()
     code, out = run(capsys, tmp_path, "watch", "calm")
     assert code == 0
     assert "1 done" in out
-    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(
