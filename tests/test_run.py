@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = [
@@ -34,7 +35,7 @@ def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
 
 
@@ -109,7 +110,7 @@ def test_a_signal_checkpoints_and_the_same_command_continues(
                 break
         process.send_signal(number)
         rest = process.stdout.read()
-        assert process.wait(60) == code
+        assert process.wait(PATIENCE_S) == code
     finally:
         process.kill()
         process.wait()

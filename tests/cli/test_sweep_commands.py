@@ -23,6 +23,7 @@ from avatarl.sweep.slurm import watch
 from avatarl.sweep.slurm.submission import Submission, note_job
 from avatarl.sweep.survey import look_at, table
 from tests.sweep.shipped import shipped
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -184,7 +185,7 @@ def test_cancel_stops_the_launching_process(sweep, capsys, tmp_path):
         code, out = run(capsys, tmp_path, "cancel", "five")
         assert code == 0
         assert f"asked process {client.pid} to stop" in out
-        assert client.wait(10) == -signal.SIGTERM
+        assert client.wait(PATIENCE_S) == -signal.SIGTERM
     _, out = run(capsys, tmp_path, "cancel", "five")
     assert "nothing of five is running or queued" in out
 

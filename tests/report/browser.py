@@ -17,6 +17,8 @@ from typing import Any
 
 import websocket
 
+from tests.waiting import PATIENCE_S
+
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -69,7 +71,7 @@ class Browser:
             self.send("Browser.close")
         self._socket.close()
         try:
-            self._process.wait(10)
+            self._process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

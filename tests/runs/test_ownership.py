@@ -20,6 +20,7 @@ from avatarl.runs.journal import JournalWriter
 from avatarl.runs.ownership import Owned, Owner, SlurmJob
 from avatarl.runs.progress import Progress
 from avatarl.training.checkpoint import Checkpoint, prune, read_latest, write_checkpoint
+from tests.waiting import wait_until
 
 # Claims `sys.argv[1]` when told to; a winner enters a region that would show a second owner, and
 # releases when its standard input ends.
@@ -54,9 +55,7 @@ def claim_at_once(directory, count):
     for one in started:
         one.stdin.write("go\n")
         one.stdin.flush()
-    deadline = time.monotonic() + 30
-    while sum(one.poll() is None for one in started) > 1 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: sum(one.poll() is None for one in started) <= 1, "one process left")
     found = []
     for one in started:
         out, errors = one.communicate()
@@ -121,9 +120,7 @@ def test_killing_owners_at_random_points_never_gives_two_nor_none(tmp_path):
 
     processes = [start() for _ in range(4)]
     try:
-        deadline = time.monotonic() + 30
-        while not (tmp_path / "log").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_until((tmp_path / "log").exists, "the first claim")
         for _ in range(12):
             time.sleep(generator.random() * 0.2)
             place = generator.randrange(len(processes))
@@ -131,13 +128,9 @@ def test_killing_owners_at_random_points_never_gives_two_nor_none(tmp_path):
             processes[place].join()
             processes[place] = start()
         before = len((tmp_path / "log").read_text().splitlines())
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            if len((tmp_path / "log").read_text().splitlines()) > before + 20:
-                break
-            time.sleep(0.05)
-        else:
-            pytest.fail("nobody gets the directory any more")
+        wait_until(
+            lambda: len((tmp_path / "log").read_text().splitlines()) > before + 20, "more claims"
+        )
     finally:
         for process in processes:
             process.kill()

@@ -16,6 +16,7 @@ from avatarl.runs import ownership
 from avatarl.runs.outputs import Outputs, SweepFolder
 from avatarl.runs.state import RunState, status_of
 from tests import tiny
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 TINY = [
@@ -43,7 +44,7 @@ def command(outputs: Path, words: tuple[str, ...]) -> list[str]:
 
 def started(outputs: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(outputs, words), capture_output=True, text=True, env=ENVIRONMENT, timeout=600
+        command(outputs, words), capture_output=True, text=True, env=ENVIRONMENT, timeout=PATIENCE_S
     )
 
 

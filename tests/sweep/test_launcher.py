@@ -10,13 +10,13 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from avatarl.sweep.plan.planned import Plan
 from tests import tiny
+from tests.waiting import PATIENCE_S, wait_until
 
 ROOT = Path(__file__).parents[2]
 TINY = [
@@ -35,7 +35,7 @@ def sweep(output_dir, *words, environment=(), **options):
     common = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
     environment = common | dict(environment)
     return subprocess.run(
-        command, capture_output=True, text=True, env=environment, timeout=120, **options
+        command, capture_output=True, text=True, env=environment, timeout=PATIENCE_S, **options
     )
 
 
@@ -212,7 +212,9 @@ def test_a_failing_run_is_named_at_once_and_the_exit_code_tells(tmp_path):
     command = [sys.executable, str(ROOT / "run.py"), "-m", *words, f"output_dir={outputs}"]
     paths = os.pathsep.join([str(ROOT), str(tmp_path)])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, timeout=PATIENCE_S
+    )
     assert done.returncode == 1
     lines = [line for line in done.stdout.splitlines() if line.startswith("[")]
     assert [line.split()[1] for line in lines] == ["done", "FAILED", "done"]
@@ -239,12 +241,10 @@ def test_ctrl_c_checkpoints_and_the_same_command_continues(tmp_path):
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     ) as client:
-        deadline = time.monotonic() + 60
         # Both: a run that is stopped before its first step has its checkpoint at step 0.
-        while time.monotonic() < deadline and len(begun(outputs)) < 2:
-            time.sleep(0.05)
+        wait_until(lambda: len(begun(outputs)) == 2, "both runs' first steps")
         client.send_signal(signal.SIGINT)
-        out, _ = client.communicate(timeout=60)
+        out, _ = client.communicate(timeout=PATIENCE_S)
     assert client.returncode == 130, out
     assert "To continue, start again: python" in out
     assert list(outputs.glob("runs/*/checkpoint-*.safetensors"))

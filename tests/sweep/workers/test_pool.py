@@ -18,6 +18,7 @@ from avatarl.sweep.failure.faults import exit_reason
 from avatarl.sweep.workers.pool import Pool
 from avatarl.sweep.workers.process import CannotStart, parse_exitcode
 from avatarl.sweep.workers.slot import Slot
+from tests.waiting import wait_until
 
 KEEP_GOING = FailurePolicy(max_failures=None, max_retries=2, hang_after_s=60)
 
@@ -167,16 +168,11 @@ Pool([Slot(None, 1)], FailurePolicy(None, 2, 60), execute="sweep_executors:run")
 """
     with subprocess.Popen([sys.executable, "-c", code]) as client:
         progress = plan.runs[0].path / "progress.json"
-        deadline = time.monotonic() + 20
-        while not progress.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_until(progress.exists, "progress")
         os.kill(client.pid, signal.SIGKILL)
         client.wait()
     worker = ownership.current_owner(plan.runs[0].folder).pid
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and ownership._process_started(worker) is not None:
-        time.sleep(0.05)
-    assert ownership._process_started(worker) is None
+    wait_until(lambda: ownership._process_started(worker) is None, "the worker's end")
     assert read_json(progress)["state"] == "interrupted"
 
 

@@ -20,6 +20,7 @@ from avatarl.sweep.plan import snapshot
 from avatarl.sweep.workers.pool import Pool
 from avatarl.sweep.workers.slot import Slot
 from avatarl.sweep.workers.warmup import WarmUp
+from tests.waiting import PATIENCE_S
 
 ONE = Slot(None, 1)
 WHERE = """
@@ -44,7 +45,7 @@ def pid_of(process):
     return process.submit(os.getpid).result()
 
 
-def gone(pid, patience_s=10):
+def gone(pid, patience_s=PATIENCE_S):
     deadline = time.monotonic() + patience_s
     while ownership._process_started(pid) is not None:
         if time.monotonic() > deadline:
