@@ -105,8 +105,11 @@ class LocalLauncher(AvatarlLauncher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Let workers start while this process composes, then do as all launchers do."""
-        from avatarl.sweep.workers import local
+        from avatarl.sweep.workers import local, machine
+        from avatarl.terminal import console, say
 
+        for problem in machine.gpu_problems():
+            say(console(stderr=True), f"note: {problem}", "yellow")
         with local.warm_up(self.settings, len(job_overrides) + self.control) as self._warm:
             return super().launch(job_overrides, initial_job_idx)
 

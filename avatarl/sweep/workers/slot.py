@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 
@@ -21,4 +22,6 @@ class Slot:
         variables["LOKY_MAX_MEMORY_LEAK_SIZE"] = "1e15"
         if self.gpu is not None:
             variables["CUDA_VISIBLE_DEVICES"] = self.gpu
+            if "HIP_VISIBLE_DEVICES" in os.environ:  # which AMD's runtime heeds before CUDA's
+                variables["HIP_VISIBLE_DEVICES"] = self.gpu
         return variables
