@@ -59,6 +59,8 @@ def secure() -> None:
             if null != number:
                 os.dup2(null, number)
                 os.close(null)
+            # Or processes started from here would find it closed, and take it for what they open.
+            os.set_inheritable(number, True)
     if sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123
     if sys.stdout is None or sys.stdout is sys.__stdout__:

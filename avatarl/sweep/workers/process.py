@@ -17,7 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
+from loky.process_executor import (
+    BrokenProcessPool,
+    ProcessPoolExecutor,
+    TerminatedWorkerError,
+)
 
 from avatarl.errors import in_short
 from avatarl.sweep.failure import faults
@@ -100,10 +104,14 @@ class WorkerProcess:
     def _start(self) -> None:
         executor = self.warm(self.number, self.slot)
         if executor is not None:
-            # Started early: it has imported nothing of the project yet, and now learns from where.
-            executor.submit(setattr, sys, "path", list(sys.path))
-            executor.submit(worker.prepare, os.getpid())
-        else:
+            try:
+                # Started early: it has imported nothing of the project yet, and now learns where.
+                executor.submit(setattr, sys, "path", list(sys.path))
+                executor.submit(worker.prepare, os.getpid())
+            except BrokenProcessPool:  # it died while it waited
+                executor.shutdown(wait=True, kill_workers=True)
+                executor = None
+        if executor is None:
             executor = ProcessPoolExecutor(
                 max_workers=1,
                 initializer=worker.prepare,

@@ -77,6 +77,28 @@ def test_a_process_started_early_executes_the_frozen_source_and_nothing_else(fro
         assert result["torch"]
 
 
+def test_a_process_that_died_while_it_waited_is_replaced(plan_of, trace_of):
+    plan = plan_of([{}, {}])
+    with WarmUp([ONE], at_once=1) as warm:
+
+        def take(number, slot):
+            process = warm.take(number, slot)
+            if process is not None:
+                waiting = process.submit(time.sleep, 60)
+                os.kill(pid_in(process), signal.SIGKILL)
+                assert waiting.exception() is not None
+            return process
+
+        pool = Pool([ONE], FailurePolicy(None, 0, 60), execute="sweep_executors:run", warm=take)
+        outcomes = pool.run(plan.runs)
+    assert {outcome.state for outcome in outcomes.values()} == {"done"}
+
+
+def pid_in(process):
+    (pid,) = process._processes
+    return pid
+
+
 def test_another_slot_or_one_not_begun_gets_no_process():
     with WarmUp([ONE, ONE, ONE], at_once=1) as warm:
         assert warm.take(0, Slot(None, 2)) is None  # fewer threads than it was started with
