@@ -11,6 +11,7 @@ import errno
 import functools
 import json
 import logging
+import math
 import os
 import tempfile
 import time
@@ -25,6 +26,8 @@ log = logging.getLogger("avatarl")
 
 #: How a file is called while it is written, after a dot and its name.
 _TEMPORARY = ".part"
+#: Whole numbers with more digits are damage; a float holds no more than 308 before its point.
+_MOST_DIGITS = 300
 #: Temporary files that are older were left by a process that was killed.
 _ABANDONED_AFTER_S = 3600.0
 #: What a file system answers that can't do a thing, or not for this user.
@@ -141,14 +144,40 @@ def sweep_temporaries(directory: Path) -> None:
                     path.unlink()
 
 
+def parse_json(raw: bytes | str) -> Any:
+    """Read JSON as this project writes it.
+
+    Raises:
+        ValueError: It isn't JSON, or holds a number that no float holds.
+    """
+    try:
+        text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
+        return json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a number has {len(digits)} digits")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits[:20]} is no finite number")
+    return number
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
         FileNotFoundError: No such file.
-        json.JSONDecodeError: The file isn't JSON.
+        ValueError: The file isn't JSON.
     """
-    return json.loads(path.read_text(encoding="utf-8"))
+    return parse_json(path.read_bytes())
 
 
 def read_object(
@@ -165,14 +194,14 @@ def read_object(
         OSError: Storage refuses for now, and ``strict`` was asked for.
     """
     try:
-        value = json.loads(path.read_bytes())
+        value = parse_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         if strict and storage.passes(error):
             raise
         why = f"can't be read ({error})"
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         why = f"can't be read ({error})"
     else:
         if isinstance(value, dict):

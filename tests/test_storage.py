@@ -203,7 +203,7 @@ def test_a_claim_that_cannot_be_read_is_not_taken_over(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ownership.claim(run).release("failed")
-    monkeypatch.setattr(Path, "read_text", lambda *a, **k: Faults(errno.EIO, 9)())
+    monkeypatch.setattr(Path, "read_bytes", lambda *a, **k: Faults(errno.EIO, 9)())
     monkeypatch.setattr(ownership, "_HALF_WRITTEN_AFTER_S", 0.0)
     with pytest.raises(OSError, match="Input/output"):
         ownership.claim(run)

@@ -57,7 +57,7 @@ def _stop_local(directory: Path) -> int | None:
     """Send SIGTERM to the launching process, if it lives on this host."""
     try:
         owner = ownership.Owner.from_json(read_object(SweepFolder(directory).launch)["owner"])
-    except (KeyError, TypeError):
+    except (KeyError, ValueError):
         return None
     if owner.host != socket.gethostname() or not ownership.lives(owner):
         return None

@@ -207,7 +207,7 @@ def _planned(sweep: SweepFolder) -> tuple[list[Source], list[str], str]:
             for run in plan["runs"]
         ]
         newer = schema > PLAN_SCHEMA
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         why = problems[0] if problems else f"{type(error).__name__}: {error}"
         return [], [], f"{sweep.plan} can't be read ({why})"
     problem = (

@@ -123,6 +123,11 @@ class RunFolder:
         values = read_object(self.result, problems, strict)
         if not values or self._disowned(values):
             return None
+        nats, run_id = values.get("val/nats", "missing"), values.get("run_id", "")
+        if isinstance(nats, bool | str | list | dict) or not isinstance(run_id, str):
+            if problems is not None:
+                problems.append(f"{self.result} is damaged (val/nats is {nats!r}): not counted")
+            return None
         return Result(self.path, values)
 
     def read_failure(self, problems: list[str] | None = None) -> Failure | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from avatarl import storage
-from avatarl.files import write_atomic
+from avatarl.files import parse_json, write_atomic
 
 #: The newest journal this code knows.
 SCHEMA = 1
+#: What every record carries besides its metrics.
+INDEX = ("step", "characters_seen", "time/elapsed_s")
 CUT_OFF = "the last line is cut off and left out"
 _HEAD_BYTES = 1 << 14
 _TAIL_BYTES = 1 << 20
@@ -93,14 +96,9 @@ class JournalWriter:
 
 def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Read a journal back: its header, and its records up to the first that isn't whole."""
-    header, *lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    records = []
-    for line in lines:
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return json.loads(header), records
+    header, *lines = path.read_bytes().split(b"\n")
+    records = list(itertools.takewhile(lambda record: record is not None, map(parse_line, lines)))
+    return parse_line(header) or {}, [record for record in records if record is not None]
 
 
 def metric_names(path: Path) -> list[str]:
@@ -131,10 +129,10 @@ def read_header(path: Path) -> dict[str, Any]:
     """Return the first line of a journal if it is a header, else an empty dictionary."""
     try:
         with path.open("rb") as file:
-            first = json.loads(file.readline())
-    except (OSError, ValueError):
+            first = parse_line(file.readline())
+    except OSError:
         return {}
-    return first if isinstance(first, dict) and "schema" in first else {}
+    return first if first is not None and "schema" in first else {}
 
 
 def is_metric(value: object) -> bool:
@@ -161,7 +159,7 @@ def _evaluations(raw: bytes) -> list[bytes]:
 def parse_line(line: bytes | str) -> dict[str, Any] | None:
     """Read one line; None where it isn't a JSON object."""
     try:
-        record = json.loads(line)
+        record = parse_json(line)
     except ValueError:
         return None
     return record if isinstance(record, dict) else None
@@ -192,7 +190,7 @@ def quick_problems(path: Path, *, running: bool) -> list[str]:
         with path.open("rb") as file:
             first = file.readline()
             if not first:
-                return []
+                return [f"{path} is empty: the run has no curves"]
             file.seek(-1, os.SEEK_END)
             whole = file.read() == b"\n"
     except FileNotFoundError:
@@ -208,11 +206,9 @@ def quick_problems(path: Path, *, running: bool) -> list[str]:
 def _records_until(path: Path, last_step: int) -> list[str]:
     kept = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines()[1:]:
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            break  # a line cut short by a crash; nothing whole can follow it
-        if record.get("step", 0) > last_step:
+        step = (parse_line(line) or {}).get("step")
+        # A line cut short by a crash: nothing whole can follow it.
+        if not isinstance(step, int) or step > last_step:
             break
         kept.append(line)
     return kept

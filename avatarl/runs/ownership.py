@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import socket
 import time
@@ -30,6 +31,7 @@ from avatarl import storage
 from avatarl.files import (
     create_exclusively,
     if_supported,
+    read_json,
     replace_quickly,
     sweep_temporaries,
 )
@@ -78,9 +80,19 @@ class Owner:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Owner:
-        """Rebuild an owner from its JSON object."""
-        job = raw.get("slurm")
-        return cls(**{**raw, "slurm": SlurmJob(**job) if job else None})
+        """Rebuild an owner from its JSON object.
+
+        Raises:
+            ValueError: It is none.
+        """
+        try:
+            job = raw.get("slurm")
+            owner = cls(**{**raw, "slurm": SlurmJob(**job) if job else None})
+            math.fsum((owner.pid, owner.started, owner.time, owner.released or 0.0))
+            "".join((owner.host, owner.boot, owner.namespace, owner.outcome or ""))
+        except (AttributeError, TypeError) as error:
+            raise ValueError(f"no owner: {error}") from error
+        return owner
 
 
 def this_process(
@@ -328,8 +340,8 @@ def _latest(folder: RunFolder) -> tuple[int, Owner | None]:
 
 def _read(path: Path) -> Owner | None:
     try:
-        return Owner.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        return Owner.from_json(read_json(path))
+    except (OSError, ValueError) as error:
         if storage.passes(error):  # not to be seen is another thing than not to be there
             raise
         return None

@@ -20,8 +20,6 @@ from avatarl.runs.journal import (
     read_header,
 )
 
-#: What every record carries besides its metrics.
-INDEX = ("step", "characters_seen", "time/elapsed_s")
 _EVENT_MARK = b'"event"'
 
 

@@ -163,7 +163,7 @@ def _equal(one: Any, other: Any, tolerance: float) -> bool:
 
 
 def _journal(path: Path) -> list[dict[str, Any]]:
-    lines = map(parse_line, path.read_text(encoding="utf-8").splitlines())
+    lines = map(parse_line, path.read_bytes().split(b"\n"))
     return [record for record in lines if record is not None]
 
 

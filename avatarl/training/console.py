@@ -64,28 +64,56 @@ class Console:
 
     def conclude(self, result: Result) -> None:
         """Say what came out, against the n-gram ladder."""
-        self.say(
-            f"held out: {result['val/nats']:.4f} nats ({result['val/perplexity']:.2f} perplexity, "
-            f"{result['val/bits']:.3f} bits), accuracy {result['val/accuracy']:.4f}, "
-            f"calibration error {result['val/ece']:.3f}, entropy {result['val/entropy']:.3f} nats",
-            "bold",
-        )
-        names = ("unigram", "bigram", "trigram", "ngram4")
-        ladder = ", ".join(
-            f"{name} {result[f'ngram/{name}/nats']:.3f} ({result[f'ngram/{name}/accuracy']:.3f})"
-            for name in names
-        )
-        self.say(f"n-grams:  {ladder} nats (accuracy)")
-        self.say(
-            f"earned {result['reward/expected']:.4f} reward a character; "
-            f"{result['characters_seen']:,} characters in {result['seconds']:.0f} s"
-        )
-        if result["alarms"]:
-            self.say(f"alarms raised on the way: {', '.join(result['alarms'])}", "yellow")
-        sample = next(s for s in result["samples"] if s["temperature"] == 0.8)["text"]
-        self.say("sample:   " + " / ".join(sample.strip().splitlines()[:4]))
+        for line, style in _CLOSING:
+            # What an older version, or another way of computing a run, has left out isn't said.
+            with contextlib.suppress(LookupError, TypeError, ValueError, StopIteration):
+                if told := line(result):
+                    self.say(told, style)
         # Never broken by us, so that it can be copied.
         terminal.say(self.rich, f"files:    {result.directory}")
+
+
+def _held_out(result: Result) -> str:
+    return (
+        f"held out: {result['val/nats']:.4f} nats ({result['val/perplexity']:.2f} perplexity, "
+        f"{result['val/bits']:.3f} bits), accuracy {result['val/accuracy']:.4f}, "
+        f"calibration error {result['val/ece']:.3f}, entropy {result['val/entropy']:.3f} nats"
+    )
+
+
+def _ladder(result: Result) -> str:
+    names = ("unigram", "bigram", "trigram", "ngram4")
+    levels = (
+        f"{name} {result[f'ngram/{name}/nats']:.3f} ({result[f'ngram/{name}/accuracy']:.3f})"
+        for name in names
+    )
+    return f"n-grams:  {', '.join(levels)} nats (accuracy)"
+
+
+def _earned(result: Result) -> str:
+    return (
+        f"earned {result['reward/expected']:.4f} reward a character; "
+        f"{result['characters_seen']:,} characters in {result['seconds']:.0f} s"
+    )
+
+
+def _alarms(result: Result) -> str:
+    return f"alarms raised on the way: {', '.join(result['alarms'])}" if result["alarms"] else ""
+
+
+def _sample(result: Result) -> str:
+    sample = next(s for s in result["samples"] if s["temperature"] == 0.8)["text"]
+    return "sample:   " + " / ".join(sample.strip().splitlines()[:4])
+
+
+#: The last lines of a run, and their styles.
+_CLOSING: tuple[tuple[Callable[[Result], str], str | None], ...] = (
+    (_held_out, "bold"),
+    (_ladder, None),
+    (_earned, None),
+    (_alarms, "yellow"),
+    (_sample, None),
+)
 
 
 def watched(

@@ -20,7 +20,7 @@ from avatarl.model import parameter_count
 from avatarl.reference.levels import ngram_levels
 from avatarl.runs.folder import RunFolder
 from avatarl.runs.identity import id_schema
-from avatarl.runs.journal import JournalWriter, read
+from avatarl.runs.journal import INDEX, JournalWriter, read
 from avatarl.runs.ownership import Claim, ClaimLost
 from avatarl.runs.progress import Progress
 from avatarl.runs.result import SCHEMA, Result
@@ -81,6 +81,11 @@ class Recording:
         resumed = learner.step or None
         self._journal = JournalWriter(folder.journal, header, resumed, folder.stamp)
         history = read(folder.journal)[1] if resumed else []
+        self._concluded = any(record.get("event") == "final" for record in history)
+        # What the result says of the last logged step may have been logged by an earlier attempt.
+        for record in history:
+            if "event" not in record:
+                self._metrics.update((key, record[key]) for key in record if key not in INDEX)
         self._tracker = Tracker.start(config.tracking, config.raw, identity, folder.path, history)
 
     def metrics(self, metrics: Mapping[str, float]) -> None:
@@ -141,7 +146,8 @@ class Recording:
         on others would be a kink in it.
         """
         self._metrics.update(metrics)
-        self.event("final", **metrics)
+        if not self._concluded:  # by an attempt that ended before it had written the result
+            self.event("final", **metrics)
 
     def result(self, reliability: Mapping[str, list[float]]) -> Result:
         """Write samples and result.

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from avatarl.errors import UserError, in_short
 from avatarl.files import read_json, write_json
 from avatarl.runs.find import PLAN_SCHEMA, outputs_of
 from avatarl.runs.flatten import flatten
@@ -149,12 +150,21 @@ class Plan:
 
         Raises:
             FileNotFoundError: No plan there.
-            ValueError: Written by a newer version.
+            UserError: It is damaged, or was written by a newer version.
         """
         sweep = SweepFolder(directory)
-        raw = read_json(sweep.plan)
+        try:
+            return cls._read(sweep, read_json(sweep.plan))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise UserError(
+                f"{sweep.plan} can't be read ({in_short(error)}); valid: a plan as the sweep's "
+                "command writes it: start it again, and what is done is found"
+            ) from error
+
+    @classmethod
+    def _read(cls, sweep: SweepFolder, raw: Any) -> Plan:
         if raw.get("schema") != PLAN_SCHEMA:
-            raise ValueError(f"{sweep.plan} has schema {raw.get('schema')!r}")
+            raise ValueError(f"schema {raw.get('schema')!r}")
         outputs = outputs_of(sweep, raw).root
         return cls(
             name=raw["name"],

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from avatarl.errors import UserError
 from avatarl.runs.state import RunState, status_of
 from avatarl.sweep.plan import snapshot
 from avatarl.sweep.plan.cost import estimate
@@ -50,7 +51,7 @@ def plan_sweep(request: SweepRequest) -> Plan:
     """Make the plan of what was asked for; nothing is written."""
     before = None
     if request.later_batch:
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, UserError):
             before = Plan.read(request.directory)
     return make_plan(
         request.directory.name,

@@ -40,8 +40,15 @@ class Submission:
 
         Raises:
             FileNotFoundError: The submission was never completed.
+            ValueError: The file is damaged.
         """
         raw = read_json(directory / "submission.json")
+        try:
+            texts = [*raw["jobs"], *(run for runs in raw["packs"] for run in runs), raw["code"]]
+            "".join(texts)
+            float(raw["created"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{directory / 'submission.json'} is damaged ({error})") from error
         return cls(
             directory,
             tuple(raw["jobs"]),
