@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from avatarl.text import printable, shortened, spelled
+
 
 class UserError(Exception):
     """Something the user asked for can't be done; the message is one clear line.
@@ -27,11 +29,16 @@ class ConfigError(UserError):
 
     def __init__(self, key: str, value: object, valid: str, why: str = "") -> None:
         self.key, self.value, self.valid, self.why = key, value, valid, why
-        reason = f" ({why})" if why else ""
-        super().__init__(f"{key}={value!r} can't be used{reason}; valid: {valid}")
+        super().__init__(refusal(f"{shortened(key)}={spelled(value)}", valid, why))
 
     def __reduce__(self) -> tuple[type[ConfigError], tuple[str, object, str, str]]:
         return type(self), (self.key, self.value, self.valid, self.why)
+
+
+def refusal(words: str, valid: str, why: str = "") -> str:
+    """Say in one line that something typed can't be used, and what can."""
+    reason = f" ({why})" if why else ""
+    return printable(f"{words} can't be used{reason}; valid: {valid}")
 
 
 class DataError(ConfigError):

@@ -15,6 +15,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
+from avatarl.text import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -109,4 +111,4 @@ def say(console: Console, line: str, style: str = "") -> None:
     """Print a line as it is, however long, so that it can be copied."""
     from rich.text import Text
 
-    console.print(Text(line, style=style), soft_wrap=True, highlight=False)
+    console.print(Text(printable(line, keep="\n\t"), style=style), soft_wrap=True, highlight=False)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from avatarl.errors import UserError
 from avatarl.process import prepare_process
+from avatarl.text import printable
 
 # name → (module with add_arguments(parser) and main(args), one line of help)
 COMMANDS = {
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         return int(importlib.import_module(COMMANDS[args.command][0]).main(args) or 0)
     except UserError as error:
-        print(f"avatarl: {error}", file=sys.stderr)
+        print(f"avatarl: {printable(str(error), keep=chr(10))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130

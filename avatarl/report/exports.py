@@ -12,13 +12,14 @@ from avatarl.report.comparison import Comparison, Configuration
 from avatarl.report.remarks import footnotes
 from avatarl.report.table import grid, with_levels
 from avatarl.report.words import LEVEL_NAMES, show
+from avatarl.text import printable
 
 
 def as_markdown(comparison: Comparison) -> str:
     """Return the tables in GitHub's Markdown."""
 
     def quote(cell: str) -> str:
-        safe = cell.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+        safe = printable(cell.replace("\n", " ")).replace("\\", "\\\\").replace("|", "\\|")
         return safe.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
     parts = []
@@ -49,7 +50,8 @@ _LATEX = {
 
 def latex_escape(text: str) -> str:
     """Return ``text`` so that LaTeX prints it as it is."""
-    return "".join(_LATEX.get(character, character) for character in text)
+    safe = printable(text, keep="\n")
+    return "".join(_LATEX.get(character, character) for character in safe)
 
 
 def as_latex(comparison: Comparison) -> str:
@@ -59,7 +61,7 @@ def as_latex(comparison: Comparison) -> str:
         table = grid(comparison, section)
         columns = "".join("r" if column.numeric else "l" for column in table.columns)
         lines = [
-            f"% {table.title}".replace("\n", " "),
+            f"% {printable(table.title)}",
             rf"\begin{{tabular}}{{{columns}}}",
             r"\toprule",
             " & ".join(map(latex_escape, table.headings)) + r" \\",
@@ -73,7 +75,7 @@ def as_latex(comparison: Comparison) -> str:
                 + r" \\"
             )
         parts.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}"]))
-    notes = "".join(f"% {note}\n" for note in footnotes(comparison))
+    notes = "".join(f"% {printable(note)}\n" for note in footnotes(comparison))
     return "\n\n".join(parts) + "\n" + notes
 
 
@@ -137,10 +139,12 @@ def _csv_cell(value: Any) -> Any:
     if value is None:
         return ""
     if isinstance(value, list):
-        return "; ".join(map(show, value))
+        return printable("; ".join(map(show, value)))
     if isinstance(value, float):
         # Twelve digits hide the last bit's noise and lose nothing that was measured.
         return float(f"{value:.12g}")
+    if isinstance(value, str):
+        return printable(value)
     return show(value) if isinstance(value, bool) else value
 
 

@@ -9,6 +9,7 @@ from avatarl.report.comparison import Comparison, Configuration, Section
 from avatarl.report.metrics import describe, format_number, metric_heading
 from avatarl.report.statistics import Estimate
 from avatarl.report.words import LEVEL_NAMES, word
+from avatarl.text import printable
 
 Kind = Literal["run", "key", "n", "seed", "state", "metric", "difference", "p", "code"]
 
@@ -72,7 +73,8 @@ def grid(comparison: Comparison, section: Section) -> Grid:
             lines.append(Line("ngram", entry, cells))
             continue
         kind: Literal["run", "control"] = "control" if entry.is_control else "run"
-        cells = tuple(_cell(entry, column) for column in columns)
+        # Names and settings come from files.
+        cells = tuple(printable(_cell(entry, column), keep="\n") for column in columns)
         lines.append(Line(kind if entry.done else "unfinished", entry, cells, entry.best))
     return Grid(section.title, columns, tuple(lines))
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from avatarl.report.comparison import Comparison
 from avatarl.report.remarks import footnotes
 from avatarl.report.table import Grid, grid
+from avatarl.text import printable
 
 #: A longer cell is folded.
 _WIDEST = 32
@@ -31,7 +32,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
                 Text(f"not shown at this width: {', '.join(hidden)} (--metrics chooses)", "dim")
             )
     for note in footnotes(comparison):
-        console.print(Text(note, style="yellow" if note.startswith("note") else "dim"))
+        console.print(Text(printable(note), style="yellow" if note.startswith("note") else "dim"))
 
 
 def _fit(table: Grid, width: int) -> tuple[Grid, list[str]]:

@@ -151,3 +151,13 @@ def test_so_far_is_the_figure_of_the_run_that_has_come_furthest(outputs: Outputs
     told = compare(load_runs(outputs.root).runs, metrics=["characters_seen"])
     furthest = max(run.latest["characters_seen"] for run in load_runs(outputs.root))
     assert f"{furthest:,} so far" in as_text(told)
+
+
+def test_control_characters_of_files_reach_no_terminal(outputs: Outputs) -> None:
+    for seed, word in enumerate(["\x1b[31mred", "a\rb", "\x9b2J", "\u202eevil"]):
+        outputs.run(config(seed=seed) | {"name": word, "note": {"text": word}})
+    told = compare(load_runs(outputs.root).runs, swept=["note.text"])
+    texts = [render(told) for render in RENDERERS.values()] + [as_text(told, 200)]
+    for text in texts:
+        assert "x1b[31m" in text or "u001b[31m" in text
+        assert all(line.isprintable() for line in text.split("\n"))
