@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import re
 import typing
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from avatarl.data.base import Config as DataConfig
 from avatarl.errors import ConfigError
 from avatarl.explorer.base import Config as ExplorerConfig
 from avatarl.model.base import Config as ModelConfig
+from avatarl.names import check_name, check_words
 from avatarl.objective.base import Config as ObjectiveConfig
 from avatarl.opponent.base import Config as OpponentConfig
 from avatarl.optimizer.base import Config as OptimizerConfig
@@ -47,16 +47,11 @@ class RunConfig:
     tracking: TrackingConfig
 
     def __post_init__(self) -> None:
-        """Refuse a seed out of range, and a name that can't name a folder."""
+        """Refuse a seed out of range, and names that can't name a folder."""
         if not 0 <= self.seed <= MAX_SEED:
             raise ConfigError("seed", self.seed, f"an integer from 0 to {MAX_SEED}")
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}", self.name):
-            raise ConfigError(
-                "name",
-                self.name,
-                "1 to 100 letters, digits and . _ + -, beginning with a letter or digit",
-                "it names a folder",
-            )
+        check_name("name", self.name)
+        check_words("output_dir", self.output_dir, 3_000)
 
     @functools.cached_property
     def raw(self) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def _write_down(plan: Plan, request: SweepRequest, rollback: Rollback) -> Plan:
     from avatarl.data import prepare
 
     sweep = SweepFolder(request.directory)
-    outputs = Outputs(request.directory.parent.parent)
+    outputs = Outputs(plan.runs[0].config["output_dir"])
     store = outputs.corpora
     try:
         before = set(store.glob("*"))

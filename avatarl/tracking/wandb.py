@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from typing_extensions import override
 
+from avatarl.names import check_words
 from avatarl.tracking import base, delivery
 
 log = logging.getLogger("avatarl")
@@ -40,6 +41,14 @@ class Config(base.Config):
     run_name: str | None
     tags: tuple[str, ...]
     artifact: bool  # upload the final checkpoint
+
+    def __post_init__(self) -> None:
+        """Refuse names and tags that wandb or a terminal couldn't show."""
+        for key in ("project", "entity", "group", "run_name"):
+            if (name := getattr(self, key)) is not None:
+                check_words(key, name, 512)
+        for place, tag in enumerate(self.tags):
+            check_words(f"tags.{place}", tag, 64)
 
     @property
     @override

@@ -12,10 +12,12 @@ from typing import Any
 
 from avatarl.errors import UserError, in_short
 from avatarl.files import read_json, write_json
+from avatarl.names import resolved_word
 from avatarl.runs.find import PLAN_SCHEMA, outputs_of
 from avatarl.runs.flatten import flatten
 from avatarl.runs.folder import RunFolder
 from avatarl.runs.outputs import Outputs, SweepFolder
+from avatarl.text import printable
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class PlannedRun:
             text = Outputs(output_dir).here(known.get("corpus_file"))
             known["corpus_file"] = None if text is None else str(text)
         known |= {"config": config, "overrides": tuple(raw["overrides"])}
+        known["label"] = printable(str(raw.get("label", "")))
         return cls(**known)
 
 
@@ -210,8 +213,11 @@ def make_plan(
                 runs[matched.id] = _planned(replace(matched, overrides=overrides), is_control=True)
     shared = shared_words([candidate.overrides for candidate in candidates])
     for identity, run in runs.items():
-        words = [word for word in run.overrides if word not in shared] or [run.name]
-        label = " ".join(words) + (" (control)" if run.is_control else "")
+        leaves = flatten(run.config)
+        words = [
+            resolved_word(word, leaves.get) for word in run.overrides if word not in shared
+        ] or [run.name]
+        label = printable(" ".join(words)) + (" (control)" if run.is_control else "")
         runs[identity] = replace(run, label=run.label or label)
     order = {identity: position for position, identity in enumerate(runs)}
     return Plan(

@@ -96,6 +96,10 @@ class SlurmBackend(Backend):
         Raises:
             UserError: SLURM refused the jobs.
         """
+        place = str(sweep.absolute())
+        if set("%\\") & set(place):
+            valid = "a path without % and \\, which SLURM replaces in the names of logs"
+            raise ConfigError("output_dir", place, valid)
         code = snapshot.freeze(sweep.parent.parent.absolute(), rollback=rollback)
         pending = _pending(plan)
         submission = submit(pending, sweep, code, self.settings) if pending else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from avatarl.errors import ConfigError
+from avatarl.names import check_words
 from avatarl.sweep.launch import LauncherSettings
 
 
@@ -55,6 +56,22 @@ class SlurmSettings(LauncherSettings):
         counts = [words[-1] for words in parts if words[0] == "gpu"]
         return sum(int(count) if count.isdigit() else 1 for count in counts)
 
+    def _check_words(self) -> None:
+        # Each becomes part of a line of the job's script; setup and teardown are lines themselves.
+        texts = [
+            (f"{name}.{at}" if isinstance(value, list | dict) else name, str(text))
+            for name, value in vars(self).items()
+            if name not in ("setup", "teardown")
+            for at, text in (
+                value.items()
+                if isinstance(value, dict)
+                else enumerate(value if isinstance(value, list) else [value])
+            )
+        ]
+        texts += [("additional_parameters", name) for name in self.additional_parameters]
+        for name, text in texts:
+            check_words(f"hydra.launcher.{name}", text, 4_000, least=0)
+
     def check(self) -> None:
         """Refuse numbers that can't be meant, and times that submitit would misjudge.
 
@@ -67,6 +84,7 @@ class SlurmSettings(LauncherSettings):
         """
         super().check()
         key = "hydra.launcher"
+        self._check_words()
         least = {"runs_per_job": 1, "slots_per_gpu": 1, "timeout_min": 1, "signal_delay_s": 1}
         least |= {"array_parallelism": 1, "nodes": 1}
         for name, bound in least.items():

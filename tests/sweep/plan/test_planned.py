@@ -48,6 +48,14 @@ def test_equal_ids_are_one_run_and_positions_point_to_it():
     assert [run.label for run in plan.runs] == ["seed=1", "seed=2"]
 
 
+def test_a_label_shows_values_and_no_control_characters():
+    one, two = candidate(1), candidate(2)
+    one = replace(one, overrides=("trainer.steps=${seed}", "tracking.run_name=a\x1b[31m"))
+    labels = [run.label for run in make_plan("s", [one, two], corpus={}).runs]
+    steps = one.config["trainer"]["steps"]
+    assert labels[0] == f"trainer.steps={steps} tracking.run_name=a\\x1b[31m"
+
+
 def test_each_matched_setting_gets_one_control():
     def control(run):
         made = {**run.config, "name": "control"}

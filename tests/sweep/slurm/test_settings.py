@@ -87,3 +87,31 @@ def test_short_walltimes_are_fine_when_nothing_is_counted():
 )
 def test_gpus_asked_for_are_counted(changes, count):
     assert slurm(**changes).gpus() == count
+
+
+WORDS = [
+    "partition", "account", "qos", "gres", "mem_per_cpu", "mem_per_gpu", "constraint", "nodelist",
+    "exclude", "exclusive", "dependency", "comment", "mail_type", "mail_user", "wckey", "python",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({word: "a\n#SBATCH --wrap=x"} for word in WORDS),
+        {"comment": "a\x1b[31m"},
+        {"srun_args": ["--x", "a\nb"]},
+        {"additional_parameters": {"reservation": "a\nb"}},
+        {"additional_parameters": {"a\nb": 1}},
+    ],
+)
+def test_nothing_adds_a_line_to_the_script(changes):
+    (key,) = changes
+    with pytest.raises(ConfigError) as caught:
+        slurm(**changes).check()
+    assert caught.value.key.startswith(f"hydra.launcher.{key}")
+    assert str(caught.value).isprintable()
+
+
+def test_setup_may_have_lines_of_its_own():
+    slurm(setup=["if true; then\n  module load cuda\nfi"], comment="words of a sentence").check()
