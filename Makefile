@@ -31,11 +31,15 @@ demo: $(READY)  ## Train six runs and their control, compare them: table and pic
 
 .PHONY: test
 test: $(READY)  ## Run the tests (a few minutes)
-	@$(PYTEST) -m "not slurm and not slow and not browser and not gpu"
+	@$(PYTEST) -m "not slurm and not slow and not browser and not gpu and not hostile"
 
 .PHONY: test-slow
 test-slow: $(READY)  ## Run the slow tests and the ones in a headless browser
 	@$(PYTEST) -m "slow or browser"
+
+.PHONY: test-hostile
+test-hostile: $(READY)  ## Try odd configurations and damaged files (AVATARL_FUZZ=1000 tries more)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m hostile tests/hostile
 
 .PHONY: test-gpu
 test-gpu: $(READY)  ## Run the tests that need a GPU

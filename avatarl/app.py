@@ -11,17 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from avatarl import composition
 from avatarl.errors import UserError
 from avatarl.process import prepare_process
 from avatarl.signals import SignalFlag, catching
 from avatarl.terminal import outlive
+from avatarl.text import printable
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
+# Whether the user set it; from then on it is set for Hydra's sake.
+_full_error_wanted = False
 
 
 def guarded(main: Callable[[], Any]) -> None:
@@ -30,15 +31,17 @@ def guarded(main: Callable[[], Any]) -> None:
     Exit codes: 2 for what can't be asked for (nothing was written), 1 for a run that failed,
     130 and 143 for one that was interrupted and can be continued.
     """
+    global _full_error_wanted
     prepare_process()
     outlive()
-    full_error_wanted = _FULL_ERROR in os.environ
+    _full_error_wanted = os.environ.get(_FULL_ERROR, "0") not in ("", "0")
     # Hydra then lets exceptions pass, instead of printing them its own way with exit code 1.
     os.environ[_FULL_ERROR] = "1"
     composition.register_resolvers()
     before = set(_sweeps())
     try:
-        with _told(full_error_wanted):
+        with _told():
+            composition.check_choices(sys.argv[1:])
             main()
     except SystemExit as leaving:
         if leaving.code == UserError.exit_code:
@@ -47,21 +50,20 @@ def guarded(main: Callable[[], Any]) -> None:
 
 
 @contextmanager
-def _told(full_error_wanted: bool = False) -> Iterator[None]:
+def _told() -> Iterator[None]:
     """Turn what a user can cause into one line on stderr and an exit code."""
     overrides = [word for word in sys.argv[1:] if not word.startswith("-")]
     try:
         yield
-    except (UserError, HydraException, OmegaConfBaseException) as error:
-        if full_error_wanted:
-            traceback.print_exc()
-        print(f"avatarl: {composition.describe_error(error, overrides)}", file=sys.stderr)
-        sys.exit(error.exit_code if isinstance(error, UserError) else UserError.exit_code)
-    except OSError as error:
-        if full_error_wanted or error.filename is None:
+    except Exception as error:
+        missing = isinstance(error, OSError) and error.filename is not None
+        if not (missing or composition.is_about_words(error)):
             raise
-        print(f"avatarl: {composition.describe_error(error, overrides)}", file=sys.stderr)
-        sys.exit(UserError.exit_code)
+        if _full_error_wanted:
+            traceback.print_exc()
+        why = composition.describe_error(error, overrides)
+        print(f"avatarl: {printable(why, keep=chr(10))}", file=sys.stderr)
+        sys.exit(error.exit_code if isinstance(error, UserError) else UserError.exit_code)
     except KeyboardInterrupt:
         print("avatarl: interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
@@ -118,7 +120,7 @@ def _run(config: DictConfig) -> float:
             console.say(f"{error}; this attempt has written nothing since")
             sys.exit(1)
         console.say(f"failed: {type(error).__name__}: {error}")
-        if os.environ.get("AVATARL_TRACEBACK"):
+        if _full_error_wanted or os.environ.get("AVATARL_TRACEBACK"):
             raise
         console.say("the traceback is in the run's failure.json")
         sys.exit(1)

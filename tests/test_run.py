@@ -70,6 +70,11 @@ def test_one_run_tells_its_story_and_is_not_computed_twice(tmp_path: Path) -> No
         (["trainer.batch_size=1000000"], "trainer.batch_size"),
         (["trainer.eval_stride=9"], "trainer.eval_stride"),
         (["output_dir=/dev/null/x"], "output_dir"),
+        (["reward=null"], "reward='null' can't be used; valid: confidence_scaled"),
+        (["-m", "seed=0,1", "sweep_name=team/exp1"], "sweep_name='team/exp1'"),
+        (["-m", "seed=0,1", "sweep_name=../../x"], "sweep_name='../../x'"),
+        (["-m", "seed=sort(range(0,5,2),reverse=true)"], "valid: seed=4,2,0"),
+        (["-m", "reference=glob(zzz*)"], "no option matches"),
     ],
 )
 def test_bad_input_is_one_line_exit_code_2_and_nothing_written(
@@ -156,6 +161,30 @@ def test_the_configuration_can_be_shown(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "confidence_weight: 0.5" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_configuration_can_be_shown_with_all_values(tmp_path: Path) -> None:
+    done = run("--cfg=job", "--resolve", *QUICK, "seed=3", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "${" not in done.stdout
+    assert "sweep_name: " in done.stdout
+
+
+def test_a_traceback_is_shown_to_whoever_asks_for_it(tmp_path: Path) -> None:
+    words = [sys.executable, str(ROOT / "run.py"), *QUICK, "optimizer.lr=-1"]
+    wanted = {**environment(), "HYDRA_FULL_ERROR": "1"}
+    done = subprocess.run(
+        words, cwd=tmp_path, env=wanted, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("avatarl: optimizer.lr=")
+
+
+def test_equal_combinations_are_told(tmp_path: Path) -> None:
+    done = run("-m", *QUICK, "seed=0,0,1", "hydra.launcher.dry_run=true", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "3 typed, 2 distinct" in done.stdout
 
 
 def test_from_python_the_same_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,21 +1,46 @@
-"""What is wrong with an override, in one line: from Hydra's errors, OmegaConf's and our own."""
+"""What is wrong with an override, in one line: from Hydra's errors, OmegaConf's and our own.
+
+Each line names the key and the value as typed, and what is valid.
+"""
 
 from __future__ import annotations
 
 import re
+import shlex
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
-from hydra.errors import (
-    ConfigCompositionException,
-    HydraException,
-    MissingConfigException,
-    OverrideParseException,
-)
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
-from avatarl.composition.shipped import compose_shipped
-from avatarl.errors import UserError, did_you_mean
+from avatarl.composition.shipped import compose_shipped, options_of
+from avatarl.errors import ConfigError, UserError, did_you_mean, refusal
+from avatarl.text import printable, shortened, spelled
+
+#: Packages whose exceptions come from what was typed, whatever their type.
+_READERS = ("hydra", "omegaconf", "antlr4", "yaml")
+
+
+def is_about_words(error: BaseException) -> bool:
+    """Whether an exception says that something typed can't be used.
+
+    Hydra meets some of it (``reward=null``) with an AssertionError or the like of its own.
+    """
+    if isinstance(error, UserError | HydraException | OmegaConfBaseException):
+        return True
+    if not isinstance(error, Exception):
+        return False
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        parts = Path(frame.filename).parts
+        if "avatarl" in parts or "hydra_plugins" in parts:
+            return False
+        if any(package in parts for package in _READERS):
+            return True
+    return False
 
 
 def describe_error(error: BaseException, overrides: Sequence[str] = ()) -> str:
@@ -25,70 +50,200 @@ def describe_error(error: BaseException, overrides: Sequence[str] = ()) -> str:
         error: From Hydra, OmegaConf or our own checks.
         overrides: What was typed, to find out what would have been valid.
     """
-    if isinstance(error, UserError):
-        return str(error)
+    refused = _cause(error)
+    if isinstance(refused, ConfigError):
+        return _as_typed(refused, overrides)
+    if refused is not None:
+        return str(refused)
     # A slip that Hydra takes for replacing all settings of the launcher by one word.
     slips = (re.fullmatch(r"hydra\.(launcher|sweeper)=(\w+)", word) for word in overrides)
     if slip := next(filter(None, slips), None):
         return f"{slip[0]!r} can't be used; valid: hydra/{slip[1]}={slip[2]}"
-    if isinstance(error, MissingConfigException):
-        missing = error.missing_cfg_file or ""
-        group, _, option = str(missing).rpartition("/")
-        valid = [str(name) for name in error.options or []]
-        if group and valid:
-            hint = did_you_mean(option, valid)
-            return f"{group}={option!r} can't be used; valid: {', '.join(valid)}{hint}"
-        return _flat(str(error))
-    if isinstance(error, OverrideParseException):
-        return f"{error.override!r} can't be read as an override: {_flat(str(error.message))}"
-    if isinstance(error, ConfigCompositionException):
-        return _describe_composition(error, overrides)
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and not is_about_words(error):
         reason = (error.strerror or str(error)).lower()
         return f"output_dir: {error.filename}: {reason}; valid: a folder that can be written to"
-    return _flat(str(error))
+    if isinstance(error, MissingConfigException) and "/" not in str(error.missing_cfg_file):
+        name = _flat(str(error.missing_cfg_file))
+        return refusal(f"--config-name={name}", "config, or a file of the folder given by -cd")
+    word = _culprit(error, overrides)
+    if word is None:
+        key = str(getattr(error, "full_key", None) or "the configuration")
+        return refusal(key, "what `python run.py --help` lists", _first_line(error))
+    return _refuse(word, error, overrides)
 
 
-def _describe_composition(error: ConfigCompositionException, overrides: Sequence[str]) -> str:
+def _cause(error: BaseException | None) -> UserError | None:
+    """The error of ours that a library wrapped in one of its own."""
+    while error is not None and not isinstance(error, UserError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _as_typed(error: ConfigError, overrides: Sequence[str]) -> str:
+    """Tell a refused setting with the value as it was typed (1e3, where 1000.0 was read)."""
+    for word in reversed(overrides):
+        name, equals, value = word.partition("=")
+        typed = name.lstrip("+~").replace("/", ".")
+        if isinstance(error.value, dict) and typed.startswith(f"{error.key}."):
+            return refusal(_words(name, value), f"{error.key}: {error.valid}", "no such key")
+        if typed != error.key:
+            continue
+        if name.startswith("~"):
+            options = options_of(error.key.replace(".", "/"))
+            valid = f"{error.key}={'|'.join(options) or 'VALUE'}"
+            return refusal(shortened(word), valid, "a run needs it")
+        if equals and value.strip("'\"") not in spelled(error.value):
+            return refusal(_words(name, value), error.valid, error.why)
+        break
+    return str(error)
+
+
+def _words(key: str, value: str) -> str:
+    return f"{shortened(key)}='{shortened(value)}'"
+
+
+def _culprit(error: BaseException, overrides: Sequence[str]) -> str | None:
+    """Find the word that an error is about."""
+    if isinstance(error, OverrideParseException):
+        return str(error.override)
+    full_key = str(getattr(error, "full_key", None) or "")
     text = str(error)
-    unknown_key = re.search(r"Could not (?:override|delete) '([^']+)'", text)
-    if unknown_key:
-        key = unknown_key.group(1)
-        valid = _valid_siblings(key, overrides)
-        value = next((o.split("=", 1)[1] for o in overrides if o.startswith(f"{key}=")), None)
-        if valid:
-            hint = did_you_mean(key.rpartition(".")[2], valid)
-            return f"{key}={value!r} can't be used (no such key); valid: {', '.join(valid)}{hint}"
-    unknown_group = re.search(r"Could not override '([^']+)'\. No match in the defaults", text)
-    if unknown_group:
-        from avatarl.config import GROUPS
+    named = re.search(r"Could not (?:override|delete) '([^']+)'", text)
+    for key in filter(None, (full_key, named and named.group(1).partition("=")[0])):
+        for word in reversed(overrides):
+            if _key(word) == key:
+                return word
+    for word in sorted(overrides, key=len, reverse=True):
+        if word in text:
+            return word
+    if isinstance(error, MissingConfigException):
+        for word in reversed(overrides):
+            if str(error.missing_cfg_file) == f"{_key(word)}/{word.partition('=')[2]}":
+                return word
+    for count in range(1, len(overrides) + 1):
+        try:
+            compose_shipped([word for word in overrides[:count] if not _is_sweep(word)])
+        except Exception:
+            return overrides[count - 1]
+    return None
 
-        key = unknown_group.group(1)
-        valid = [*GROUPS, "name", "seed", "output_dir"]
-        return f"{key!r} is no group or key; valid: {', '.join(valid)}{did_you_mean(key, valid)}"
-    cause = error.__cause__
-    return _flat(f"{text} {cause}" if cause is not None and str(cause) not in text else text)
+
+def _key(word: str) -> str:
+    return word.partition("=")[0].lstrip("+~")
+
+
+def _value(word: str) -> str:
+    return word.partition("=")[2]
+
+
+def _is_sweep(word: str) -> bool:
+    try:
+        return OverridesParser.create().parse_override(word).is_sweep_override()
+    except Exception:
+        return False
+
+
+def _refuse(word: str, error: BaseException, overrides: Sequence[str]) -> str:
+    key, equals, value = word.partition("=")
+    words, text = _words(key, value) if equals else shortened(word), str(error)
+    if isinstance(error, OverrideParseException):
+        return _unreadable(word, error)
+    if not key.strip("+~"):
+        return refusal(words, "KEY=VALUE", "no key")
+    if "Ambiguous value" in text or "requires --multirun" in text:
+        valid = f"one value; several of them with -m; a list as {key}=[…]; text as {key}='\"…\"'"
+        return refusal(words, valid, "that is a sweep")
+    name, _, package = key.lstrip("+~").partition("@")
+    options = options_of(name)
+    if isinstance(error, MissingConfigException) and error.options:
+        options = [str(option) for option in error.options]
+    if package and key[0] not in "+~":
+        return refusal(words, f"{name}=OPTION, or +{name}@PLACE=OPTION", "nothing there to replace")
+    if options:
+        why = "a group holds one of its options" if key[0] in "+~" and not package else ""
+        valid = ", ".join(options) + did_you_mean(value, options)
+        if value.strip("'\"") in options and not package:
+            valid = f"{name}={value}"
+        return refusal(words, valid, why)
+    siblings = _valid_siblings(name, overrides)
+    if name.rpartition(".")[2] not in siblings:
+        hint = did_you_mean(name.rpartition(".")[2], siblings)
+        return refusal(words, f"{', '.join(siblings)}{hint}", "no such key")
+    expected = re.search(r"expected one of \[([^]]*)\]", _first_line(error))
+    valid_value = expected.group(1) if expected else _shipped_value(name, overrides)
+    if isinstance(error, InterpolationKeyError):
+        valid_value = "a number, or ${KEY} of a key that is there, for instance ${optimizer.lr}"
+    return refusal(words, valid_value, _first_line(error))
+
+
+def _unreadable(word: str, error: OverrideParseException) -> str:
+    """Tell how to quote what Hydra's grammar can't read."""
+    key, equals, value = word.partition("=")
+    if not equals:
+        return refusal(f"{shortened(word)!r}", "KEY=VALUE", "no = in it")
+    message = _flat(str(error.message))
+    failed = re.search(
+        r"(?:ValueError|TypeError) while evaluating '.*?': (.*?)(?: See http|$)", message
+    )
+    if failed:
+        return refusal(_words(key, value), "one value, or several with commas", failed.group(1))
+    plain = value[1:-1] if len(value) > 1 and value[0] == value[-1] in "'\"" else value
+    quoted = f"{key}={QuotedString(plain, Quote.double).with_quotes()}"
+    try:
+        OverridesParser.create().parse_override(quoted)
+    except Exception:
+        valid = "letters, digits and . / - _ in keys, and values in quotes: KEY='\"VALUE\"'"
+    else:
+        valid = f"in quotes, {shlex.quote(shortened(quoted))}"
+    why = "not readable as an override: some characters mean something to Hydra"
+    return refusal(shortened(word), valid, why)
 
 
 def _valid_siblings(key: str, overrides: Sequence[str]) -> list[str]:
     """Keys beside a key that isn't there, given the options that were chosen."""
-    from avatarl.config import GROUPS
-
-    groups = (*GROUPS, "hydra/launcher")
-    chosen = [
-        o
-        for o in overrides
-        if re.fullmatch(r"[a-z_/]+=[a-z0-9_]+", o) and o.split("=")[0] in groups
-    ]
+    chosen = [o for o in overrides if _key(o) in _groups() and _value(o) in options_of(_key(o))]
     try:
         config = compose_shipped(chosen, with_hydra=key.startswith("hydra."))
-        parent = OmegaConf.select(config, key.rpartition(".")[0]) if "." in key else config
+        parent = config
+        # The nearest parent that is there: model.block.size has the keys of model beside it.
+        for part in key.split(".")[:-1]:
+            below = OmegaConf.select(parent, part)
+            if not isinstance(below, DictConfig):
+                break
+            parent = below
     except (HydraException, OmegaConfBaseException):
-        return []
-    if not isinstance(parent, DictConfig):
-        return []
+        return [*_groups()[:-1], "name", "seed", "output_dir"]
     return [str(name) for name in parent if name not in ("hydra", "_target_")]
 
 
+def _shipped_value(key: str, overrides: Sequence[str]) -> str:
+    """Name a value that a key can have: the one that is shipped."""
+    for chosen in (overrides, ()):
+        try:
+            config = compose_shipped(
+                [word for word in chosen if _key(word) in _groups() and not _is_sweep(word)],
+                with_hydra=key.startswith("hydra."),
+            )
+            value = OmegaConf.select(OmegaConf.create(OmegaConf.to_container(config)), key)
+        except Exception:
+            continue
+        if not isinstance(value, DictConfig):
+            return f"a value of the kind of {spelled(value)}"
+    return "a value of the kind that is shipped"
+
+
+def _groups() -> tuple[str, ...]:
+    from avatarl.config import GROUPS
+
+    return (*GROUPS, "hydra/launcher")
+
+
+def _first_line(error: BaseException) -> str:
+    """The innermost reason, without OmegaConf's lines about where it noticed."""
+    cause = error.__cause__
+    lines = str(cause if isinstance(cause, OmegaConfBaseException) else error).splitlines()
+    return shortened(printable(lines[0] if lines else type(error).__name__), 200)
+
+
 def _flat(text: str) -> str:
-    return " ".join(text.split())
+    return shortened(" ".join(text.split()), 300)

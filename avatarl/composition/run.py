@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from avatarl.composition.errors import describe_error
-from avatarl.composition.shipped import compose_shipped
+from avatarl.composition.errors import describe_error, is_about_words
+from avatarl.composition.shipped import compose_shipped, options_of
 from avatarl.errors import ConfigError, UserError
+from avatarl.names import check_name, resolved_word
+from avatarl.text import printable
 
 if TYPE_CHECKING:  # imports torch, which workers are to import at the same time, and errors needn't
     from avatarl.config import RunConfig
@@ -27,18 +27,44 @@ _NOT_OF_A_RUN = ("hydra", "sweep_name")
 
 
 def register_resolvers() -> None:
-    """Make ``${avatarl_sweep_name:…}`` known to configurations; harmless when repeated."""
+    """Make what conf/config.yaml resolves by us known; harmless when repeated."""
     OmegaConf.register_new_resolver("avatarl_sweep_name", sweep_name, replace=True)
+    OmegaConf.register_new_resolver("avatarl_folder", _folder, replace=True)
 
 
-def sweep_name(config_name: str, overrides: Sequence[str] | ListConfig) -> str:
+def _folder(key: str, value: object) -> str:
+    # In the path that Hydra writes to before anything else is checked.
+    return check_name(key, value)
+
+
+def sweep_name(config_name: str | None, overrides: Sequence[str] | ListConfig | None) -> str:
     """Name a sweep after its file, or after what was typed; the same command, the same name."""
+    if config_name is None or overrides is None:  # shown alone, by --cfg job --resolve
+        from hydra.core.hydra_config import HydraConfig
+
+        hydra = HydraConfig.get() if HydraConfig.initialized() else None
+        config_name = str(config_name or (hydra.job.config_name if hydra else "config"))
+        overrides = overrides or (hydra.overrides.task if hydra else [])
     typed = sorted(str(override) for override in overrides)
     digest = hashlib.sha256("\n".join(typed).encode()).hexdigest()[:6]
     if config_name != "config":
-        return f"{config_name}-{digest}" if typed else config_name
+        name = re.sub(r"[^A-Za-z0-9._+-]+", "-", config_name).strip("-_.+")[:90] or "sweep"
+        return f"{name}-{digest}" if typed else name
     words = re.sub(r"[^A-Za-z0-9._]+", "-", "_".join(str(override) for override in overrides))
     return f"{words[:60].strip('-_.') or 'sweep'}-{digest}"
+
+
+def check_choices(overrides: Sequence[str]) -> None:
+    """Refuse a list or mapping where a group's option belongs; Hydra would merge them.
+
+    Raises:
+        ConfigError: On the group.
+    """
+    for word in overrides:
+        group, _, value = word.partition("=")
+        if value[:1] in ("[", "{") and (options := options_of(group)):
+            valid = ", ".join(options)
+            raise ConfigError(group, value, f"one option: {valid}")
 
 
 def compose(overrides: Sequence[str] = ()) -> RunConfig:
@@ -51,9 +77,12 @@ def compose(overrides: Sequence[str] = ()) -> RunConfig:
         UserError: An override can't be used; the message says why.
     """
     register_resolvers()
+    check_choices(overrides)
     try:
         return resolve(compose_shipped(list(overrides)))
-    except (HydraException, OmegaConfBaseException) as error:
+    except Exception as error:
+        if isinstance(error, UserError) or not is_about_words(error):
+            raise
         raise UserError(describe_error(error, overrides)) from error
 
 
@@ -81,7 +110,7 @@ def resolve(config: DictConfig) -> RunConfig:
     mode = OmegaConf.select(config, "hydra.mode")
     if getattr(mode, "name", None) == "MULTIRUN" and isinstance(raw["tracking"], dict):
         _name_in_sweep(raw["tracking"], config)
-    if isinstance(raw["output_dir"], str):
+    if isinstance(raw["output_dir"], str) and raw["output_dir"].strip():
         raw["output_dir"] = str(Path(raw["output_dir"]).expanduser().absolute())
     data = raw["data"]
     if isinstance(data, dict) and isinstance(data.get("path"), str):
@@ -97,8 +126,13 @@ def _name_in_sweep(tracking: dict[str, Any], config: DictConfig) -> None:
         typed = [str(override) for override in config.hydra.overrides.task]
         outside = ("output_dir=", "tracking", "sweep_name=", "name=", "trainer.")
         # reward.confidence_weight=0.5 → confidence_weight=0.5
-        words = [re.sub(r"^[^=]*\.", "", word) for word in typed if not word.startswith(outside)]
-        tracking["run_name"] = " ".join(words)[:128] or None
+        words = [
+            # A value that refers to another key is told by what it is.
+            re.sub(r"^[^=]*\.", "", resolved_word(word, lambda key: OmegaConf.select(config, key)))
+            for word in typed
+            if not word.startswith(outside)
+        ]
+        tracking["run_name"] = printable(" ".join(words))[:128] or None
 
 
 def identify(config: RunConfig) -> tuple[str, Corpus]:

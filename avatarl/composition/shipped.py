@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,13 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+def options_of(group: str) -> list[str]:
+    """The options of a group that are shipped; empty for what is no group."""
+    if not re.fullmatch(r"[a-z_/]{1,40}", group):
+        return []
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 def compose_shipped(overrides: Sequence[str], with_hydra: bool = False) -> DictConfig:

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.errors import ConfigCompositionException, HydraException
+from hydra.errors import ConfigCompositionException
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from avatarl.composition.errors import describe_error
+from avatarl.composition.errors import describe_error, is_about_words
 from avatarl.composition.run import control_of, identify, resolve
 from avatarl.errors import UserError
+from avatarl.names import check_name
 from avatarl.sweep.outcome import SweepOutcome
 from avatarl.sweep.plan.planned import Candidate, PlannedRun, data_key, shared_words
 from avatarl.sweep.plan.request import SweepRequest
@@ -140,6 +141,7 @@ def compose_all(
     Raises:
         UserError: Names every combination that can't be run.
     """
+    check_name("hydra.sweep.dir", directory.name)
     candidates: list[Candidate] = []
     wrong: list[str] = []
     corpora: dict[str, Corpus] = {}
@@ -148,9 +150,11 @@ def compose_all(
         try:
             config = resolve(composer.compose(overrides))
             identity, corpus = identify(config)
-        except (UserError, HydraException, OmegaConfBaseException) as error:
+        except Exception as error:
+            if not is_about_words(error):
+                raise
             distinctive = " ".join(word for word in overrides if word not in shared)
-            wrong.append(f"{distinctive or 'each'}: {describe_error(error)}")
+            wrong.append(f"{distinctive or 'each'}: {describe_error(error, overrides)}")
             continue
         corpora.setdefault(data_key(config.raw), corpus)
         candidates.append(_candidate(tuple(overrides), config, identity))

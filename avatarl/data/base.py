@@ -78,6 +78,10 @@ def read_bytes(path: Path, key: str) -> bytes:
     Raises:
         DataError: The file doesn't exist, is a folder or can't be read.
     """
+    if path.exists() and not path.is_file():
+        # A pipe would wait for a writer that may never come, a device may have no end.
+        kind = "is a directory" if path.is_dir() else "is no regular file"
+        raise DataError(key, str(path), "a readable UTF-8 text file", kind)
     try:
         return path.read_bytes()
     except OSError as error:

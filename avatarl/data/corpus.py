@@ -141,6 +141,8 @@ class Corpus:
         if context_length > longest:
             part = "training" if len(self.train) <= len(self.heldout) else "held-out"
             why = f"the {part} text of {self.name} has {longest + 1} characters"
+            if longest < 1:
+                raise DataError("data", self.name, "a longer text or another split of it", why)
             raise DataError("model.context_length", context_length, f"at most {longest}", why)
 
 
@@ -208,7 +210,8 @@ def _notes_on_unseen(
         raise DataError(
             "data.unseen",
             unseen,
-            "data.unseen=keep, which keeps them in the vocabulary: no training position has them "
+            ("a longer text, or " if len(heldout) < 9 else "")
+            + "data.unseen=keep, which keeps them in the vocabulary: no training position has them "
             "as target, and references give them smoothing mass only",
             f"the held-out text has characters that training never saw: {named}",
         )

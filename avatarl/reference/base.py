@@ -152,9 +152,9 @@ class CountedConfig(Config):
     def __post_init__(self) -> None:
         """Refuse impossible folds, and a schedule that the order has no room for."""
         if self.cross_fit not in ("auto", "loo", None) and (
-            isinstance(self.cross_fit, str | bool) or self.cross_fit < 2
+            isinstance(self.cross_fit, str | bool) or not 2 <= self.cross_fit <= 1000
         ):
-            valid = "auto, loo, null or a number of folds from 2"
+            valid = "auto, loo, null or a number of folds from 2 to 1000"
             raise ConfigError("cross_fit", self.cross_fit, valid)
         order = getattr(self, "order", None)
         if isinstance(order, int):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 # Private to Hydra: its grid sweeper has no other address, and a copy would be ours to keep up to
 # date. tests/sweep/test_launcher.py says what it is relied on for.
@@ -18,6 +19,19 @@ class CheckedOnceSweeper(BasicSweeper):
     minute for a thousand runs. Our launchers compose and validate all of them before anything is
     written, so that it would only be done twice.
     """
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Launch all combinations, once it is certain that they are what was typed.
+
+        Raises:
+            ConfigError: A word stands for no value, or for others than Hydra makes of it.
+        """
+        from avatarl.composition.expansion import check_expansion
+
+        assert self.hydra_context is not None
+        words = [*self._parse_config(), *arguments]
+        check_expansion(words, self.hydra_context.config_loader)
+        return super().sweep(arguments)
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Check a batch, unless the launcher does."""
