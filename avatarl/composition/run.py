@@ -110,7 +110,7 @@ def resolve(config: DictConfig) -> RunConfig:
     mode = OmegaConf.select(config, "hydra.mode")
     if getattr(mode, "name", None) == "MULTIRUN" and isinstance(raw["tracking"], dict):
         _name_in_sweep(raw["tracking"], config)
-    if isinstance(raw["output_dir"], str) and raw["output_dir"].strip():
+    if isinstance(raw.get("output_dir"), str) and raw["output_dir"].strip():
         raw["output_dir"] = str(Path(raw["output_dir"]).expanduser().absolute())
     data = raw["data"]
     if isinstance(data, dict) and isinstance(data.get("path"), str):

@@ -60,8 +60,8 @@ def run(raw, *, stop, on_progress, prepared_corpus):
                 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, hard))
         if fault == "nan":
             torch.autograd.grad = _poisoned(torch.autograd.grad)
-        if fault in ("disk", "disk once") and (fault == "disk" or first_time()):
-            os.fsync = _full_once(os.fsync)
+        if fault == "disk" or (fault == "disk once" and first_time()):
+            os.fsync = _full(os.fsync, once=fault == "disk once")
 
     import torch
 
@@ -74,10 +74,11 @@ def run(raw, *, stop, on_progress, prepared_corpus):
         torch.autograd.grad, os.fsync = grad, fsync  # the process stays warm for the next run
 
 
-def _full_once(fsync):
+def _full(fsync, *, once):
     def full(descriptor):
-        # A disk that fills up shows when data is flushed; afterwards someone has made room.
-        os.fsync = fsync
+        # A disk that fills up shows when data is flushed; once: someone makes room at once.
+        if once:
+            os.fsync = fsync
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     return full

@@ -293,7 +293,8 @@ def test_two_clients_at_once(sweep, check):
 def test_runs_that_fail_are_named_and_runs_that_stumble_get_up(sweep, check):
     """One sweep with every way to fail that a run has; the last two are without fault.
 
-    A disk that is full for a moment is waited for: no start is spent on it.
+    A disk that is full for a moment is waited for, and no start is spent on it; one that stays full
+    fails the run once patience is over.
     """
     sweep.faults = {
         0: "raise",
@@ -306,7 +307,11 @@ def test_runs_that_fail_are_named_and_runs_that_stumble_get_up(sweep, check):
         7: "disk once",
     }
     sweep.seeds = 10
-    more = ("hydra.launcher.hang_after_s=6", "hydra.launcher.runs_per_job=5")
+    more = (
+        "hydra.launcher.hang_after_s=6",
+        "hydra.launcher.runs_per_job=5",
+        "hydra.launcher.storage_patience_s=3",
+    )
     code, out = sweep.finish(sweep.start(*more), patience_s=240)
     assert code == 1, out
     reasons = {
@@ -314,13 +319,15 @@ def test_runs_that_fail_are_named_and_runs_that_stumble_get_up(sweep, check):
         1: "exited with code 9",
         2: "can't allocate memory",
         3: "Diverged",
+        4: "No space left on device",
     }
     for seed, reason in reasons.items():
         [line] = [line for line in out.splitlines() if f"FAILED seed={seed}:" in line]
         assert reason in line
     check(failed=reasons)
     starts = [sweep.starts(seed) for seed in range(10)]
-    assert starts == [1, 3, 2, 1, 1, 2, 2, 1, 1, 1]
+    assert starts.pop(4) >= 1  # as often as patience allows
+    assert starts == [1, 3, 2, 1, 2, 2, 1, 1, 1]
 
 
 def test_a_run_that_failed_before_it_was_queued_is_not_told_as_failed(sweep, check, monkeypatch):
