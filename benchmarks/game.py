@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from harness import Entry, Options, entry, in_turns, main, ratios, seconds
 
@@ -49,6 +49,7 @@ def bandit(draws: int) -> Iterator[Entry]:
 def cross_entropy(steps: int) -> Iterator[Entry]:
     """Largest difference in a weight between α = 1 and the control, in double precision."""
     import torch
+    from torch import Tensor
 
     from avatarl import composition
     from avatarl.data import load
@@ -56,7 +57,13 @@ def cross_entropy(steps: int) -> Iterator[Entry]:
     from avatarl.training.scoring import Scoring
 
     class Exact(Scoring):
-        def __call__(self, forward, context, prior):  # type: ignore[no-untyped-def]
+        def __call__(
+            self,
+            forward: Callable[..., Tensor],
+            context: Tensor,
+            prior: Tensor | None,
+            positions: int | None = None,
+        ) -> Tensor:
             return forward(context).log_softmax(-1)
 
     settings = [*TEXT, *SMALL, "trainer.batch_size=16", "trainer.steps=60"]

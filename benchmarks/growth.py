@@ -7,6 +7,7 @@ context; nothing else should grow faster than what it works on. The text is gene
 
 from __future__ import annotations
 
+import functools
 import math
 import string
 import sys
@@ -34,7 +35,7 @@ def of_text(quick: bool, curves: dict[str, Any]) -> Iterator[Entry]:
     from avatarl.composition import compose
     from avatarl.data import Windows
     from avatarl.data.corpus import Corpus
-    from avatarl.reference.add_alpha import Config, build
+    from avatarl.reference.add_alpha import Config
 
     sizes = [1, 2, 4] if quick else [1, 4, 16, 64, 100]
     settings = compose(["data=folio", f"data.characters={1_000_000}"])
@@ -44,26 +45,21 @@ def of_text(quick: bool, curves: dict[str, Any]) -> Iterator[Entry]:
     reading, counting, shuffling = [], [], []
     for million in sizes:
         longer = type(raw)(raw.name, raw.text * million)
-        texts: list[Corpus] = []
         reading.append(
-            seconds(
-                lambda longer=longer, texts=texts: texts.append(
-                    Corpus.from_text(longer, train_fraction=0.9, unseen="keep")
-                )
-            )
+            seconds(functools.partial(Corpus.from_text, longer, train_fraction=0.9, unseen="keep"))
         )
-        corpus = texts[0]
+        corpus = Corpus.from_text(longer, train_fraction=0.9, unseen="keep")
         windows = Windows(len(corpus.train), 8, 64, "last", 0)
-        shuffling.append(seconds(lambda windows=windows: windows.starts(0)))
+        shuffling.append(seconds(functools.partial(windows.starts, 0)))
         # A multiple of a text has its n-grams: what grows is the counting, not the table.
         counting.append(
             seconds(
-                lambda corpus=corpus: build(
-                    reference, corpus.train, corpus.vocab_size, torch.device("cpu")
+                functools.partial(
+                    reference.build, corpus.train, corpus.vocab_size, torch.device("cpu")
                 )
             )
         )
-        del corpus, texts, longer, windows
+        del corpus, longer, windows
     for name, costs in {
         "reading": reading,
         "reference_ngram4": counting,
@@ -97,7 +93,7 @@ def of_replicas(quick: bool, curves: dict[str, Any]) -> Iterator[Entry]:
     costs = []
     for size in sizes:
         stack = Stack([learner(*settings, f"seed={seed}") for seed in range(size)])
-        taken = in_turns({"step": lambda stack=stack: stack.train_step(with_facts=False)}, 10, 2)
+        taken = in_turns({"step": functools.partial(stack.train_step, with_facts=False)}, 10, 2)
         costs.append(sorted(taken["step"])[5])
     yield from told("replicas/stacked_step", sizes, costs, "replica", curves)
 

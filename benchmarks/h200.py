@@ -59,6 +59,7 @@ from harness import Entry, Options, entry, main  # noqa: E402
 from avatarl.config.schema import GROUPS, RunConfig  # noqa: E402
 from avatarl.data.base import RawText  # noqa: E402
 from avatarl.data.corpus import Corpus  # noqa: E402
+from avatarl.model import gpt  # noqa: E402
 from avatarl.options import read  # noqa: E402
 from avatarl.training.evaluation import HeldOut, evaluate  # noqa: E402
 from avatarl.training.learner import Learner  # noqa: E402
@@ -124,6 +125,7 @@ def text_of(quick: bool) -> Corpus:
 def step_flops(learner: Learner) -> float:
     """Multiply-adds of one step's matrix products, twice, forward and backward."""
     config, batch = learner.config.model, learner.config.trainer.batch_size
+    assert isinstance(config, gpt.Config)
     width, length, layers = config.n_embd, config.context_length, config.n_layer
     positions = 1 if learner.batches.last else length
     block = length * 24 * width**2 + 4 * length**2 * width

@@ -117,14 +117,15 @@ def seconds(call: Callable[[], object]) -> float:
     too, wall time measures them.
     """
     torch = sys.modules.get("torch")
-    on_gpu = torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized()
+    cuda: Any = None if torch is None else torch.cuda
+    on_gpu = cuda is not None and cuda.is_available() and cuda.is_initialized()
     clock = time.perf_counter if on_gpu else time.process_time
     if on_gpu:
-        torch.cuda.synchronize()
+        cuda.synchronize()
     before = clock()
     call()
     if on_gpu:
-        torch.cuda.synchronize()
+        cuda.synchronize()
     return clock() - before
 
 

@@ -46,7 +46,8 @@ def compare(subject: Learner, contexts: int, rounds: int, name: str) -> Iterator
         repeated = context.repeat_interleave(vocab, dim=0)  # (B·V,L)
         logits = subject.model(repeated)[:, -1]  # (B·V,V)
         action = torch.arange(vocab).repeat(count).unsqueeze(-1)  # (B·V,1)
-        return logits.log_softmax(-1).gather(-1, action).view(count, 1, vocab)
+        logprobs: torch.Tensor = logits.log_softmax(-1).gather(-1, action)
+        return logprobs.view(count, 1, vocab)
 
     with torch.no_grad():
         torch.testing.assert_close(
@@ -60,7 +61,7 @@ def compare(subject: Learner, contexts: int, rounds: int, name: str) -> Iterator
     inputs = StepInputs(Players(naive), few, subject.hparams, controllers)
 
     def learn_naively() -> None:
-        subject.step_function(inputs, with_facts=False).loss.backward()
+        subject.step_function(inputs, with_facts=False).loss.backward()  # type: ignore[no-untyped-call]
 
     def update() -> None:
         torch.nn.utils.clip_grad_norm_(list(subject.parameters.values()), 1.0)

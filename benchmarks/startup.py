@@ -48,7 +48,7 @@ def make_sweep(outputs: Path, count: int) -> None:
     for seed in range(count):
         config = {"name": "r", "seed": seed, "output_dir": str(outputs), "trainer": {"steps": 2}}
         config["data"] = {"characters": list(range(50))}  # about as long as a real one
-        candidates.append(Candidate((f"seed={seed}",), config, f"{seed:016x}"))
+        candidates.append(Candidate((f"seed={seed}",), config, f"{seed:016x}", "one"))
     plan = make_plan("many", candidates, corpus={})
     plan.write(outputs / "sweeps" / "many")
     going = '{"state": "running", "step": 1, "steps": 2}'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Iterator
 
@@ -60,8 +61,8 @@ def compiled(options: Options) -> Iterator[Entry]:
         fused = learner(f"model={model}", f"trainer.batch_size={batch}", "trainer.compile=on")
         taken = in_turns(
             {
-                "plain": lambda plain=plain: plain.train_step(with_facts=False),
-                "fused": lambda fused=fused: fused.train_step(with_facts=False),
+                "plain": functools.partial(plain.train_step, with_facts=False),
+                "fused": functools.partial(fused.train_step, with_facts=False),
             },
             8 if options.quick else 20,
             warmup=2,

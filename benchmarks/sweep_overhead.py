@@ -35,7 +35,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from harness import Entry, as_json, as_text, entry, machine
 
@@ -87,7 +87,7 @@ def measure_overhead(runs: int) -> float:
         ]
         master = loader.load_configuration("config", common, run_mode=RunMode.MULTIRUN)
         launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=HydraContext(config_loader=loader, callbacks=None),
+            hydra_context=HydraContext(config_loader=loader, callbacks=cast(Any, None)),
             task_function=print,
             config=master,
         )

@@ -18,7 +18,7 @@ def main() -> None:
     import ray
     from ray import tune
 
-    def trial(config: dict) -> dict:
+    def trial(config: dict[str, list[str]]) -> dict[str, float]:
         sys.path.insert(0, root)
         import torch
 
