@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -14,10 +15,12 @@ from avatarl.data.corpus import Corpus, prepare, read_prepared
 from avatarl.errors import DataError
 
 # Everything a UTF-8 file can hold, carriage returns and astral characters included.
-TEXTS = st.text(st.characters(exclude_categories=("Cs",)), min_size=4, max_size=60)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=4, max_size=60)
 
 
-def corpus_of(text: str, train_fraction: float = 0.5, unseen: str = "keep") -> Corpus:
+def corpus_of(
+    text: str, train_fraction: float = 0.5, unseen: Literal["error", "keep"] = "keep"
+) -> Corpus:
     return Corpus.from_text(RawText("given", text), train_fraction=train_fraction, unseen=unseen)
 
 

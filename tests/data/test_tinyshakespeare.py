@@ -141,7 +141,7 @@ def test_http_error_falls_back(bare_machine: Path, serve: Serve) -> None:
 
 def test_silent_server_times_out(bare_machine: Path, serve: Serve) -> None:
     over = threading.Event()
-    url = serve(lambda _: over.wait(10) and None)
+    url = serve(lambda _: (over.wait(10), None)[1])
     try:
         with pytest.raises(TimeoutError):
             tinyshakespeare.download(bare_machine, url, timeout_s=0.1)

@@ -68,7 +68,7 @@ def outer(**changes: object) -> Outer:
     parts = {"a": Inner("inner", "inner", -1.0)}
     plain = read(Schedule, raw["plain"], "") if isinstance(raw["plain"], dict) else raw["plain"]
     rest = {key: raw[key] for key in ("weight", "cap", "size", "word")}
-    settings = {"plain": plain, "rates": (1.0, 2.0), "parts": parts, **rest}
+    settings: dict[str, Any] = {"plain": plain, "rates": (1.0, 2.0), "parts": parts, **rest}
     return opaque(Outer("outer", "outer", **settings), "reward")
 
 

@@ -143,8 +143,8 @@ def test_rows_of_occurring_contexts_agree_with_the_dense_table(vocab_size, order
     assert torch.equal(ours.count, theirs.count)
     positions = torch.arange(60)
     for history in (None, 2, torch.randint(0, 6, (60,))):
-        ours = sparse.train_logprobs(positions, history)
-        assert torch.allclose(ours, dense.train_logprobs(positions, history), atol=2e-6)
+        found = sparse.train_logprobs(positions, history)
+        assert torch.allclose(found, dense.train_logprobs(positions, history), atol=2e-6)
 
 
 def test_look_up_compiles_to_one_graph_and_maps():

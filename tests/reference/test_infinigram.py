@@ -40,7 +40,8 @@ def settings_of(cross_fit=None, max_context=9, min_count=1, base_order=2):
 def index_of(ids, vocab_size):
     words = pack_histories(ids, vocab_size, longest_key(vocab_size))
     ranks = sort_histories(ids, vocab_size)
-    return SuffixIndex(*(torch.from_numpy(x) for x in (ids, words, ranks)), vocab_size)
+    tensors = (torch.from_numpy(ids), torch.from_numpy(words), torch.from_numpy(ranks))
+    return SuffixIndex(*tensors, vocab_size)
 
 
 def longest(events, history, least):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -24,8 +25,8 @@ SCHEDULES = sorted(path.stem for path in (CONF / "schedule").glob("*.yaml"))
 def settings(option, *overrides):
     with initialize_config_dir(str(CONF.parent), version_base="1.3"):
         composed = compose(overrides=[f"+reference={option}", *overrides]).reference
-    raw = OmegaConf.to_container(composed, resolve=True)
-    config = read(Config, raw, "reference")
+    raw: Any = OmegaConf.to_container(composed, resolve=True)
+    config = read(cast(Any, Config), raw, "reference")
     known = {"kind": raw["name"], **raw}
     assert json.loads(json.dumps(dataclasses.asdict(config))) == known  # nothing lost or added
     return config

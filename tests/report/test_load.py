@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -125,7 +126,7 @@ def test_one_id_in_two_places_is_one_run(outputs: Outputs) -> None:
 
 
 def test_an_unfinished_run_takes_the_track_of_its_explorer(outputs: Outputs) -> None:
-    bandit = {"explorer__name": "bandit"}
+    bandit: dict[str, Any] = {"explorer__name": "bandit"}
     for seed, state in enumerate(("done", "running", "new")):
         outputs.run(config("bigram", seed=seed), state=state)
         outputs.run(config(seed=seed, **bandit), state=state, track="bandit")

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 
 from avatarl.errors import UserError
@@ -77,7 +79,9 @@ def test_pictures_hold_their_legend_whatever_differs(
     outputs: Outputs, tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
     for number in range(9):
-        extra = {f"reward__a_rather_long_name_{at}": number + at for at in range(12)}
+        extra: dict[str, Any] = {
+            f"reward__a_rather_long_name_{at}": number + at for at in range(12)
+        }
         outputs.run(config(weight=number / 8, **extra), final=1.8 + number / 50)
     runs = load_runs(outputs.root)
     assert write_plots(runs, compare(runs.runs), tmp_path / "plots")
@@ -129,7 +133,11 @@ def test_the_alarms_threshold_is_the_runs_own(outputs: Outputs) -> None:
         figure = accuracy_calibration.draw(PlotData(comparison, Journals({}, {}, ()), "val/nats"))
         assert figure is not None
         (axis,) = figure.axes
-        return [line.get_xdata()[0] for line in axis.get_lines() if line.get_linestyle() == ":"]
+        return [
+            np.asarray(line.get_xdata())[0]
+            for line in axis.get_lines()
+            if line.get_linestyle() == ":"
+        ]
 
     outputs.run(config(seed=0, health__calibration_error=0.2))
     assert alarms() == [0.2]

@@ -85,4 +85,4 @@ def test_another_name_for_this_address_is_refused(server: Server) -> None:
 
 def test_a_taken_port_is_one_clear_line(server: Server) -> None:
     with pytest.raises(UserError, match=r"--port \d+ can't be used"):
-        Server(lambda: (None, None), server.server_address[1])  # type: ignore[arg-type,return-value]
+        Server(lambda: (None, None), server.server_address[1])

@@ -92,7 +92,7 @@ def test_a_page_too_large_is_thinned_and_keeps_its_spikes(
     page = render(outputs)
     assert len(page) < whole
     told = data(page)
-    assert len(re.search(r'<script id="data"[^>]*>([^<]*)<', page)[1]) <= 40_000  # type: ignore[index]
+    assert len(re.search(r'<script id="data"[^>]*>([^<]*)<', page)[1]) <= 40_000
     done = [run for run in told["runs"] if run["state"] == "done"]
     assert all(max(run["curves"]["health/clip_fraction"][1]) == 0.97 for run in done)
     assert all(run["curves"]["health/clip_fraction"][2] for run in done)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ print("won")
 def claim_at_once(directory, count):
     """Let ``count`` processes claim at the same moment; what each of them said."""
     command = [sys.executable, "-c", CLAIMER, str(directory)]
-    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     started = [subprocess.Popen(command, text=True, **pipes) for _ in range(count)]
     for one in started:
         assert one.stdout.readline() == "ready\n", one.stderr.read()

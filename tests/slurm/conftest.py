@@ -66,7 +66,7 @@ class Sweep:
     steps: int = 120
     seeds: int = 3
     faults: dict[int, str] = field(default_factory=dict)
-    clients: list[subprocess.Popen] = field(default_factory=list)
+    clients: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
     def sweep(self):

@@ -7,10 +7,10 @@ import pytest
 
 from avatarl import composition
 from avatarl.config import RunConfig
-from tests import tiny
+from tests.tiny import TINY as SMALL
 
 TINY = [
-    *tiny.TINY,
+    *SMALL,
     "tracking=files",
     "trainer.steps=24",
     "trainer.log_every=4",

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -62,7 +62,7 @@ def raw_of(option: str) -> dict[str, Any]:
 
 def scheduled(settings: Any, raw: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, Any]]:
     """Where a schedule may stand: the mapping, the key, and its number."""
-    for name, hint in field_types(type(settings)).items():
+    for name, hint in field_types(cast(Any, type(settings))).items():
         value = getattr(settings, name)
         if isinstance(value, dict):
             for key, part in value.items():
@@ -238,10 +238,11 @@ def planted() -> Iterator[tuple[str, RunConfig]]:
         reward = Leaking("leaking", "leaking", 1.0, 0.7, how)
         yield f"reward.scale {how}", dataclasses.replace(plain, reward=reward)
     inner = Leaking("leaking", "leaking", 1.0, 0.7, "product")
-    for key, reward in {
+    others: dict[str, Any] = {
         "reward.scale": BuiltIn("built_in", "built_in", 1.0, 0.7),
         "reward.inner.scale": Nested("nested", "nested", 1.0, inner),
-    }.items():
+    }
+    for key, reward in others.items():
         yield key, dataclasses.replace(plain, reward=reward)
     of_objective = {
         field.name: getattr(plain.objective, field.name)

@@ -119,7 +119,9 @@ def test_the_seal_would_catch_a_reader(words: Corpus, objective: str) -> None:
 class Exact(Scoring):
     """Computes in double precision, so that Adam doesn't amplify rounding into a difference."""
 
-    def __call__(self, forward: Any, context: torch.Tensor, prior: Any) -> torch.Tensor:
+    def __call__(
+        self, forward: Any, context: torch.Tensor, prior: Any, positions: int | None = None
+    ) -> torch.Tensor:
         logprobs: torch.Tensor = forward(context).log_softmax(-1)
         return logprobs
 
@@ -157,7 +159,9 @@ def test_in_single_precision_the_gradients_differ_by_rounding_alone(words: Corpu
     for step in range(20):
         batch = control.batches.at(step)
         one, other = (
-            torch.autograd.grad(loss_of(learner, batch)[0].loss, learner.model.token.weight)[0]
+            torch.autograd.grad(
+                loss_of(learner, batch)[0].loss, learner.parameters["token.weight"]
+            )[0]
             for learner in (game, control)
         )
         assert (one - other).norm() < 1e-5 * other.norm()
@@ -336,7 +340,7 @@ def test_kl_to_the_past_slows_the_drift(words: Corpus) -> None:
             new = players.policy(context, None)
             old = player(context, None)
         norms.append((new.exp() * (new - old)).sum(-1).mean().item())
-        assert not torch.equal(start, learner.model.token.weight)
+        assert not torch.equal(start, learner.parameters["token.weight"])
     assert norms[1] < 0.3 * norms[0]
 
 
@@ -417,7 +421,10 @@ def test_the_step_stacks_under_vmap(words: Corpus) -> None:
         drawn = together.get("uniforms")
         stacked = vmap(alone, in_dims=(0, 0, 0, 0, 0, None if drawn is None else 0))(
             weights,
-            *(together[name] for name in ("context", "target", "positions", "reference")),
+            together["context"],
+            together["target"],
+            together["positions"],
+            together["reference"],
             drawn,
         )
         for index, learner in enumerate(learners):
@@ -477,7 +484,7 @@ def test_cached_rollouts_read_each_prompt_once(words: Corpus) -> None:
         read.append(tuple(characters.shape))
         return extend(characters, *rest)
 
-    learner.model.extend = counting  # type: ignore[method-assign]
+    learner.model.extend = counting  # type: ignore[method-assign, assignment]
     learner.train_step(with_facts=False)
     assert read == [(16, 5), (48, 1), (48, 1), (48, 1)]
 

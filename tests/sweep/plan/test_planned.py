@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +29,7 @@ def config(**changes):
     made = copy.deepcopy(BASE)
     for dotted, value in changes.items():
         *groups, key = dotted.split("__")
-        place = made
+        place: Any = made
         for group in groups:
             place = place[group]
         place[key] = value

@@ -100,8 +100,8 @@ def test_the_quota_of_a_group_above_counts(tmp_path: Path, monkeypatch: pytest.M
     assert machine._quota() == 4
 
 
-def _own_group(read, lines):  # type: ignore[no-untyped-def]
-    def told(path, *arguments, **options):  # type: ignore[no-untyped-def]
+def _own_group(read, lines):
+    def told(path, *arguments, **options):
         own = str(path) == "/proc/self/cgroup"
         return lines if own else read(path, *arguments, **options)
 
