@@ -30,7 +30,12 @@ def main(args: argparse.Namespace) -> int:
     plan = Plan.read(directory)
     seen = look_at(plan, directory)
     rows = [row for row in seen.rows if args.all or args.json or row.state is not RunState.DONE]
-    rows = [replace(row, progress=row.progress or row.run.folder.read_progress()) for row in rows]
+    rows = [
+        replace(row, progress=row.run.folder.read_progress())
+        if row.state is RunState.DONE  # as far as it came; the others' is known
+        else row
+        for row in rows
+    ]
     if args.json:
         for row in rows:
             record = {

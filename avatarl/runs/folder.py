@@ -47,6 +47,16 @@ class Failure:
         return (self.error.strip().splitlines() or [""])[0]
 
 
+class Inside:
+    """The path of what a folder holds, made when asked for: of a thousand folders few files are."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, folder: RunFolder, _: type) -> Path:
+        return folder.path / self._name
+
+
 class RunFolder:
     """Where a run's files are, what they hold, and how they are written.
 
@@ -69,20 +79,21 @@ class RunFolder:
             is written along, or raises because another process has taken the run over.
     """
 
+    config = Inside("config.json")
+    config_yaml = Inside("config.yaml")
+    provenance = Inside("provenance.json")
+    progress = Inside("progress.json")
+    result = Inside("result.json")
+    failure = Inside("failure.json")
+    journal = Inside("metrics.jsonl")
+    log = Inside("run.log")
+    samples = Inside("samples.txt")
+    owner = Inside("owner.json")
+    claims = Inside(".owners")
+    wandb = Inside("wandb")
+
     def __init__(self, path: Path, guard: Callable[[], int] | None = None) -> None:
         self.path, self.guard = path, guard
-        self.config = path / "config.json"
-        self.config_yaml = path / "config.yaml"
-        self.provenance = path / "provenance.json"
-        self.progress = path / "progress.json"
-        self.result = path / "result.json"
-        self.failure = path / "failure.json"
-        self.journal = path / "metrics.jsonl"
-        self.log = path / "run.log"
-        self.samples = path / "samples.txt"
-        self.owner = path / "owner.json"
-        self.claims = path / ".owners"
-        self.wandb = path / "wandb"
 
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"

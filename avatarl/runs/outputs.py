@@ -57,8 +57,9 @@ class Outputs:
         Of several (a folder was copied) the one with a result counts, then the first by name.
         """
         folders = [RunFolder(self.runs / name) for name in self._index().get(run_id, ())]
-        finished = [folder for folder in folders if folder.result.exists()]
-        return next(iter(finished or folders), None)
+        if len(folders) > 1:
+            folders = [folder for folder in folders if folder.result.exists()] or folders
+        return next(iter(folders), None)
 
     def here(self, recorded: str | None) -> Path | None:
         """Return where something kept under its own name is by now: a text, a frozen source.

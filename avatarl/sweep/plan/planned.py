@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import time
@@ -71,11 +72,11 @@ class PlannedRun:
 
         Args:
             raw: What was written.
-            output_dir: Where its outputs are by now, if they may have been moved.
+            output_dir: Where its outputs are by now, if they were moved.
         """
         known = {one.name: raw[one.name] for one in fields(cls) if one.name in raw}
         config = raw["config"]
-        if output_dir is not None and output_dir != Path(config["output_dir"]).resolve():
+        if output_dir is not None:
             config = {**config, "output_dir": str(output_dir)}
             text = Outputs(output_dir).here(known.get("corpus_file"))
             known["corpus_file"] = None if text is None else str(text)
@@ -169,12 +170,21 @@ class Plan:
         if raw.get("schema") != PLAN_SCHEMA:
             raise ValueError(f"schema {raw.get('schema')!r}")
         outputs = outputs_of(sweep, raw).root
+
+        @functools.cache
+        def moved(recorded: str) -> bool:
+            return outputs != Path(recorded).resolve()
+
+        runs = [
+            PlannedRun.from_json(run, outputs if moved(run["config"]["output_dir"]) else None)
+            for run in raw["runs"]
+        ]
         return cls(
             name=raw["name"],
             command=tuple(raw["command"]),
             corpus=raw["corpus"],
             keys=tuple(raw["keys"]),
-            runs=tuple(PlannedRun.from_json(run, outputs) for run in raw["runs"]),
+            runs=tuple(runs),
             created=raw["created"],
         )
 
