@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from avatarl.data import Corpus
-    from avatarl.reference.survey import Row
+    from avatarl.reference.survey import Measurement
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "data"
 HIGHEST = 12
@@ -104,7 +104,7 @@ def load(data: str) -> Corpus:
     return load_corpus(read(Config, {**raw, **overrides}, "data"))  # type: ignore[type-abstract]
 
 
-def _measure(corpus: Corpus, orders: Sequence[int]) -> list[Row]:
+def _measure(corpus: Corpus, orders: Sequence[int]) -> list[Measurement]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from avatarl.reference.survey import plan, survey
@@ -124,7 +124,7 @@ def _measure(corpus: Corpus, orders: Sequence[int]) -> list[Row]:
     return rows
 
 
-def _print(corpus: Corpus, rows: Sequence[Row]) -> None:
+def _print(corpus: Corpus, rows: Sequence[Measurement]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 

@@ -16,12 +16,12 @@ from typing_extensions import override
 
 from avatarl.errors import ConfigError
 from avatarl.explorer import sampling
-from avatarl.explorer.temperature import Rollouts
+from avatarl.explorer.temperature import RolloutConfig
 from avatarl.interfaces import Hyperparameters
 
 
 @dataclass(frozen=True)
-class Config(Rollouts):
+class Config(RolloutConfig):
     """The range of temperatures."""
 
     temperature_min: Annotated[float, Gt(0)]

@@ -15,7 +15,7 @@ from avatarl.interfaces import Hyperparameters
 
 
 @dataclass(frozen=True)
-class Rollouts(sampling.Config):
+class RolloutConfig(sampling.Config):
     """What explorers that can roll out have."""
 
     guidance: Annotated[float, Ge(0), Le(1)]  # share of proposals drawn from the reference
@@ -45,7 +45,7 @@ class Rollouts(sampling.Config):
 
 
 @dataclass(frozen=True)
-class Config(Rollouts):
+class Config(RolloutConfig):
     """One temperature for all samples."""
 
     temperature: Annotated[float, Gt(0)]

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from avatarl.files import replace_atomically
-from avatarl.reference.survey import COUNTED, Row
+from avatarl.reference.survey import COUNTED, Measurement
 
 # Source: Okabe & Ito 2008, "Color Universal Design"; shapes and dashes tell the lines apart too.
 LOOKS = {
@@ -25,7 +25,7 @@ WIDTH, HEIGHT, DPI = 6.3, 3.9, 200
 """Inches of a text column in print, and dots per inch."""
 
 
-def draw(rows: Sequence[Row], path: Path, title: str) -> None:
+def draw(rows: Sequence[Measurement], path: Path, title: str) -> None:
     """Write the figure as PNG.
 
     Args:

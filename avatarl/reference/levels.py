@@ -9,7 +9,7 @@ import numpy as np
 NAMES = ("unigram", "bigram", "trigram", "ngram4")
 
 
-class Level(NamedTuple):
+class NgramLevel(NamedTuple):
     """Held-out quality of one n-gram.
 
     Attributes:
@@ -23,7 +23,7 @@ class Level(NamedTuple):
 
 def ngram_levels(
     train_ids: np.ndarray, heldout_ids: np.ndarray, vocab_size: int, alpha: float = 1.0
-) -> dict[str, Level]:
+) -> dict[str, NgramLevel]:
     """Measure unigram to 4-gram, add-α smoothed, at every held-out position.
 
     Positions at the start of the held-out text, which have less history, are scored with the
@@ -45,13 +45,13 @@ def ngram_levels(
     # Context number of each position, dense over the contexts met so far, in either text.
     train_context = np.zeros(len(train_ids), dtype=np.int64)
     heldout_context = np.zeros(len(heldout), dtype=np.int64)
-    levels: dict[str, Level] = {}
+    levels: dict[str, NgramLevel] = {}
     contexts = 1
     train = train_ids.astype(np.int64)
     for length, name in enumerate(NAMES):
         if length:
             if len(heldout) <= length:
-                levels[name] = Level(float(loss.mean()), float(hit.mean()))
+                levels[name] = NgramLevel(float(loss.mean()), float(hit.mean()))
                 continue
             train_context = train_context[1:] * vocab_size + train[: len(train) - length]
             heldout_context = heldout_context[1:] * vocab_size + heldout[: len(heldout) - length]
@@ -69,7 +69,7 @@ def ngram_levels(
         )
         loss[length:] = -np.log(probability)
         hit[length:] = counts.argmax(axis=1)[heldout_context] == target
-        levels[name] = Level(float(loss.mean()), float(hit.mean()))
+        levels[name] = NgramLevel(float(loss.mean()), float(hit.mean()))
     return levels
 
 

@@ -36,7 +36,7 @@ BINS = 15
 
 
 @dataclass(frozen=True)
-class Row:
+class Measurement:
     """One reference, measured.
 
     Attributes:
@@ -83,7 +83,7 @@ def survey(
     vocab_size: int,
     orders: Sequence[int] = (2, 3, 4, 5, 6, 7, 8),
     starting: Callable[[str, int], None] | None = None,
-) -> Iterator[Row]:
+) -> Iterator[Measurement]:
     """Build and measure one reference after another.
 
     Args:
@@ -105,7 +105,7 @@ def survey(
             reference = _build(name, order, train_ids, vocab_size, folder)
             seconds = time.perf_counter() - begin
             nats, accuracy, ece = measure(reference, heldout_ids)
-        yield Row(
+        yield Measurement(
             name,
             reference.order,
             nats,

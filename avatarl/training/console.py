@@ -19,7 +19,7 @@ from rich.text import Text
 from avatarl import terminal
 from avatarl.config import RunConfig
 from avatarl.data import Corpus
-from avatarl.reference.levels import Level, ngram_levels
+from avatarl.reference.levels import NgramLevel, ngram_levels
 from avatarl.runs.progress import Progress as Moment
 from avatarl.runs.result import Result
 from avatarl.training.entry import execute
@@ -148,7 +148,7 @@ def _live(run: Callable[..., Result], corpus: Corpus, console: Console) -> Resul
         return run(on_progress=show)
 
 
-def screen(moment: Moment, rewards: Iterable[float], levels: Mapping[str, Level]) -> Group:
+def screen(moment: Moment, rewards: Iterable[float], levels: Mapping[str, NgramLevel]) -> Group:
     """Draw a moment in lines that fit a narrow terminal: progress, nats, reward, alarms."""
     bar = Table.grid(padding=(0, 1), expand=True)
     bar.add_column(no_wrap=True)
@@ -237,7 +237,7 @@ def sparkline(values: Iterable[float]) -> str:
     return "".join(_SPARKS[round((n - low) / span * top) if span else 0] for n in numbers)
 
 
-def standing(nats: float | None, levels: Mapping[str, Level]) -> str:
+def standing(nats: float | None, levels: Mapping[str, NgramLevel]) -> str:
     """Say between which n-grams a loss lies: ``better than bigram, 0.03 to trigram``."""
     if nats is None:
         return ""

@@ -8,12 +8,16 @@ import rich.console
 
 from avatarl.config import RunConfig
 from avatarl.data import load
-from avatarl.reference.levels import Level
+from avatarl.reference.levels import NgramLevel
 from avatarl.runs.progress import Progress
 from avatarl.training import precision
 from avatarl.training.console import Console, screen, sparkline, standing, watched
 
-LEVELS = {"unigram": Level(3.3, 0.1), "bigram": Level(2.5, 0.2), "trigram": Level(2.0, 0.3)}
+LEVELS = {
+    "unigram": NgramLevel(3.3, 0.1),
+    "bigram": NgramLevel(2.5, 0.2),
+    "trigram": NgramLevel(2.0, 0.3),
+}
 
 
 def test_a_sparkline_spans_its_own_range() -> None:
