@@ -88,6 +88,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "with draw(data); all by default",
     )  # fmt: skip
     parser.add_argument(
+        "--x", choices=("characters", "steps", "epochs", "seconds"), default="characters",
+        help="what curves are drawn against, in plots and page (characters); an epoch is as many "
+        "characters as the training text has",
+    )  # fmt: skip
+    parser.add_argument(
         "--html", type=Path, metavar="FILE", help="also write one self-contained page"
     )
     parser.add_argument(
@@ -114,11 +119,12 @@ def main(args: argparse.Namespace) -> int:
 
     stderr = terminal.console(stderr=True)
     if args.serve:
+        from avatarl.report.curves import AXES
         from avatarl.report.serve import serve
 
         # What isn't there is told at once, not when somebody opens the page.
         _tell(_load(args)[0], stderr)
-        serve(lambda: _load(args), args.port, stderr)
+        serve(lambda: _load(args), args.port, stderr, AXES[args.x])
         return 0
     plots = None
     if args.plot is not None:
@@ -134,13 +140,15 @@ def main(args: argparse.Namespace) -> int:
         sys.stdout.write(RENDERERS[args.format](comparison))
         sys.stdout.flush()
     _tell(runs, stderr)
+    from avatarl.report.curves import AXES
+
     if args.plot is not None:
-        _write(args.plot, lambda: write_plots(runs, comparison, args.plot, plots))
+        _write(args.plot, lambda: write_plots(runs, comparison, args.plot, plots, AXES[args.x]))
         terminal.say(stderr, f"plots: {args.plot}")
     if args.html is not None:
         from avatarl.report.webpage import write_page
 
-        _write(args.html, lambda: write_page(runs, comparison, args.html))
+        _write(args.html, lambda: write_page(runs, comparison, args.html, AXES[args.x]))
         terminal.say(stderr, f"page: {args.html}")
     return 2 if runs.errors else 0
 

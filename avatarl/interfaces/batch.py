@@ -14,7 +14,8 @@ class Batch:
     Attributes:
         context: (B,L) int64.
         target: (B,T+H-1) int64, the characters after each scored position and, for rollouts of
-            horizon H, the ones that follow. Only the oracle reads it.
+            horizon H, the ones that follow. The oracle reads it, and what is logged beside the
+            loss; learning doesn't.
         positions: (B,T) int64 index of each target in the training text.
         reference: (B,T,V) fp32 log-probabilities of the reference, or None without one; in
             rollouts too, whose contexts aren't known yet.

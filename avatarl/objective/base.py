@@ -89,6 +89,10 @@ class LossOutput:
     facts: dict[str, Tensor]
     controller_state: ControllerState
 
+    def with_facts(self, facts: Mapping[str, Tensor]) -> LossOutput:
+        """Return the same with further facts."""
+        return LossOutput(self.loss, {**self.facts, **facts}, self.controller_state)
+
 
 class Objective(Protocol):
     """Maps one step's exploration and rewards to a loss."""
@@ -121,5 +125,6 @@ class Objective(Protocol):
             regularisers: Whom the policy may be held to.
             hparams: The group's numbers, and ``characters_seen``, ``progress`` (0 to 1).
             controller_state: The controllers' memory.
-            with_facts: Also describe the loss, for the log.
+            with_facts: Also describe the loss by what it isn't made of; ``train/…`` facts, of
+                which records are means over steps, are given anyway.
         """

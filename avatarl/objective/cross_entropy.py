@@ -58,8 +58,6 @@ class CrossEntropy:
         """Compute the loss; see :class:`avatarl.objective.base.Objective`."""
         picked = (exploration.matches * exploration.select(logprobs)).sum(dim=-1)  # (B,T)
         loss = -mean_over_positions(picked, exploration.position_weights)
-        if not with_facts:
-            return base.LossOutput(loss, {}, controller_state)
         logprobs = logprobs.detach()
         probs = logprobs.exp()
         spread = terms.entropy(probs, logprobs).mean()

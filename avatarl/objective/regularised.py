@@ -171,8 +171,6 @@ class Regularised(ABC):
             coefficient = current(config.past_kl_coef, hparams, "past_kl_coef")
             loss = loss + coefficient * mean_over_positions(drift, weights)
             facts["train/kl_past"] = drift.mean()
-        if not with_facts:
-            return base.LossOutput(loss, {}, remembered)
         facts |= {"train/loss": loss, "train/policy": policy}
         with torch.no_grad():
             if "train/entropy" not in facts:
@@ -180,8 +178,9 @@ class Regularised(ABC):
             if regularisers.reference is not None and "train/kl" not in facts:
                 divergence = terms.kl_divergence(probs, logprobs, regularisers.reference)
                 facts["train/kl"] = divergence.mean()
-            old = exploration.old_probs, exploration.old_logprobs
-            facts["health/kl_old"] = terms.kl_divergence(*old, logprobs).mean()
+            if with_facts:
+                old = exploration.old_probs, exploration.old_logprobs
+                facts["health/kl_old"] = terms.kl_divergence(*old, logprobs).mean()
         return base.LossOutput(
             loss, {key: fact.detach() for key, fact in facts.items()}, remembered
         )

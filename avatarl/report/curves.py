@@ -15,7 +15,28 @@ from avatarl.report.comparison import Configuration
 from avatarl.report.load import Runs
 from avatarl.report.statistics import t_quantile
 
-X = "characters_seen"
+
+@dataclass(frozen=True)
+class Axis:
+    """What curves are drawn against.
+
+    Attributes:
+        column: Its key in a journal.
+        title: With the unit.
+    """
+
+    column: str
+    title: str
+
+
+#: By the words of ``avatarl compare --x``. An epoch is as many characters as the training text has.
+AXES = {
+    "characters": Axis("characters_seen", "characters seen"),
+    "steps": Axis("step", "steps"),
+    "epochs": Axis("epoch", "epochs"),
+    "seconds": Axis("time/elapsed_s", "seconds"),
+}
+CHARACTERS = AXES["characters"]
 #: Longest curve that is drawn; longer ones are thinned without losing their extremes.
 _POINTS = 2000
 
@@ -25,7 +46,7 @@ class Curve:
     """One metric of one run.
 
     Attributes:
-        x: (N,) characters seen, increasing.
+        x: (N,) places on the journals' axis, increasing.
         y: (N,) finite values.
         thinned: Whether points were left out.
     """
@@ -40,7 +61,7 @@ class Band:
     """One metric of one configuration, over its finished seeds.
 
     Attributes:
-        x: (N,) characters seen, where every seed has a value.
+        x: (N,) places on the axis, where every seed has a value.
         mean, low, high: (N,) mean and pointwise 95 % interval (equal to the mean for one seed).
         n: Seeds.
     """
@@ -59,38 +80,46 @@ class Journals:
     curves: Mapping[str, Mapping[str, Curve]]
     events: Mapping[str, Sequence[Mapping[str, Any]]]
     problems: tuple[str, ...]
+    axis: Axis = CHARACTERS
 
     def curve(self, run_id: str, metric: str) -> Curve | None:
         """Return a curve, None where the run logged no such metric."""
         return self.curves.get(run_id, {}).get(metric)
 
 
-def read_journals(runs: Runs, metrics: Sequence[str], points: int = _POINTS) -> Journals:
+def read_journals(
+    runs: Runs, metrics: Sequence[str], points: int = _POINTS, axis: Axis = CHARACTERS
+) -> Journals:
     """Read and thin the curves of every run; only the thinned points are held.
 
     Args:
         runs: The runs.
         metrics: Metrics to read.
         points: Most points a curve keeps.
+        axis: What they are drawn against; a run whose journal lacks it has no curves.
     """
     curves: dict[str, dict[str, Curve]] = {}
     events: dict[str, Sequence[Mapping[str, Any]]] = {}
     problems: list[str] = []
-    for run, read in runs.journals(metrics):
-        curves[run.run_id] = thin(read.records, metrics, points)
+    for run, read in runs.journals([*metrics, axis.column]):
+        curves[run.run_id] = thin(read.records, metrics, points, axis)
+        if read.records.height and read.records[axis.column].is_null().all():
+            problems.append(f"{run.folder.journal} doesn't say {axis.title}: the run has no curves")
         events[run.run_id] = read.events
         problems += read.problems
-    return Journals(curves, events, tuple(problems))
+    return Journals(curves, events, tuple(problems), axis)
 
 
-def thin(records: pl.DataFrame, metrics: Sequence[str], points: int) -> dict[str, Curve]:
+def thin(
+    records: pl.DataFrame, metrics: Sequence[str], points: int, axis: Axis = CHARACTERS
+) -> dict[str, Curve]:
     """Return each metric's curve with at most ``points`` points, extremes kept."""
     from avatarl.report.downsample import min_max_indices
 
     kept: dict[str, Curve] = {}
-    if X not in records.columns or records.height == 0:
+    if axis.column not in records.columns or records.height == 0:
         return kept
-    x = records[X].to_numpy().astype(np.float64)
+    x = records[axis.column].to_numpy().astype(np.float64)
     for metric in metrics:
         if metric not in records.columns:
             continue

@@ -20,7 +20,10 @@ class Metric:
     digits: int
 
 
-DEFAULT = ("val/nats", "val/accuracy", "val/ece", "val/entropy", "characters_seen", "seconds")
+DEFAULT = (
+    "val/nats", "val/accuracy", "val/ece", "val/entropy", "reward/hit_probability",
+    "characters_seen", "seconds",
+)  # fmt: skip
 
 #: Short headings, where they differ from the metric's name.
 HEADINGS = {
@@ -34,6 +37,7 @@ HEADINGS = {
     "characters_seen": "characters",
     "seconds": "seconds",
     "reward/expected": "reward",
+    "reward/hit_probability": "hits",
 }
 #: The metric that a heading means.
 METRIC_OF = {heading: metric for metric, heading in HEADINGS.items()}
@@ -50,12 +54,18 @@ _KNOWN = {
     "val/rank": Metric("mean rank of the text's character", -1, 3),
     "val/margin": Metric("log-probability ahead of the best other (nats)", 1, 3),
     "reward/expected": Metric("expected reward under the policy", 1, 4),
+    "reward/hit_probability": Metric("probability of a hit in training", 1, 4),
     "characters_seen": Metric("characters seen", 0, 0),
+    "epoch": Metric("epochs", 0, 2),
     "seconds": Metric("seconds", -1, 1),
     "best/step": Metric("best step", 0, 0),
     "steps": Metric("steps", 0, 0),
     "parameters": Metric("parameters", 0, 0),
     "train/loss": Metric("training loss", -1, 4),
+    "train/nats": Metric("training nats per character", -1, 4),
+    "train/accuracy": Metric("training accuracy", 1, 4),
+    "train/rank": Metric("mean training rank of the text's character", -1, 3),
+    "train/margin": Metric("training log-probability ahead of the best other (nats)", 1, 3),
     "train/kl": Metric("KL to the reference (nats)", 0, 4),
     "train/entropy": Metric("training entropy (nats)", 0, 4),
     "health/grad_norm": Metric("gradient norm before clipping", 0, 4),

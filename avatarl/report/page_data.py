@@ -69,6 +69,7 @@ def page_data(
         "metrics": list(comparison.metrics),
         "curves": list(metrics),
         "info": {name: _info(name) for name in known},
+        "axis": journals.axis.title,
         "sort": comparison.sort,
         "descending": comparison.descending,
         "best_by": best_by,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from avatarl.report.alarms import HEALTH, curve_of
-from avatarl.report.curves import Journals
+from avatarl.report.curves import Axis, Journals
 from avatarl.runs.flatten import flatten
 from avatarl.runs.result import NO_METRICS
 from avatarl.runs.run import NGRAM_LEVELS, Run
@@ -19,7 +19,7 @@ _SAMPLE_CHARACTERS = 4000
 _TRACE_CHARACTERS = 6000
 _EVENTS, _MOST_EVENTS = ("alarm", "promotion"), 500
 _EVENT_KEYS = (
-    "event", "alarm", "fact", "state", "characters_seen", "value", "threshold", "from", "to",
+    "event", "alarm", "fact", "state", "value", "threshold", "from", "to",
 )  # fmt: skip
 #: Further curves of a run's health.
 MORE_HEALTH = ("val/nats", "train/entropy", "train/loss")
@@ -46,7 +46,7 @@ def run_data(run: Run, journals: Journals) -> dict[str, Any]:
         "result": {key: _short(value) for key, value in _numbers(run).items()},
         "samples": _samples(run),
         "reliability": _reliability(run),
-        "events": [_event(event, drawn) for event in events[:_MOST_EVENTS]],
+        "events": [_event(event, drawn, journals.axis) for event in events[:_MOST_EVENTS]],
         "prov": _provenance(run),
         "notes": [str(note) for note in notes] if isinstance(notes, list) else [],
         # What repeats this run alone; a sweep's command, as it was typed, is provenance.
@@ -74,7 +74,7 @@ def newest(run: Run) -> dict[str, float]:
         if isinstance(value, int | float)
         and not isinstance(value, bool)
         and math.isfinite(value)
-        and (key.startswith("val/") or key in ("characters_seen", "reward/expected"))
+        and key.startswith(("val/", "characters_seen", "epoch", "reward/expected", "reward/hit"))
     }
 
 
@@ -108,8 +108,10 @@ def _reliability(run: Run) -> dict[str, list[float | None]] | None:
     }
 
 
-def _event(event: Mapping[str, Any], drawn: Sequence[str]) -> dict[str, Any]:
+def _event(event: Mapping[str, Any], drawn: Sequence[str], axis: Axis) -> dict[str, Any]:
     kept = {key: event[key] for key in _EVENT_KEYS if key in event}
+    if axis.column in event:
+        kept["x"] = event[axis.column]
     if event["event"] == "alarm":
         kept["curve"] = curve_of(event, drawn)
     return {key: None if _broken(value) else value for key, value in kept.items()}

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from avatarl.errors import UserError
 from avatarl.report.comparison import Comparison
+from avatarl.report.curves import CHARACTERS, Axis
 from avatarl.report.load import Runs
 from avatarl.report.webpage import encode, render
 from avatarl.terminal import say
@@ -30,6 +31,7 @@ class Server(ThreadingHTTPServer):
     Args:
         load: Reads the runs afresh.
         port: 0 for any free one.
+        axis: What curves are drawn against.
 
     Raises:
         UserError: The port is taken.
@@ -37,8 +39,8 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, load: Load, port: int) -> None:
-        self._load = load
+    def __init__(self, load: Load, port: int, axis: Axis = CHARACTERS) -> None:
+        self._load, self._axis = load, axis
         self._lock = threading.Lock()
         try:
             super().__init__((_HOST, port), _Handler)
@@ -66,9 +68,8 @@ class Server(ThreadingHTTPServer):
             return None
         with self._lock:
             runs, comparison = self._load()
-            if path == "/":
-                return render(runs, comparison, live=True, version=_version(runs)), "text/html"
-            return encode(runs, comparison, live=True, version=_version(runs)), "text/plain"
+            write, kind = (render, "text/html") if path == "/" else (encode, "text/plain")
+            return write(runs, comparison, self._axis, live=True, version=_version(runs)), kind
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -121,13 +122,13 @@ def _stamp(path: Path) -> bytes:
     return f"{stat.st_mtime_ns} {stat.st_size}".encode()
 
 
-def serve(load: Load, port: int, console: Console) -> None:
+def serve(load: Load, port: int, console: Console, axis: Axis = CHARACTERS) -> None:
     """Serve until interrupted.
 
     Raises:
         UserError: The port is taken.
     """
-    with Server(load, port) as server:
+    with Server(load, port, axis) as server:
         say(console, f"serving {server.url} on this machine only; Ctrl-C ends it")
         try:
             server.serve_forever(poll_interval=0.2)

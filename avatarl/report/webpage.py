@@ -15,11 +15,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from avatarl.files import write_atomic
 from avatarl.report.comparison import Comparison
-from avatarl.report.curves import Curve, read_journals
+from avatarl.report.curves import CHARACTERS, Axis, Curve, read_journals
 from avatarl.report.downsample import min_max_indices
 from avatarl.report.load import Runs
 from avatarl.report.page_data import page_data
@@ -32,29 +30,37 @@ _POINTS_EACH = (48, 1000)
 #: A page of many runs holds the curves of this many metrics at most.
 _MANY_RUNS, _MOST_METRICS = 200, 12
 _FIRST = (
-    "val/nats", "val/accuracy", "val/ece", "val/entropy", "reward/expected", "train/loss",
-    "train/kl", "train/entropy", "health/grad_norm", "health/collapse_gap",
-    "health/clip_fraction", "val/brier",
+    "val/nats", "val/accuracy", "val/ece", "val/entropy", "reward/hit_probability",
+    "reward/expected", "train/nats", "train/accuracy", "train/loss", "train/kl", "train/entropy",
+    "health/grad_norm", "health/collapse_gap", "health/clip_fraction", "val/brier",
 )  # fmt: skip
 #: A third of the time of the default level, for a tenth more bytes.
 _GZIP_LEVEL = 3
 
 
-def write_page(runs: Runs, comparison: Comparison, path: Path) -> None:
+def write_page(runs: Runs, comparison: Comparison, path: Path, axis: Axis = CHARACTERS) -> None:
     """Write the page, whole or not at all."""
-    write_atomic(path, render(runs, comparison))
+    write_atomic(path, render(runs, comparison, axis))
 
 
-def render(runs: Runs, comparison: Comparison, *, live: bool = False, version: str = "") -> str:
+def render(
+    runs: Runs,
+    comparison: Comparison,
+    axis: Axis = CHARACTERS,
+    *,
+    live: bool = False,
+    version: str = "",
+) -> str:
     """Return the page's HTML.
 
     Args:
         runs: The runs.
         comparison: The same, aggregated.
+        axis: What curves are drawn against.
         live: Whether the page asks its server for newer data.
         version: The server's word for the state of the runs.
     """
-    encoded = encode(runs, comparison, live=live, version=version)
+    encoded = encode(runs, comparison, axis, live=live, version=version)
     folder = resources.files("avatarl.report") / "page"
     scripts = [item for item in folder.iterdir() if item.name.endswith(".js")]
     # The one that starts the page comes last.
@@ -72,12 +78,19 @@ def render(runs: Runs, comparison: Comparison, *, live: bool = False, version: s
     return "".join(parts[piece] if place % 2 else piece for place, piece in enumerate(pieces))
 
 
-def encode(runs: Runs, comparison: Comparison, *, live: bool = False, version: str = "") -> str:
+def encode(
+    runs: Runs,
+    comparison: Comparison,
+    axis: Axis = CHARACTERS,
+    *,
+    live: bool = False,
+    version: str = "",
+) -> str:
     """Return the page's data, gzipped and in base64, thinned until they fit the page."""
     metrics, left_out = _curve_metrics(runs, comparison)
     low, high = _POINTS_EACH
     points = max(low, min(high, _POINTS // max(1, len(runs) * len(metrics))))
-    journals = read_journals(runs, metrics, points)
+    journals = read_journals(runs, metrics, points, axis)
     data = page_data(runs, comparison, journals, metrics) | {"live": live, "version": version}
     if left_out:
         data["warnings"].append(
@@ -113,4 +126,5 @@ def _points(curve: Curve, limit: int) -> list[Any]:
     thinned = curve.thinned or places.size < curve.y.size
     # Five digits are more than the eye resolves.
     y = [float(f"{value:.5g}") for value in curve.y[places].tolist()]
-    return [curve.x[places].astype(np.int64).tolist(), y, bool(thinned)]
+    x = [int(at) if at.is_integer() else round(at, 4) for at in curve.x[places].tolist()]
+    return [x, y, bool(thinned)]

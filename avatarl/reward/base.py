@@ -45,6 +45,11 @@ class Config(Option):
         least = min(weight.start, weight.end) if isinstance(weight, Schedule) else weight
         return self.costs or least < 0
 
+    @property
+    def fixed_expectation(self) -> float | None:
+        """What every policy earns alike, before the weight; None where it shows learning."""
+        return None
+
     def build(self, text: Text) -> Reward:
         """Make the reward, times its weight."""
         unweighted = self.prepare(text)

@@ -36,6 +36,12 @@ class Config(base.Config):
         if max(ends) > 1:
             raise ConfigError("alpha", max(ends), "a number from 0 to 1")
 
+    @property
+    @override
+    def fixed_expectation(self) -> float | None:
+        # Σ π(a) · 1[a = y] / π(y) = 1
+        return 1.0 if self.alpha == 1 and self.cap is None else None
+
     @override
     def rewards(self, inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
         held = inputs.old_probs.clamp_min(torch.finfo(inputs.old_probs.dtype).tiny)

@@ -17,7 +17,7 @@ from avatarl.files import parse_json, write_atomic
 #: The newest journal this code knows.
 SCHEMA = 1
 #: What every record carries besides its metrics.
-INDEX = ("step", "characters_seen", "time/elapsed_s")
+INDEX = ("step", "characters_seen", "epoch", "time/elapsed_s")
 CUT_OFF = "the last line is cut off and left out"
 _HEAD_BYTES = 1 << 14
 _TAIL_BYTES = 1 << 20
@@ -111,7 +111,7 @@ def metric_names(path: Path) -> list[str]:
     for record in map(parse_line, lines):
         if record is not None and "event" not in record and "schema" not in record:
             names.update(dict.fromkeys(key for key, value in record.items() if is_metric(value)))
-    return [name for name in names if name not in ("step", "characters_seen")]
+    return [name for name in names if name not in INDEX[:3]]
 
 
 def latest(path: Path) -> dict[str, Any]:

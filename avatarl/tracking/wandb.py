@@ -107,6 +107,7 @@ class Config(base.Config):
             # The server has taken this run over, and what is missing there comes from the history.
             _forget_fragments(directory, run_id)
         run.define_metric("characters_seen", hidden=True)
+        run.define_metric("epoch", hidden=True)
         for pattern in ("train/*", "val/*", "reward/*", "health/*"):
             run.define_metric(pattern, step_metric="characters_seen")
         sink = WandbSink(run, directory, self.artifact, online)

@@ -61,6 +61,12 @@ class Console:
             f"objective {config.objective.name}, reward {config.reward.name}, "
             f"reference {config.reference.name}"
         )
+        fixed = config.reward.fixed_expectation
+        if fixed is not None and not config.objective.is_control:
+            self.say(
+                f"note: the expected reward is {fixed:g} times its weight by construction, "
+                "whatever is learned; what moves is the probability of a hit"
+            )
 
     def conclude(self, result: Result) -> None:
         """Say what came out, against the n-gram ladder."""
@@ -92,8 +98,9 @@ def _ladder(result: Result) -> str:
 
 def _earned(result: Result) -> str:
     return (
-        f"earned {result['reward/expected']:.4f} reward a character; "
-        f"{result['characters_seen']:,} characters in {result['seconds']:.0f} s"
+        f"training: hit probability {result['reward/hit_probability']:.4f}, "
+        f"reward {result['reward/expected']:.4f}; {result['characters_seen']:,} characters "
+        f"({result['epoch']:.2f} epochs) in {result['seconds']:.0f} s"
     )
 
 
@@ -132,24 +139,30 @@ def watched(
 
 def _live(run: Callable[..., Result], corpus: Corpus, console: Console) -> Result:
     levels = ngram_levels(corpus.train, corpus.heldout, corpus.vocab_size)
-    rewards: deque[float] = deque(maxlen=_SPARK_WIDTH)
+    hits: deque[float] = deque(maxlen=_SPARK_WIDTH)
     alarms: set[str] = set()
     # Drawn between steps only: a thread that draws as well would leave stale lines when warnings
     # are printed and the number of lines changes.
     with Live(console=console.rich, transient=True, auto_refresh=False) as live:
 
         def show(moment: Moment) -> None:
-            earned = moment.metrics.get("reward/expected")
-            if earned is not None:
-                rewards.append(earned)
+            hit = moment.metrics.get("reward/hit_probability")
+            if hit is not None:
+                hits.append(hit)
             _tell_changes(alarms, moment, lambda line: live.console.print(Text(line)))
-            live.update(screen(moment, rewards, levels), refresh=True)
+            live.update(screen(moment, hits, levels), refresh=True)
 
         return run(on_progress=show)
 
 
-def screen(moment: Moment, rewards: Iterable[float], levels: Mapping[str, NgramLevel]) -> Group:
-    """Draw a moment in lines that fit a narrow terminal: progress, nats, reward, alarms."""
+def screen(moment: Moment, hits: Iterable[float], levels: Mapping[str, NgramLevel]) -> Group:
+    """Draw a moment in lines that fit a narrow terminal: progress, nats, reward, alarms.
+
+    Args:
+        moment: Of the run.
+        hits: The latest hit probabilities, the reward that moves whatever the run's own is.
+        levels: The n-gram ladder.
+    """
     bar = Table.grid(padding=(0, 1), expand=True)
     bar.add_column(no_wrap=True)
     bar.add_column(ratio=1)
@@ -160,13 +173,12 @@ def screen(moment: Moment, rewards: Iterable[float], levels: Mapping[str, NgramL
         ProgressBar(total=moment.steps, completed=moment.step),
         f"{left}{moment.rate:.1f} steps/s",
     )
-    entropy = moment.metrics.get("train/entropy")
     lines = [
         "" if moment.nats is None else f"nats {moment.nats:.3f}  {standing(moment.nats, levels)}",
         "  ".join(
             [
-                *(f"reward {newest:.3f} {sparkline(rewards)}" for newest in list(rewards)[-1:]),
-                *([] if entropy is None else [f"entropy {entropy:.3f}"]),
+                *(f"hits {newest:.3f} {sparkline(hits)}" for newest in list(hits)[-1:]),
+                *_figures(moment, {"reward": "reward/expected", "entropy": "train/entropy"}),
             ]
         ),
     ]
@@ -219,12 +231,18 @@ class _Aloud(logging.Handler):
 def facts_of(moment: Moment) -> str:
     """The few figures that fit on a line."""
     shown = {
-        "reward": moment.metrics.get("reward/expected"),
-        "entropy": moment.metrics.get("train/entropy"),
-        "nats": moment.nats,
+        "hits": "reward/hit_probability",
+        "reward": "reward/expected",
+        "entropy": "train/entropy",
+        "nats": "val/nats",
     }
-    words = [f"{name} {value:.3f}" for name, value in shown.items() if value is not None]
-    return "  ".join([*words, f"{moment.rate:.1f} steps/s"])
+    return "  ".join([*_figures(moment, shown), f"{moment.rate:.1f} steps/s"])
+
+
+def _figures(moment: Moment, shown: Mapping[str, str]) -> list[str]:
+    """Return the newest of those metrics that there are, by their short names."""
+    found = {name: moment.metrics.get(metric) for name, metric in shown.items()}
+    return [f"{name} {value:.3f}" for name, value in found.items() if value is not None]
 
 
 def sparkline(values: Iterable[float]) -> str:

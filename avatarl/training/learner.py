@@ -109,6 +109,11 @@ class Learner:
         return self.step * a_step
 
     @property
+    def epoch(self) -> float:
+        """Characters seen, in lengths of the text that trains."""
+        return self.characters_seen / len(self.batches.ids)
+
+    @property
     def learning_rate(self) -> float:
         """Of the latest step."""
         return self.config.optimizer.lr * self._lr_factor(max(0, self.step - 1))
@@ -121,7 +126,7 @@ class Learner:
         """Take one step.
 
         Args:
-            with_facts: Also describe the step, for the log.
+            with_facts: Also describe the step in full, for the log.
 
         Returns:
             0-d tensors on the device: ``grad_norm`` (before clipping) and the facts.
@@ -170,10 +175,12 @@ class Learner:
             return
         inputs = self.inputs(batch)
         experience, logprobs = self.step_function.collect(inputs)
+        shown = self.step_function.learning_facts(batch, experience)
         last = self.config.objective.inner_steps - 1
         for epoch in range(last + 1):
             described = with_facts and epoch == last
-            yield self.step_function.compute_loss(inputs, experience, logprobs, described)
+            output = self.step_function.compute_loss(inputs, experience, logprobs, described)
+            yield output.with_facts(shown)
             logprobs = None  # the weights have moved
 
     def update(self, gradients: Sequence[Tensor], controller_state: Mapping[str, Tensor]) -> Tensor:

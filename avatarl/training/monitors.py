@@ -39,23 +39,25 @@ class Monitors:
         )
 
     def log(self, facts: dict[str, Tensor]) -> None:
-        """Record a described step, with the gradients of all steps since the last record.
+        """Record a described step, with means and gradients of all steps since the last record.
 
         Raises:
             Diverged: The loss or the gradient is no longer finite.
             Stopped: An alarm asks for it.
         """
-        names = [name for name in facts if name != "grad_norm"]
+        described = {name: value for name, value in facts.items() if name != "grad_norm"}
+        described |= self.state.means.take()
         # The only place where training waits for the device: one transfer for all figures.
-        values = torch.stack([facts[name].float() for name in names] + self.state.norms).tolist()
+        waiting = [*described.values(), facts["train/loss"], *self.state.norms]
+        values = torch.stack([value.double() for value in waiting]).tolist()
         self.state.norms = []
-        metrics: dict[str, float] = dict(zip(names, values, strict=False))
-        norms, grad_clip = values[len(names) :], self.config.optimizer.grad_clip
-        metrics |= self.state.health.gradients(norms, grad_clip)
+        metrics: dict[str, float] = dict(zip(described, values, strict=False))
+        loss, *norms = values[len(described) :]
+        metrics |= self.state.health.gradients(norms, self.config.optimizer.grad_clip)
         metrics["train/lr"] = self.learner.learning_rate
         self.recording.metrics(metrics)
         self._heed(self.state.health.check_gradients(metrics))
-        loss, norm = metrics["train/loss"], metrics["health/grad_norm"]
+        norm = metrics["health/grad_norm"]
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise Diverged(
                 f"step {self.state.step}: loss {loss}, gradient norm {norm}; "

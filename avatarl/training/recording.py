@@ -176,6 +176,7 @@ class Recording:
             "parameters": parameter_count(learner.model),
             "steps": learner.steps,
             "characters_seen": learner.characters_seen,
+            "epoch": round(learner.epoch, 6),
             "seconds": round(learner.state.elapsed_s, 3),
             **{key: value for key, value in self._metrics.items() if value is not None},
             **learner.state.best,
@@ -224,6 +225,7 @@ class Recording:
         return {
             "step": self._learner.step,
             "characters_seen": self._learner.characters_seen,
+            "epoch": round(self._learner.epoch, 6),
             "time/elapsed_s": round(self._learner.state.elapsed_s, 3),
         }
 

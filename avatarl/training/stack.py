@@ -76,10 +76,8 @@ class Stack:
             found = self.recorder(lambda: self._advance(True), key)
         for learner in self.learners:
             learner.state.step += 1
-        return [
-            {name: value[replica] for name, value in found.items()}
-            for replica in range(len(self.learners))
-        ]
+        facts = zip(*(value.unbind() for value in found.values()), strict=True)
+        return [dict(zip(found, own, strict=True)) for own in facts]
 
     def _advance(self, with_facts: bool) -> dict[str, Tensor]:
         """Everything of a step that happens on the device; facts (R,) each."""

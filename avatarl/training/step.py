@@ -21,10 +21,10 @@ from avatarl.interfaces import (
     Regularisers,
     RewardInputs,
     hyperparameters_of,
-    mean_over_positions,
 )
 from avatarl.objective import ControllerState, LossOutput, Objective
 from avatarl.reward import Reward, Text
+from avatarl.training.figures import learning_facts
 from avatarl.training.opponents import against, win_rates
 from avatarl.training.oracle import Oracle
 from avatarl.training.scoring import Network
@@ -84,7 +84,7 @@ class Experience:
         rewards: (B,T,K).
         regularisers: Reference and opponent on ``exploration.contexts``.
         priors: What the network adds its logits to there, or None.
-        facts: About the opponents, 0-d each.
+        facts: About the rewards and the opponents, 0-d each.
     """
 
     exploration: Exploration
@@ -134,10 +134,11 @@ class Step:
 
         Args:
             inputs: What there is to read.
-            with_facts: Also describe the step, for the log.
+            with_facts: Also describe the step in full, for the log.
         """
         experience, logprobs = self.collect(inputs)
-        return self.compute_loss(inputs, experience, logprobs, with_facts)
+        output = self.compute_loss(inputs, experience, logprobs, with_facts)
+        return output.with_facts(self.learning_facts(inputs.batch, experience))
 
     def collect(self, inputs: StepInputs) -> tuple[Experience, Tensor | None]:
         """Explore and reward.
@@ -182,7 +183,9 @@ class Step:
             past_logprobs=None if past is None else select(past),
         )
         rewards = self.reward(earned, hparams["reward"])  # (B,T,K)
-        facts = {} if past is None else win_rates(earned, len(players.opponents))
+        facts = {"reward/expected": expected_reward(exploration, rewards).mean()}
+        if past is not None:
+            facts |= win_rates(earned, len(players.opponents))
         regularisers = Regularisers(reference, past, batch.gate)
         return Experience(exploration, rewards, regularisers, prior, facts), logprobs
 
@@ -199,7 +202,7 @@ class Step:
             inputs: What there is to read.
             experience: What was collected.
             logprobs: The policy's log-probs on it, if known; else they are computed.
-            with_facts: Also describe the step, for the log.
+            with_facts: Also describe the step in full, for the log.
         """
         exploration, horizon = experience.exploration, self.explorer.config.steps_ahead
         if logprobs is None:
@@ -214,10 +217,23 @@ class Step:
             inputs.controller_state,
             with_facts=with_facts,
         )
-        if not with_facts:
-            return output
-        facts = output.facts | experience.facts | reward_facts(exploration, experience.rewards)
-        return LossOutput(output.loss, facts, output.controller_state)
+        facts = experience.facts
+        if with_facts:
+            facts = facts | reward_facts(exploration, experience.rewards)
+        return output.with_facts(facts)
+
+    def learning_facts(self, batch: Batch, experience: Experience) -> dict[str, Tensor]:
+        """Describe how the acting policy takes the text, for the log: this reads the target."""
+        seen = experience.exploration.old_logprobs
+        if self.explorer.config.steps_ahead > 1:
+            # Rollouts of a window share the text as their context at the first step alone.
+            seen = seen.view(len(batch.context), -1, *seen.shape[1:])[:, 0, :1]  # (B,1,V)
+        return learning_facts(seen, batch.target[:, : seen.shape[1]])
+
+
+def expected_reward(exploration: Exploration, rewards: Tensor) -> Tensor:
+    """Return E_π[r] of the acting policy at each position, (B,T); under sampling, its estimate."""
+    return (exploration.policy_weights * rewards).sum(dim=-1)
 
 
 @torch.no_grad()
@@ -225,11 +241,10 @@ def reward_facts(exploration: Exploration, rewards: Tensor) -> dict[str, Tensor]
     """Describe the rewards as the policy earns them, all 0-d.
 
     ``reward/expected`` is E_π[r] of the acting policy. The mean over all actions of a fixed
-    table would be a constant, whatever the policy does. ``reward/hit_probability`` is what the
-    policy gives the text's character (under sampling, its unbiased estimate).
+    table would be a constant, whatever the policy does.
     """
     shares = exploration.policy_weights
-    expected = (shares * rewards).sum(dim=-1)  # (B,T)
+    expected = expected_reward(exploration, rewards)  # (B,T)
     if exploration.actions is None:
         group, centre = shares, expected.unsqueeze(-1)
     else:
@@ -237,8 +252,7 @@ def reward_facts(exploration: Exploration, rewards: Tensor) -> dict[str, Tensor]
         centre = (group * rewards).sum(dim=-1, keepdim=True)
     within = (group * (rewards - centre).square()).sum(dim=-1).clamp_min(0).sqrt()  # (B,T)
     return {
-        "reward/expected": mean_over_positions(expected, None),
-        "reward/hit_probability": (shares * exploration.matches).sum(dim=-1).mean(),
+        "reward/expected": expected.mean(),
         "reward/uniform_mean": rewards.mean(),
         "reward/spread_within": within.mean(),
         "reward/spread_across": expected.std(correction=0),

@@ -12,6 +12,7 @@ from torch import Tensor
 from avatarl.model import Policy
 from avatarl.opponent import League
 from avatarl.training.checkpoint import Checkpoint
+from avatarl.training.figures import Means
 from avatarl.training.health import Health
 from avatarl.training.reference_schedule import ReferenceSchedule
 
@@ -32,6 +33,7 @@ class TrainState:
         step: Optimiser steps done.
         best: ``best/nats`` and ``best/step`` of the best evaluation so far.
         norms: Gradient norms since the last training record, still on the device.
+        means: Of the figures since then, likewise.
         elapsed_s: Seconds of all attempts so far.
         started: When the first attempt began, in ISO 8601; empty before that.
     """
@@ -47,6 +49,7 @@ class TrainState:
     step: int = 0
     best: dict[str, float] = field(default_factory=dict)
     norms: list[Tensor] = field(default_factory=list)
+    means: Means = field(default_factory=Means)
     elapsed_s: float = 0.0
     started: str = ""
 
@@ -74,6 +77,7 @@ class TrainState:
             "best": self.best,
             "guidance": self.reference_schedule.state_dict(),
             "norms": [norm.item() for norm in self.norms],
+            "means": self.means.state_dict(),
             "elapsed_s": self.elapsed_s,
             "started": self.started,
         }
@@ -103,6 +107,7 @@ class TrainState:
         self.best = numbers["best"]
         self.reference_schedule.load_state_dict(numbers["guidance"])
         self.norms = list(torch.tensor(numbers["norms"], device=device))
+        self.means = Means.from_state_dict(numbers.get("means", {}), device)
         self.elapsed_s, self.started = numbers["elapsed_s"], numbers["started"]
 
 

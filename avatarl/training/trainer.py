@@ -102,6 +102,7 @@ class Trainer:
         """
         step = self.state.step
         self.state.norms.append(facts["grad_norm"])
+        self.state.means.add(facts)
         self._tick()
         if self.logs_after(step):
             try:

@@ -54,6 +54,9 @@ def config(
     return raw
 
 
+PLACE = ("step", "characters_seen", "epoch", "time/elapsed_s")
+
+
 @dataclass
 class Outputs:
     """Writes runs and sweeps below ``root``."""
@@ -167,6 +170,7 @@ class Outputs:
             record: dict[str, Any] = {
                 "step": step,
                 "characters_seen": step * 2048,
+                "epoch": step * 2048 / 900_000,
                 "time/elapsed_s": step * 0.1,
                 "train/loss": nats + rng.normal(0, 0.05),
                 "train/entropy": nats - 0.05 + rng.normal(0, 0.02),
@@ -195,7 +199,7 @@ class Outputs:
             if step == 200:
                 for alarm in alarms:
                     event = {"event": "alarm", "alarm": alarm, "state": "raised"}
-                    where = {k: record[k] for k in ("step", "characters_seen", "time/elapsed_s")}
+                    where = {k: v for k, v in record.items() if k in PLACE}
                     lines.append({**where, **event, "value": 0.09, "threshold": 0.05})
                     lines.append({**where, "event": "promotion", "from": "bigram", "to": "trigram"})
         (directory / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

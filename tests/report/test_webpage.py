@@ -11,6 +11,7 @@ import pytest
 
 from avatarl.report import webpage
 from avatarl.report.aggregate import compare
+from avatarl.report.curves import AXES
 from avatarl.report.load import load_runs
 
 from .conftest import Outputs, config
@@ -37,6 +38,16 @@ def test_one_file_that_asks_for_nothing(demo_sweep: Path, outputs: Outputs) -> N
     assert "default-src 'none'" in page and "connect-src 'none'" in page
     for file in PAGE.glob("*.css"):
         assert "url(" not in file.read_text() and "@import" not in file.read_text()
+
+
+def test_curves_and_alarms_of_the_page_share_the_axis_asked_for(outputs: Outputs) -> None:
+    outputs.run(config(), alarms=("calibration",))
+    runs = load_runs(outputs.root)
+    told = data(webpage.render(runs, compare(runs.runs), AXES["seconds"]))
+    (run,) = told["runs"]
+    assert told["axis"] == "seconds"
+    assert run["curves"]["val/nats"][0][-1] == 40
+    assert run["events"][0]["x"] == 20
 
 
 def test_the_script_never_makes_markup_of_text() -> None:

@@ -42,7 +42,7 @@ def test_the_live_lines_fit_a_narrow_terminal() -> None:
         loss=0.1,
         nats=2.25,
         warnings=("calibration", "confidence_collapse"),
-        metrics={"reward/expected": 0.5, "train/entropy": 2.0},
+        metrics={"reward/hit_probability": 0.5, "reward/expected": 1.0, "train/entropy": 2.0},
     )
     drawn = io.StringIO()
     terminal = rich.console.Console(file=drawn, width=80)
@@ -54,8 +54,28 @@ def test_the_live_lines_fit_a_narrow_terminal() -> None:
     assert "0:02:16 left, 107.0 steps/s" in lines[0]
     assert lines[0].count("━") > 10
     assert lines[1].startswith("nats 2.250  better than bigram, 0.25 to trigram")
-    assert lines[2].startswith("reward 0.500 ▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁█  entropy 2.000")
+    assert lines[2].startswith("hits 0.500 ▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁█  reward 1.000  entropy 2.000")
     assert lines[3].startswith("alarms: calibration, confidence_collapse")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "constant"),
+    [
+        (["reward=propensity", "objective=expected"], True),
+        (["reward=propensity", "objective=expected", "reward.alpha=0.5"], False),
+        (["reward=match"], False),
+        (["reward=propensity", "objective=cross_entropy"], False),
+    ],
+)
+def test_a_reward_that_is_constant_by_construction_is_said_to_be(
+    tiny: Callable[..., RunConfig], overrides: list[str], constant: bool
+) -> None:
+    config, told = tiny(*overrides), io.StringIO()
+    console = Console(rich.console.Console(file=told, width=200))
+    console.introduce(config, "id", load(config.data))
+    assert ("the expected reward is 1 times its weight by construction" in told.getvalue()) is (
+        constant
+    )
 
 
 def test_long_lines_break_between_words_on_a_terminal_only() -> None:

@@ -15,6 +15,7 @@ from avatarl.data import Corpus
 from avatarl.data.base import RawText
 from avatarl.explorer import Rollouts
 from avatarl.interfaces import Batch, hyperparameters_of
+from avatarl.training.figures import AVERAGED
 from avatarl.training.learner import Learner
 from avatarl.training.opponents import against, part_sizes
 from avatarl.training.scoring import Scoring
@@ -375,10 +376,12 @@ def test_schedules_move_as_the_run_goes_on(words: Corpus) -> None:
     assert paid == pytest.approx([0, 0, 0, 0.5, 1.0, 1.5, 2.0, 2.0], abs=1e-5)
 
 
-def test_facts_are_computed_only_when_asked_for(words: Corpus) -> None:
+def test_a_step_is_described_in_full_only_when_asked_for(words: Corpus) -> None:
     learner = learner_of(words)
-    assert set(learner.train_step(with_facts=False)) == {"grad_norm"}
+    brief = set(learner.train_step(with_facts=False))
+    assert {name for name in brief if not name.startswith(AVERAGED)} == {"grad_norm"}
     facts = learner.train_step(with_facts=True)
+    assert {name for name in facts if name.startswith(AVERAGED)} == brief - {"grad_norm"}
     for name in ("train/loss", "train/policy", "train/entropy", "train/kl", "health/kl_old",
                  "reward/expected", "reward/spread_within", "reward/spread_across",
                  "reward/zero_variance_share"):  # fmt: skip

@@ -52,7 +52,7 @@ function emphasise(line, part = null, i = null) {
 function drawEvents(plot, pen, run, colour) {
   const curve = run.curves[state.metric], { y0, y1 } = plot.inner;
   for (const event of run.events) {
-    const x = event.characters_seen;
+    const x = event.x;
     if (!finite(x)) continue;
     if (event.event === "promotion") {
       pen.strokeStyle = colour;
@@ -84,7 +84,7 @@ function hover(x, y) {
   plot.tell(x, y,
     h("strong", {}, line.title), h("br"),
     `${heading(state.metric)} ${number(part.ys[i], info(state.metric).digits)}${interval}`,
-    h("br"), h("span", { class: "soft" }, `${brief(part.xs[i])} characters · ${of}`));
+    h("br"), h("span", { class: "soft" }, `${brief(part.xs[i])} ${D.axis} · ${of}`));
 }
 
 function setUpCurves() {

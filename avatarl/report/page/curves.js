@@ -82,7 +82,7 @@ function drawCurves(plot) {
   const log = state.log && lines.every(positive);
   const { xs, ys } = state.zoom ?? limits(lines, log);
   plot.scales(xs, ys, log);
-  plot.axes("characters seen", info(state.metric).title);
+  plot.axes(D.axis, info(state.metric).title);
   plot.levels(state.metric);
   plot.clipped(() => {
     for (const line of lines) drawBand(plot, line, log ? ys[0] : -Infinity);

@@ -129,7 +129,7 @@ class Plot {
   alarm(pen, event, curve) {
     pen.textAlign = "center";
     pen.textBaseline = "middle";
-    const x = event.characters_seen;
+    const x = event.x;
     const mark = event.state === "cleared" ? "▽" : "▲";
     pen.fillText(mark, this.x(x), this.y(interpolate(curve, x)));
   }

@@ -65,7 +65,7 @@ function eventRow(run, event, several) {
     ? `${number(event.value, 3)} against ${number(event.threshold, 3)}`
     : "";
   return h("tr", {},
-    h("td", {}, brief(event.characters_seen ?? 0), " characters"),
+    h("td", {}, brief(event.x ?? 0), ` ${D.axis}`),
     several > 1 ? h("td", {}, run.title) : null, h("td", {}, what), h("td", {}, against));
 }
 
@@ -77,7 +77,7 @@ function mini(plot, runs, metric) {
   const pen = plot.begin(), curves = runs.map((run) => run.curves[metric]).filter(Boolean);
   const end = Math.max(1, ...curves.map(([xs]) => xs[xs.length - 1]));
   plot.scales([0, end], extent(curves.flatMap(([, ys]) => ys), 0.08));
-  plot.axes("characters seen", "", { few: true });
+  plot.axes(D.axis, "", { few: true });
   const threshold = section().thresholds[metric];
   if (threshold <= plot.ys[1] && threshold >= plot.ys[0]) {
     pen.strokeStyle = css("--warn");
@@ -93,7 +93,7 @@ function mini(plot, runs, metric) {
     plot.line(pen, ...curve);
     pen.fillStyle = css("--bad");
     for (const event of run.events) {
-      if (event.curve === metric && finite(event.characters_seen)) plot.alarm(pen, event, curve);
+      if (event.curve === metric && finite(event.x)) plot.alarm(pen, event, curve);
     }
   });
 }

@@ -16,7 +16,7 @@ from types import ModuleType
 
 from avatarl.errors import UserError, did_you_mean
 from avatarl.report.comparison import Comparison
-from avatarl.report.curves import read_journals
+from avatarl.report.curves import CHARACTERS, Axis, read_journals
 from avatarl.report.load import Runs
 from avatarl.report.plots.canvas import write
 from avatarl.report.plots.data import PlotData
@@ -59,6 +59,7 @@ def write_plots(
     comparison: Comparison,
     directory: Path,
     plots: Mapping[str, ModuleType] | None = None,
+    axis: Axis = CHARACTERS,
 ) -> list[Path]:
     """Write every plot the runs have data for, as PNG and SVG.
 
@@ -67,17 +68,18 @@ def write_plots(
         comparison: The same, aggregated.
         directory: Where the pictures go.
         plots: What :func:`find_plots` found; all of this package by default.
+        axis: What curves are drawn against.
 
     Returns:
         The files written.
     """
     plots = find_plots() if plots is None else plots
     logged = set(runs.metric_names())
-    shown = dict.fromkeys(["val/nats", "val/accuracy", *comparison.metrics])
+    shown = dict.fromkeys(["val/nats", "val/accuracy", *comparison.metrics, "train/nats"])
     timelines = [metric for metric in shown if metric in logged]
     extra = [metric for plot in plots.values() for metric in getattr(plot, "CURVES", ())]
     curves = dict.fromkeys([*timelines, *(metric for metric in extra if metric in logged)])
-    journals = read_journals(runs, list(curves))
+    journals = read_journals(runs, list(curves), axis=axis)
     written: list[Path] = []
     for name, plot in plots.items():
         stem = name.rpartition(".")[2].replace("_", "-")

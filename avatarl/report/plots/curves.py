@@ -24,7 +24,7 @@ EACH = "metric"
 
 
 def draw(data: PlotData) -> Figure | None:
-    """Draw the metric against characters seen."""
+    """Draw the metric against the journals' axis."""
     comparison, journals, metric = data.comparison, data.journals, data.metric
     panels = [
         section
@@ -65,7 +65,9 @@ def _panel(
         entries.append((axis.plot([], [], color=MUTED)[0], f"{hidden} more configurations"))
     finals = any(metric in row.estimates for row in rows)
     sample = "\n(lines: a fixed sample of the held-out text; dots and levels: all of it)"
-    axis.set_xlabel(f"characters seen{sample if finals and metric.startswith('val/') else ''}")
+    axis.set_xlabel(
+        f"{journals.axis.title}{sample if finals and metric.startswith('val/') else ''}"
+    )
     axis.set_ylabel(describe(metric).title)
     axis.xaxis.set_major_formatter(FuncFormatter(millions))
     _limits(axis, drawn)

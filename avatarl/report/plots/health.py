@@ -47,7 +47,7 @@ def draw(data: PlotData) -> Figure | None:
         for run in row.runs:
             for event in journals.events.get(run.run_id, ()):
                 _mark(panels, drawn, event, styles[row.key], journals, run.run_id)
-    panels[-1].set_xlabel("characters seen   (▲ alarm raised, ▽ cleared, | promotion)")
+    panels[-1].set_xlabel(f"{journals.axis.title}   (▲ alarm raised, ▽ cleared, | promotion)")
     panels[-1].xaxis.set_major_formatter(FuncFormatter(millions))
     by_key = {str(line.get_label()): line for line in panels[0].get_lines()}
     shown = [row for row in rows if row.key in by_key][:ROWS]
@@ -81,7 +81,7 @@ def _mark(
     journals: Journals,
     run_id: str,
 ) -> None:
-    x = event.get("characters_seen")
+    x = event.get(journals.axis.column)
     if not isinstance(x, int | float):
         return
     if event.get("event") == "promotion":
