@@ -33,3 +33,8 @@ def spelled(value: object) -> str:
         return shortened(repr(value), LONGEST * 3 if is_path else LONGEST)
     except ValueError:  # an integer of thousands of digits
         return f"a value of type {type(value).__name__}"
+
+
+def visible(character: str) -> str:
+    """Return a single character as something to be seen, also where it is white space."""
+    return {" ": "␣", "\n": "⏎", "\t": "⇥"}.get(character, printable(character))

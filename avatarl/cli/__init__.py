@@ -20,6 +20,7 @@ COMMANDS = {
     "retry": ("avatarl.cli.retry", "start what failed again"),
     "compare": ("avatarl.cli.compare", "tables, plots and pages that compare runs"),
     "sample": ("avatarl.cli.sample", "let a trained policy write"),
+    "inspect": ("avatarl.cli.inspect", "see what a policy thinks comes next, and why"),
     "references": ("avatarl.cli.references", "measure every n-gram reference on a text"),
     "sync": ("avatarl.cli.sync", "upload offline wandb runs"),
     "backfill": ("avatarl.cli.backfill", "re-create wandb runs from local files"),

@@ -15,10 +15,8 @@ from rich.text import Text
 
 from avatarl import terminal
 from avatarl.cli.options import add_output_dir
-from avatarl.errors import ConfigError, DataError, UserError
+from avatarl.errors import ConfigError, UserError
 from avatarl.runs.find import find_run
-from avatarl.runs.folder import RunFolder
-from avatarl.runs.outputs import Outputs
 
 if TYPE_CHECKING:
     from avatarl.data import Corpus
@@ -53,6 +51,8 @@ def main(args: argparse.Namespace) -> int:
             raise ConfigError(f"--{key}", value, f"at least {lowest}")
     if not args.prompt:
         raise ConfigError("--prompt", "", "at least one character")
+    from avatarl.training.stored import load_policy
+
     folder = find_run(args.run, args.output_dir)
     learner, corpus = load_policy(folder)
     prompt = corpus.encode(args.prompt).tolist()
@@ -81,47 +81,6 @@ def main(args: argparse.Namespace) -> int:
     if args.color and console.color_system:
         console.print(_scale())
     return 0
-
-
-def load_policy(folder: RunFolder) -> tuple[Learner, Corpus]:
-    """Load a run's policy from its newest checkpoint.
-
-    Raises:
-        UserError: No checkpoint, or the text it learned from isn't the one at hand.
-    """
-    import torch
-
-    from avatarl.config import parse
-    from avatarl.data import load
-    from avatarl.training.checkpoint import read_latest
-    from avatarl.training.learner import Learner
-
-    problems: list[str] = []
-    raw, provenance = folder.read_config(problems), folder.read_provenance(problems)
-    if problems or not (raw and provenance):
-        missing = folder.provenance if raw else folder.config
-        raise UserError("; ".join(problems) or f"{folder.path} is no run: it has no {missing.name}")
-    config = parse(raw)
-    corpus = _corpus(folder, config, str(provenance.get("corpus_sha256")), load)
-    found = read_latest(folder)
-    if found is None:
-        raise UserError(f"{folder.path.name} has no whole checkpoint yet; it gets one as it trains")
-    learner = Learner(config, corpus, torch.device("cpu"))
-    learner.load(found)
-    return learner, corpus
-
-
-def _corpus(folder: RunFolder, config: Any, known: str, load: Any) -> Corpus:
-    stored = sorted(Outputs(folder.path.parent.parent).corpora.glob(f"{known}-*.json"))
-    corpus: Corpus = load(config.data, stored[0] if stored else None)
-    if corpus.text_sha256 != known:
-        raise DataError(
-            "data",
-            corpus.name,
-            f"the text with sha256 {known}",
-            "the run learned from another text",
-        )
-    return corpus
 
 
 def _written(

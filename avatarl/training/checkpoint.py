@@ -64,21 +64,26 @@ def write_checkpoint(folder: RunFolder, checkpoint: Checkpoint) -> None:
 
 def read_latest(folder: RunFolder) -> Checkpoint | None:
     """Read the newest whole checkpoint, to the CPU; damaged ones are named and passed over."""
-    for step in reversed(folder.checkpoint_steps()):
-        weights, description = folder.checkpoint(step)
-        problems: list[str] = []
-        content = read_object(description, problems)
-        try:
-            raw = weights.read_bytes()
-        except OSError as error:
-            problems.append(f"{weights} can't be read ({error})")
-        else:
-            if ownership.superseded(folder, content.get("claim"), step):
-                continue
-            if content and hashlib.sha256(raw).hexdigest() == content.get("sha256"):
-                return Checkpoint(step, load(raw), content["numbers"])
-            problems.append(f"{weights} isn't what was stored")
-        log.warning("the checkpoint of step %d is damaged: %s", step, problems[0])
+    found = (read_checkpoint(folder, step) for step in reversed(folder.checkpoint_steps()))
+    return next((one for one in found if one is not None), None)
+
+
+def read_checkpoint(folder: RunFolder, step: int) -> Checkpoint | None:
+    """Read one checkpoint, to the CPU; None, and named, where it is damaged or superseded."""
+    weights, description = folder.checkpoint(step)
+    problems: list[str] = []
+    content = read_object(description, problems)
+    try:
+        raw = weights.read_bytes()
+    except OSError as error:
+        problems.append(f"{weights} can't be read ({error})")
+    else:
+        if ownership.superseded(folder, content.get("claim"), step):
+            return None
+        if content and hashlib.sha256(raw).hexdigest() == content.get("sha256"):
+            return Checkpoint(step, load(raw), content["numbers"])
+        problems.append(f"{weights} isn't what was stored")
+    log.warning("the checkpoint of step %d is damaged: %s", step, problems[0])
     return None
 
 

@@ -1,0 +1,185 @@
+"""A look at the game itself: one context choice by choice, or a passage character by character."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avatarl.data import Corpus
+from avatarl.explorer import Config as Shared
+from avatarl.explorer import exhaustive
+from avatarl.interfaces import Batch
+from avatarl.objective.grpo import ClippedObjective
+from avatarl.reward import Text
+from avatarl.training.learner import Learner
+from avatarl.training.step import Players, Step, StepInputs
+
+_CONTEXTS = 64  # of a passage, in one forward pass
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One character that may come next.
+
+    Attributes:
+        character: Itself.
+        probability: The policy's, which is its confidence.
+        logprob: Its logarithm, in nats.
+        reference: The reference's probability, or None without one.
+        matches: Whether it is the text's.
+        reward: What trying it pays; like the next two None where the text's character isn't known.
+        advantage: What the objective makes of that.
+        push: −∂loss/∂logit: where a step on this context alone would move it. They sum to 0.
+    """
+
+    character: str
+    probability: float
+    logprob: float
+    reference: float | None
+    matches: bool
+    reward: float | None = None
+    advantage: float | None = None
+    push: float | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A character of the text, and what the policy thought would come there.
+
+    Attributes:
+        character: The text's.
+        probability: What the policy gave it.
+        choice: The policy's most probable character.
+        confidence: What it gave that.
+    """
+
+    character: str
+    probability: float
+    choice: str
+    confidence: float
+
+
+def choices(learner: Learner, corpus: Corpus, text: str, follows: str | None) -> list[Choice]:
+    """Rank all characters that may follow a text, the most confident first.
+
+    All are tried, whatever the run's explorer draws: rewards, advantages and pushes of a sampling
+    run are those that its estimates are unbiased for, up to a group's own mean and spread.
+
+    Args:
+        learner: The policy. Its next step is prepared: opponents are refreshed where that is due.
+        corpus: Its text.
+        text: What the policy reads; its last L characters count.
+        follows: The text's next character, or None where nobody knows.
+
+    Raises:
+        DataError: A character isn't in the vocabulary.
+    """
+    ids = corpus.encode(text).tolist()[-learner.config.model.context_length :]
+    context = torch.tensor([ids], device=learner.device)  # (1,L)
+    learner.prepare_step()
+    reference = learner.score_reference
+    ref_logprobs = None if reference is None else reference(context, 1)  # (1,1,V)
+    logprobs = learner.score(context, 1).detach()
+    columns: dict[str, Tensor] = {"logprob": logprobs}
+    if ref_logprobs is not None:
+        columns["reference"] = ref_logprobs.exp()
+    target = None if follows is None else int(corpus.encode(follows)[0])
+    if target is not None:
+        columns |= _played(learner, corpus, context, target, logprobs, ref_logprobs)
+    rows = {name: column.flatten().tolist() for name, column in columns.items()}
+    return [
+        Choice(
+            character=corpus.characters[at],
+            probability=float(np.exp(rows["logprob"][at])),
+            matches=at == target,
+            reference=rows["reference"][at] if "reference" in rows else None,
+            **{name: row[at] for name, row in rows.items() if name != "reference"},
+        )
+        for at in logprobs.flatten().argsort(descending=True, stable=True).tolist()
+    ]
+
+
+def _played(
+    learner: Learner,
+    corpus: Corpus,
+    context: Tensor,
+    target: int,
+    logprobs: Tensor,
+    reference: Tensor | None,
+) -> dict[str, Tensor]:
+    """Play one exhaustive step on one context: rewards, advantages, pushes, (1,1,V) each."""
+    explorer = learner.config.explorer
+    if not isinstance(explorer, exhaustive.Config):
+        shared = {field.name: getattr(explorer, field.name) for field in dataclasses.fields(Shared)}
+        explorer = exhaustive.Config(**shared, action_weighting="policy", horizon=1)
+    explorer = dataclasses.replace(explorer, positions="last", select="all")
+    config = dataclasses.replace(learner.config, explorer=explorer)
+    text = Text(corpus.characters, learner.batches.ids.cpu().numpy(), learner.device)
+    step = Step.build(config, text)
+    scoring = dataclasses.replace(learner.scoring, last=True)
+    old = None if learner.old_model is None else scoring.network(learner.old_model)
+    table = logprobs.clone().requires_grad_()
+    players = Players(
+        lambda context, prior: table.log_softmax(-1),
+        old,
+        [scoring.functional(learner.model, one) for one in learner.state.league.players()],
+    )
+    batch = Batch(
+        context=context,
+        target=torch.tensor([[target]], device=context.device),
+        positions=torch.zeros(1, 1, dtype=torch.int64, device=context.device),
+        reference=reference,
+    )
+    inputs = StepInputs(players, batch, learner.hparams, learner.state.controller_state)
+    experience, played = step.collect(inputs)
+    output = step.compute_loss(inputs, experience, played, with_facts=False)
+    (gradient,) = torch.autograd.grad(output.loss, table)
+    rewards, group = experience.rewards, experience.exploration.group
+    advantages = rewards - (group * rewards).sum(-1, keepdim=True)
+    if isinstance(step.objective, ClippedObjective):
+        advantages = step.objective.advantages(rewards, group, learner.hparams["objective"])
+    return {"reward": rewards, "advantage": advantages, "push": -gradient}
+
+
+@torch.no_grad()
+def passage(learner: Learner, corpus: Corpus, characters: int) -> list[Seen]:
+    """Read the beginning of the held-out text, each character from a full window before it.
+
+    Args:
+        learner: The policy.
+        corpus: Its text.
+        characters: How many to predict; fewer where the text is shorter.
+    """
+    length = learner.config.model.context_length
+    held_out = torch.from_numpy(corpus.heldout[: length + characters].astype(np.int64))
+    windows = held_out.unfold(0, length + 1, 1)  # (N,L+1)
+    scored = [
+        learner.score(part[:, :-1].to(learner.device), 1)[:, 0].cpu()
+        for part in torch.split(windows, _CONTEXTS)
+    ]
+    logprobs, target = torch.cat(scored), windows[:, -1]  # (N,V), (N,)
+    confidence, choice = logprobs.exp().max(-1)
+    own = logprobs.gather(-1, target.unsqueeze(-1)).squeeze(-1).exp()
+    rows = (one.tolist() for one in (target, own, choice, confidence))
+    return [
+        Seen(corpus.characters[y], held, corpus.characters[a], most)
+        for y, held, a, most in zip(*rows, strict=True)
+    ]
+
+
+def continuation(corpus: Corpus, text: str) -> str | None:
+    """Return the character that first follows a text in the corpus, or None."""
+    at = corpus.text.find(text)
+    after = corpus.text[at + len(text) : at + len(text) + 1]
+    return after or None if at >= 0 else None
+
+
+def summary(seen: Sequence[Seen]) -> tuple[float, float]:
+    """Return a passage's nats a character and accuracy."""
+    nats = -float(np.mean(np.log([max(one.probability, 1e-300) for one in seen])))
+    return nats, float(np.mean([one.choice == one.character for one in seen]))
