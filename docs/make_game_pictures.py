@@ -61,6 +61,16 @@ PANELS = [
         ["objective=dr_grpo", "reward=product_of_experts", *BONUS],
         True,
     ),
+    (
+        "expected · rank-aware, β = −0.25, rest −0.1 beyond 2",
+        ["objective=expected", "reward=rank_aware", "reward.top_k=2", *BARE],
+        False,
+    ),
+    (
+        "expected · gain over its past, entropy 0.1",
+        ["objective=expected", "reward=gain", "opponent=past", "opponent.decay=0.99", *BONUS],
+        False,
+    ),
     ("dr_grpo · origin, entropy 0.1", ["objective=dr_grpo", "reward=origin", *BONUS], True),
 ]
 
@@ -76,10 +86,12 @@ def reached(overrides: list[str]) -> torch.Tensor:
 def draw(path: Path) -> None:
     """Write the figure."""
     plt.rcParams.update({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False})
-    figure, axes = plt.subplots(3, 4, figsize=(11, 6.2), sharey=True, constrained_layout=True)
+    figure, axes = plt.subplots(3, 5, figsize=(13.5, 6.2), sharey=True, constrained_layout=True)
     truth = (COUNTS / COUNTS.sum())[0]
     letters = list("abcde")
-    for axis, (title, overrides, uses_reference) in zip(axes.flat, PANELS, strict=True):
+    for axis, (title, overrides, uses_reference) in zip(
+        axes.flat[: len(PANELS)], PANELS, strict=True
+    ):
         axis.bar(letters, reached(overrides).tolist(), color="#7aa6c2", label="policy")
         axis.plot(letters, truth.tolist(), "o", color="#222222", markersize=4, label="truth")
         if uses_reference:
@@ -90,8 +102,10 @@ def draw(path: Path) -> None:
         axis.set_ylim(0, 1.03)
     for axis in axes[:, 0]:
         axis.set_ylabel("probability")
-    handles, labels = axes[2, 1].get_legend_handles_labels()
-    axes[0, 3].legend(handles, labels, frameon=False, loc="upper right")
+    for axis in axes.flat[len(PANELS) :]:
+        axis.set_axis_off()
+    handles, labels = axes.flat[len(PANELS) - 1].get_legend_handles_labels()
+    axes[2, 4].legend(handles, labels, frameon=False, loc="center")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
 

@@ -67,7 +67,7 @@ def combine(reward: str, explorer: str, objective: str, **changes: Any) -> RunCo
     raw["reward"] = copy.deepcopy(settings("reward", reward))
     raw["explorer"] = copy.deepcopy(settings("explorer", explorer))
     raw["objective"] = copy.deepcopy(settings("objective", objective))
-    if reward == "opponent":
+    if reward in ("opponent", "gain"):
         raw["opponent"] = {"name": "past", "every": 5, "decay": 0.0}
     for key, value in changes.items():
         group, name = key.split("__")

@@ -27,6 +27,7 @@ TINY = [
 # What an option needs to be valid, beside the defaults.
 NEEDS: dict[str, list[str]] = {
     "reward=opponent": ["opponent=past"],
+    "reward=gain": ["opponent=past"],
     "model=gpt2_20m": ["trainer.batch_size=2"],
     "model=nanogpt_char": ["trainer.batch_size=2"],
     "reference=none": ["reward=match", "objective.kl_coef=0"],

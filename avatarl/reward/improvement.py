@@ -40,14 +40,21 @@ class Config(base.Config):
     @property
     @override
     def costs(self) -> bool:
-        # Where being behind the reference costs more than a hit pays.
+        # Where being behind costs more than a hit pays.
         most = max(self.gain.start, self.gain.end) if isinstance(self.gain, Schedule) else self.gain
-        return most * self.low < -1
+        return most * self.low < -self.least_base
+
+    @property
+    def least_base(self) -> float:
+        """What a hit pays by itself, at least."""
+        return 1.0
+
+    def ahead(self, inputs: RewardInputs, other: Tensor, hparams: Hyperparameters) -> Tensor:
+        """Return the bonus for being ahead of another's log-probabilities, (B,T,K)."""
+        nats = (log_confidence(inputs) - other).clamp(hparams["low"], hparams["high"])
+        return current(self.gain, hparams, "gain") * nats
 
     @override
     def rewards(self, inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
         assert inputs.ref_logprobs is not None
-        ahead = (log_confidence(inputs) - inputs.ref_logprobs).clamp(
-            hparams["low"], hparams["high"]
-        )
-        return inputs.matches * (1 + current(self.gain, hparams, "gain") * ahead)
+        return inputs.matches * (1 + self.ahead(inputs, inputs.ref_logprobs, hparams))

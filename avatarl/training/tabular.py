@@ -46,6 +46,9 @@ class Tabular:
         cpu = torch.device("cpu")
         text = Text(tuple(map(chr, range(97, 97 + self.vocab_size))), target.numpy(), cpu)
         self.step = Step.build(config, text)
+        self._past_decay: float | None = None
+        if config.reward.needs_opponent:
+            self._past_decay = float(config.raw["opponent"].get("decay", 0.0))
         self._uniforms = self.step.explorer.uniforms(len(context), 1)
         self.batch = Batch(
             context=context.unsqueeze(-1),
@@ -61,9 +64,19 @@ class Tabular:
         )
 
     def loss(
-        self, logits: Tensor, old_logits: Tensor | None = None, seed: int = 0
+        self,
+        logits: Tensor,
+        old_logits: Tensor | None = None,
+        seed: int = 0,
+        past_logits: Tensor | None = None,
     ) -> tuple[LossOutput, Exploration, Tensor]:
-        """Compute the loss of a table (C,V) of logits; ``old_logits`` acts where given.
+        """Compute the loss of a table of logits.
+
+        Args:
+            logits: (C,V).
+            old_logits: Those of the policy that acts, where it is another.
+            seed: Of the draws.
+            past_logits: Those of the opponent, or None without one.
 
         Returns:
             The loss, what was explored, and its rewards (B,T,K).
@@ -78,7 +91,8 @@ class Tabular:
             uniforms = torch.rand(self._uniforms, generator=generator)
             batch = dataclasses.replace(batch, uniforms=uniforms)
         old_policy = None if old_logits is None else network(old_logits)
-        players = Players(network(logits), old_policy)
+        opponents = [] if past_logits is None else [network(past_logits)]
+        players = Players(network(logits), old_policy, opponents)
         inputs = StepInputs(players, batch, self.hparams, self.controller_state)
         experience, logprobs = self.step.collect(inputs)
         output = self.step.compute_loss(inputs, experience, logprobs, with_facts=True)
@@ -91,14 +105,20 @@ class Tabular:
         return gradient
 
     def ascend(self, logits: Tensor, steps: int, lr: float) -> Tensor:
-        """Follow the gradient (Adam) from ``logits``; returns the table reached."""
+        """Follow the gradient (Adam) from ``logits``; returns the table reached.
+
+        Where the reward reads an opponent, that is the moving average of the table's own past.
+        """
         table = logits.clone().requires_grad_()
+        past = logits.clone() if self._past_decay is not None else None
         optimizer = torch.optim.Adam([table], lr=lr)
         for step in range(steps):
             self.dynamic["progress"].fill_(step / steps)
-            output, _, _ = self.loss(table, seed=step)
+            output, _, _ = self.loss(table, seed=step, past_logits=past)
             self.controller_state = output.controller_state
             optimizer.zero_grad()
             output.loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+            if past is not None and self._past_decay is not None:
+                past = torch.lerp(table.detach(), past, self._past_decay)
         return table.detach()

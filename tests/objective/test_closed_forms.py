@@ -426,3 +426,41 @@ def test_covariance_finds_what_drives_entropy_down() -> None:
     log_mean = (probs * probs.log()).sum()
     expected = (probs * (probs.log() - log_mean) * advantage).sum()
     torch.testing.assert_close(shares.sum(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [-0.25, 0.0, 1.0])
+def test_the_doubt_of_rank_aware_hits_tempers_the_odds(tabular: Make, scale: float) -> None:
+    """Of two characters, p(1−π)^β/π = (1−p)π^β/(1−π): the odds are those of p to 1/(1+β)."""
+    counts = torch.tensor([[7, 3], [9, 1]])
+    game = tabular(
+        "objective=expected", "reward=rank_aware", f"reward.scale={scale}", "reward.rest=0",
+        *PLAIN, counts=counts,
+    )  # fmt: skip
+    reached = game.ascend(torch.zeros(2, 2), 1500, 0.03).softmax(-1)
+    odds = torch.tensor([7 / 3, 9.0]) ** (1 / (1 + scale))
+    torch.testing.assert_close(reached[:, 0], odds / (1 + odds), rtol=1e-3, atol=1e-3)
+
+
+def test_what_rank_aware_takes_from_misses_cuts_the_tail(tabular: Make) -> None:
+    """With a pay λ for every miss, p/π + (1−p)·λ is one number for all characters."""
+    counts = torch.tensor([[5, 3, 1, 1]])
+    game = tabular(
+        "objective=expected", "reward=rank_aware", "reward.scale=0", "reward.top_k=4",
+        "reward.top=-0.2", *PLAIN, counts=counts,
+    )  # fmt: skip
+    reached = game.ascend(torch.zeros(1, 4), 2000, 0.03).softmax(-1)[0]
+    truth = counts[0] / 10
+    level = truth / reached - 0.2 * (1 - truth)
+    torch.testing.assert_close(level, level.mean().expand(4), rtol=1e-3, atol=1e-3)
+    assert reached[0] > truth[0] and reached[3] < truth[3]
+
+
+def test_gain_ends_where_match_does_once_the_past_has_caught_up(
+    tabular: Make, logits: torch.Tensor
+) -> None:
+    bonus = ["objective=expected", "objective.kl_coef=0", "objective.ent_coef=0.3"]
+    plain = tabular("reward=match", *bonus).ascend(logits, 1500, 0.03)
+    game = tabular("reward=gain", "opponent=past", "opponent.decay=0.9", *bonus)
+    torch.testing.assert_close(
+        game.ascend(logits, 1500, 0.03).softmax(-1), plain.softmax(-1), rtol=1e-2, atol=1e-3
+    )

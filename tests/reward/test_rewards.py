@@ -94,6 +94,39 @@ def test_opponent() -> None:
     close(paid("reward=opponent", "reward.strength=0.5"), [0, 0.875, 0, 0])
 
 
+def test_gain_pays_what_the_policy_is_ahead_of_its_past() -> None:
+    behind = np.log(0.2 / 0.25)
+    close(paid("reward=gain"), [0, 1 + 0.5 * behind, 0, 0])
+    close(paid("reward=gain", "reward.base=0", "reward.gain=2"), [0, 2 * behind, 0, 0])
+    close(paid("reward=gain", "reward.low=-0.1"), [0, 0.95, 0, 0])
+    never = torch.tensor([[[0.5, 0.0, 0.5, 0.0]]])
+    close(paid("reward=gain", of=inputs(never)), [0, 0.5, 0, 0])
+
+
+def test_rank_aware_pays_hits_by_doubt_and_misses_by_rank() -> None:
+    ranked = ["reward=rank_aware", "reward.top_k=2", "reward.top=0.3"]
+    # 0.6 and 0.2 lead; the hit is among them.
+    close(paid(*ranked), [-0.1, 0.8**-0.25 / 0.2, 0.3, -0.1])
+    close(paid(*ranked, "reward.scale=2", "reward.rest=0"), [0, 0.8**2 / 0.2, 0.3, 0])
+    close(paid(*ranked, "reward.cap=3"), [-0.1, 3, 0.3, -0.1])
+    close(paid(*ranked, "reward.top_k=9"), [0.3, 0.8**-0.25 / 0.2, 0.3, 0.3])
+    likelihood = ["reward=rank_aware", "reward.scale=0", "reward.top=0", "reward.rest=0"]
+    assert torch.equal(paid(*likelihood), paid("reward=propensity"))
+    never = torch.tensor([[[1.0, 0.0, 0.0, 0.0]]])
+    assert bool(paid("reward=rank_aware", of=inputs(never)).isfinite().all())
+
+
+def test_sampled_characters_are_ranked_among_all_of_them() -> None:
+    actions = torch.tensor([[[3, 1, 2]]])
+    sampled = Exploration(
+        actions=actions, weights=torch.full((1, 1, 3), 1 / 3), group=torch.full((1, 1, 3), 1 / 3),
+        matches=torch.zeros(1, 1, 3), contexts=torch.zeros(1, 1, dtype=torch.int64),
+        old_logprobs=OLD.log(), old_probs=OLD,
+    )  # fmt: skip
+    shown = RewardInputs(sampled, OLD.gather(-1, actions), None, None)
+    close(paid("reward=rank_aware", "reward.top_k=1", "reward.top=1", of=shown), [-0.1, -0.1, 1])
+
+
 def test_origin_is_the_published_formula() -> None:
     """Worked out line by line, as the origin's code does it."""
     log_ref, old = REF[0, 0].log().numpy(), OLD[0, 0].numpy()

@@ -1,0 +1,51 @@
+"""Gain: a hit pays more the further the policy is ahead of an average of its own past.
+
+r(a) = 1[a = y] · (base + w · clamp(log π_old(a) − log π_past(a), low, high)). As soon as the past
+has caught up, a hit pays ``base`` alone; with 0 only progress is paid, which needs another reward
+beside it (``reward=sum``) to begin with. The average is ``opponent=past`` with a decay near 1.
+
+Source: after Hatamizadeh et al. 2025, arXiv 2510.01265 (log-likelihood gain over a moving average).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+from typing_extensions import override
+
+from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, check_at_least, current
+from avatarl.reward import improvement
+
+
+@dataclass(frozen=True)
+class Config(improvement.Config):
+    """As for ``improvement``, and what a hit pays by itself."""
+
+    base: float | Schedule
+
+    def __post_init__(self) -> None:
+        """Refuse a hit that costs, and an empty range."""
+        super().__post_init__()
+        check_at_least("base", self.base, 0)
+
+    @property
+    @override
+    def needs_reference(self) -> bool:
+        return False
+
+    @property
+    @override
+    def needs_opponent(self) -> bool:
+        return True
+
+    @property
+    @override
+    def least_base(self) -> float:
+        return min(self.base.start, self.base.end) if isinstance(self.base, Schedule) else self.base
+
+    @override
+    def rewards(self, inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
+        assert inputs.past_logprobs is not None
+        ahead = self.ahead(inputs, inputs.past_logprobs, hparams)
+        return inputs.matches * (current(self.base, hparams, "base") + ahead)
