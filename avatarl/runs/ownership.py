@@ -23,7 +23,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +51,19 @@ class SlurmJob:
         id: ``123`` or ``123_4``.
         restarts: How often it had been requeued.
         cluster: Where that number means something.
+        number: Its own number, also where it is an element of an array. All else may be what an
+            outer job left in the environment.
     """
 
     id: str
     restarts: int
     cluster: str = ""
+    number: str = ""
+
+    def follows(self, other: SlurmJob) -> bool:
+        """Whether this is the same job after it was requeued."""
+        same = self.number == other.number if self.number and other.number else self.id == other.id
+        return same and self.restarts > other.restarts
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,11 @@ class Owner:
     reason: str | None = None
     resumed_from: int | None = None
 
+    def same_as(self, other: Owner) -> bool:
+        """Whether both describe one claim by one process, however it has gone on since."""
+        parts = ("pid", "started", "host", "boot", "namespace", "time")
+        return all(getattr(self, part) == getattr(other, part) for part in parts)
+
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Owner:
         """Rebuild an owner from its JSON object.
@@ -87,12 +100,18 @@ class Owner:
         """
         try:
             job = raw.get("slurm")
-            owner = cls(**{**raw, "slurm": SlurmJob(**job) if job else None})
+            slurm = SlurmJob(**_known(SlurmJob, job)) if job else None
+            owner = cls(**{**_known(cls, raw), "slurm": slurm})
             math.fsum((owner.pid, owner.started, owner.time, owner.released or 0.0))
             "".join((owner.host, owner.boot, owner.namespace, owner.outcome or ""))
         except (AttributeError, TypeError) as error:
             raise ValueError(f"no owner: {error}") from error
         return owner
+
+
+def _known(kind: type, raw: Mapping[str, Any]) -> dict[str, Any]:
+    # A newer version may tell more; what it shares with this one is enough.
+    return {one.name: raw[one.name] for one in fields(kind) if one.name in raw}
 
 
 def this_process(
@@ -134,10 +153,16 @@ def lives(owner: Owner, slurm: SlurmLiveness | None = None) -> bool | None:
         return started is not None and abs(started - owner.started) < 0.02
     if owner.slurm is not None:
         mine = _this_slurm_job(os.environ)
-        if mine is not None and mine.id == owner.slurm.id and mine.restarts > owner.slurm.restarts:
+        if mine is not None and mine.follows(owner.slurm):
             return False  # this very job, before it was requeued
         return (slurm or _ask_slurm)(owner.slurm)
     return None
+
+
+def requeued() -> bool:
+    """Whether SLURM has started this process's job anew: it is an orphan of a lost node."""
+    mine = _this_slurm_job(os.environ)
+    return mine is not None and _ask_slurm(mine) is False
 
 
 def alive(owner: Owner, folder: RunFolder, slurm: SlurmLiveness | None = None) -> bool:
@@ -191,15 +216,23 @@ class Claim:
             ClaimLost: A newer claim was made: this process was taken for dead.
         """
         self._looked = time.monotonic()
-        if storage.persist(self._newest) != self.number:
+        if not storage.persist(self._holds):
             raise ClaimLost(self.folder.path, self.number)
         return self.number
 
-    def _newest(self) -> int:
+    def _holds(self) -> bool:
+        """Whether the newest claim is this one, and not another of its number."""
         numbers = self.folder.claim_numbers()
         if not numbers:  # nobody has taken it over: it can't be seen
             raise storage.gone(self.folder.claims)
-        return max(numbers)
+        if max(numbers) != self.number:
+            return False
+        written = _read(self.folder.claim_file(self.number))
+        return written is None or written.same_as(self.owner)
+
+    def _is_written(self) -> bool:
+        written = _read(self.folder.claim_file(self.number))
+        return written is not None and written.same_as(self.owner)
 
     def check_now_and_then(self) -> None:
         """Do the same, at most once a second."""
@@ -219,8 +252,11 @@ class Claim:
         """Give the folder back, saying how the attempt ended."""
         _offered.pop(self.folder.path, None)
         with contextlib.suppress(OSError):
-            if storage.persist(self._newest) != self.number and outcome == "done":
-                outcome, reason = "lost", "taken over by another process"
+            if not storage.persist(self._holds):
+                if outcome == "done":
+                    outcome, reason = "lost", "taken over by another process"
+                if not self._is_written():
+                    return  # its number is another's now
         release(self.folder, self.number, self.owner, outcome, reason)
 
 
@@ -286,6 +322,9 @@ def claim(folder: RunFolder, me: Owner | None = None, slurm: SlurmLiveness | Non
             time.sleep(0.05)  # half a claim: its writer may be between two system calls
             continue
         if create_exclusively(folder.claim_file(number + 1), json.dumps(asdict(me)) + "\n"):
+            written = _read(folder.claim_file(number + 1))
+            if written is not None and not written.same_as(me):
+                continue  # a file system that let two make it: the later content counts
             taken = Claim(folder.path, number + 1, me)
             _publish(folder, me)
             for place in (folder.path, claims):
@@ -400,10 +439,10 @@ def _this_slurm_job(environment: Mapping[str, str]) -> SlurmJob | None:
     array = environment.get("SLURM_ARRAY_JOB_ID")
     name = f"{array}_{environment.get('SLURM_ARRAY_TASK_ID', '0')}" if array else job
     restarts = int(environment.get("SLURM_RESTART_COUNT", "0") or 0)
-    return SlurmJob(name, restarts, environment.get("SLURM_CLUSTER_NAME", ""))
+    return SlurmJob(name, restarts, environment.get("SLURM_CLUSTER_NAME", ""), job)
 
 
 def _ask_slurm(job: SlurmJob) -> bool | None:
     from avatarl.runs import slurm_jobs
 
-    return slurm_jobs.lives(job.id, job.restarts)
+    return slurm_jobs.lives(job.id, job.restarts, job.number)

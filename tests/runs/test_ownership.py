@@ -313,3 +313,60 @@ def test_a_claim_is_handed_to_whoever_trains_the_run_in_this_process(tmp_path):
     assert ownership.offered(RunFolder(tmp_path / "other")) is None
     assert ownership.offered(RunFolder(tmp_path)) is claim
     assert ownership.offered(RunFolder(tmp_path)) is None
+
+
+def test_of_two_claims_of_one_number_the_one_that_is_there_counts(tmp_path):
+    """A file system may let two hosts make one file; the later content is what both then read."""
+    mine = ownership.claim(RunFolder(tmp_path))
+    assert mine.check() == 1
+    theirs = dead_owner(host="elsewhere", slurm=SlurmJob("7_1", 0, "", "9"))
+    put(tmp_path, theirs)
+    writes = [
+        mine.check,
+        lambda: mine.begin(3),
+        lambda: mine.folder.write_result({"val/nats": 1.0}),
+        lambda: write_checkpoint(mine.folder, Checkpoint(7, {}, {})),
+    ]
+    for write in writes:
+        with pytest.raises(ownership.ClaimLost):
+            write()
+    mine.release("done")
+    assert ownership.current_owner(RunFolder(tmp_path)) == theirs
+
+
+def test_a_claim_that_another_host_has_written_over_is_not_won(tmp_path, monkeypatch):
+    theirs = dead_owner(host="elsewhere", slurm=SlurmJob("7_1", 0, "", "9"))
+
+    def both(path, content):
+        put(path.parent.parent, theirs)
+        return True
+
+    monkeypatch.setattr(ownership, "create_exclusively", both)
+    with pytest.raises(Owned) as owned:
+        ownership.claim(RunFolder(tmp_path), slurm=lambda job: True)
+    assert owned.value.owner == theirs
+
+
+def test_a_claim_goes_on_as_itself_once_it_has_begun(tmp_path):
+    claim = ownership.claim(RunFolder(tmp_path))
+    claim.begin(5)
+    assert claim.check() == 1
+    claim.release("done")
+    assert ownership.current_owner(RunFolder(tmp_path)).outcome == "done"
+
+
+def test_a_server_that_was_asked_twice_does_not_make_a_claim_somebody_elses(tmp_path, monkeypatch):
+    link = os.link
+
+    def answered_late(source, target):
+        link(source, target)
+        link(source, target)  # the first answer was lost
+
+    monkeypatch.setattr(os, "link", answered_late)
+    assert ownership.claim(RunFolder(tmp_path)).check() == 1
+
+
+def test_an_owner_written_by_a_newer_version_is_understood(tmp_path):
+    raw = dataclasses.asdict(dead_owner(slurm=SlurmJob("1_2", 3, "c", "4")))
+    newer = {**raw, "colour": "red", "slurm": {**raw["slurm"], "partition": "gpu"}}
+    assert dataclasses.asdict(Owner.from_json(newer)) == raw
