@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -44,7 +45,7 @@ def guarded(main: Callable[[], Any]) -> None:
             composition.check_choices(sys.argv[1:])
             main()
     except SystemExit as leaving:
-        if leaving.code == UserError.exit_code:
+        if leaving.code:
             _forget_refused(before)
         raise
 
@@ -79,14 +80,14 @@ def _sweeps() -> list[Path]:
 
 
 def _forget_refused(before: set[Path]) -> None:
-    # Hydra writes multirun.yaml before any combination is checked; a refused sweep leaves nothing.
+    # Hydra's own sweepers write multirun.yaml first; a sweep that never began leaves nothing.
     if refused := set(_sweeps()) - before:
         from avatarl.composition.sweep import forget_unless_planned
 
         for directory in refused:
             forget_unless_planned(directory)
-    for empty in (_output_dir() / "sweeps", _output_dir()):
-        if empty.is_dir() and not any(empty.iterdir()):
+    with contextlib.suppress(OSError):  # other clients may be at work there
+        for empty in (_output_dir() / "sweeps", _output_dir()):
             empty.rmdir()
 
 

@@ -69,3 +69,32 @@ def catching(*numbers: int, flag: SignalFlag | None = None) -> Iterator[SignalFl
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def leaving(*numbers: int) -> Iterator[None]:
+    """Let the first of these signals leave the block by an exception, so that it is undone.
+
+    Those that follow are ignored until it is; afterwards the former handlers are back. Outside the
+    main thread, where Python allows no handlers, signals do what they did.
+
+    Args:
+        numbers: SIGINT raises KeyboardInterrupt, the others SystemExit with the shell's exit code.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        for one in numbers:
+            signal.signal(one, signal.SIG_IGN)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        for number in numbers:
+            signal.signal(number, leave)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

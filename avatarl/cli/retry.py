@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from avatarl import terminal
 from avatarl.cli.options import add_output_dir
@@ -20,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run what isn't done, with the configurations of the plan and the source as it is now."""
+    from avatarl.composition.shipped import launcher_settings
     from avatarl.files import read_object
     from avatarl.runs.outputs import SweepFolder
     from avatarl.sweep.launch import Backend, launch, summarise
@@ -32,7 +32,8 @@ def main(args: argparse.Namespace) -> int:
     last = read_object(SweepFolder(directory).launch)
     if not last:
         raise UserError(f"{directory} has no launch.json; start the sweep by run.py")
-    raw: dict[str, Any] = {"storage_patience_s": 600.0, **last["settings"], "dry_run": False}
+    # A launch by an earlier version lacks what has been added since.
+    raw = {**launcher_settings(last["launcher"]), **last["settings"], "dry_run": False}
     backend: Backend
     if last["launcher"] == SlurmBackend.name:
         backend = SlurmBackend({**raw, "wait": not args.no_wait})

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -19,6 +21,12 @@ def options_of(group: str) -> list[str]:
     if not re.fullmatch(r"[a-z_/]{1,40}", group):
         return []
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def launcher_settings(name: str) -> dict[str, Any]:
+    """The settings of ``hydra/launcher=NAME`` that its backend takes."""
+    raw = yaml.safe_load((CONF / "hydra" / "launcher" / f"{name}.yaml").read_text("utf-8"))
+    return {key: raw[key] for key in raw if key not in ("_target_", "control", "compare")}
 
 
 def compose_shipped(overrides: Sequence[str], with_hydra: bool = False) -> DictConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import pickle
 from collections.abc import Sequence
@@ -128,6 +129,7 @@ def compose_all(
     *,
     control: bool,
     later_batch: bool,
+    multirun: str = "",
 ) -> SweepRequest:
     """Compose, check and identify every combination; nothing is written.
 
@@ -137,6 +139,7 @@ def compose_all(
         directory: The sweep's.
         control: Whether each run is to have its matched control.
         later_batch: The sweeper has launched earlier batches of this sweep.
+        multirun: What is to be kept of the command.
 
     Raises:
         UserError: Names every combination that can't be run.
@@ -172,6 +175,7 @@ def compose_all(
         corpora=corpora,
         control=_matched_control if control else None,
         later_batch=later_batch,
+        multirun=multirun,
     )
 
 
@@ -227,11 +231,12 @@ def job_return(
 
 
 def forget_unless_planned(directory: Path) -> None:
-    """Remove what Hydra writes before anything is checked, unless a sweep came of it."""
-    if [path.name for path in directory.iterdir()] != ["multirun.yaml"]:
-        return
-    (directory / "multirun.yaml").unlink()
-    for folder in (directory, directory.parent, directory.parent.parent):
-        if any(folder.iterdir()):
-            return
-        folder.rmdir()
+    """Remove what Hydra's own sweepers write before anything is checked, unless a sweep came of it.
+
+    What another client puts there meanwhile stays.
+    """
+    with contextlib.suppress(OSError):
+        if [path.name for path in directory.iterdir()] == ["multirun.yaml"]:
+            (directory / "multirun.yaml").unlink()
+            for folder in (directory, directory.parent, directory.parent.parent):
+                folder.rmdir()

@@ -141,14 +141,16 @@ class SweepFolder:
         path: The folder itself.
         plan: Every run of the sweep; its presence makes the folder a sweep's.
         launch: How the sweep was started last, and by which process.
+        launches: One numbered folder a launch, with files as above; those are copies of its.
         slurm: What was queued, a numbered folder a submission.
-        multirun: What Hydra writes before anything is checked.
+        multirun: What Hydra keeps of the command.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.plan = path / "plan.json"
         self.launch = path / "launch.json"
+        self.launches = path / ".launches"
         self.slurm = path / "slurm"
         self.multirun = path / "multirun.yaml"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from annotated_types import Ge
 from rich.console import Console
 
 from avatarl.errors import ConfigError, in_short
-from avatarl.files import write_json
-from avatarl.runs import ownership
-from avatarl.runs.outputs import Outputs, SweepFolder
+from avatarl.runs.outputs import Outputs
+from avatarl.signals import leaving
 from avatarl.sweep import failure
 from avatarl.sweep.failure import FailurePolicy
 from avatarl.sweep.outcome import SweepOutcome
+from avatarl.sweep.plan.launches import LaunchRecord, names_text
 from avatarl.sweep.plan.planned import Plan
 from avatarl.sweep.plan.request import SweepRequest
-from avatarl.sweep.plan.rollback import Rollback
+from avatarl.sweep.plan.rollback import Mark, Rollback, mark_of, remove_empty, remove_unused
 from avatarl.terminal import say
 
 #: Sees a launched sweep through; ``None``: the jobs were left to run on their own.
@@ -83,13 +83,14 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def prepare(self, plan: Plan, sweep: Path, rollback: Rollback) -> Work:
+    def prepare(self, plan: Plan, sweep: Path, rollback: Rollback, console: Console) -> Work:
         """Freeze the source, and queue what is to be queued.
 
         Args:
             plan: Written down.
             sweep: Directory of the sweep.
             rollback: Where all that is written is registered.
+            console: Where to say what has to be waited for.
 
         Returns:
             What remains to be done.
@@ -126,42 +127,45 @@ def launch(
         backend.preview(plan, sweep, console)
         return None
     backend.require()
-    with Rollback() as rollback:
-        if request is not None:
-            plan = _write_down(plan, request, rollback)
-        rollback.file(SweepFolder(sweep).launch)
-        record(sweep, backend.name, backend.raw)
-        work = backend.prepare(plan, sweep, rollback)
+    with Rollback() as rollback, leaving(signal.SIGINT, signal.SIGTERM):
+        plan, record = _write_down(backend, plan, sweep, request, rollback)
+        work = backend.prepare(plan, sweep, rollback, console)
+        record.settle()
     return work(console)
 
 
-def _write_down(plan: Plan, request: SweepRequest, rollback: Rollback) -> Plan:
+def _write_down(
+    backend: Backend, plan: Plan, sweep: Path, request: SweepRequest | None, rollback: Rollback
+) -> tuple[Plan, LaunchRecord]:
     """Store the texts, then the plan that names them, before anything starts."""
-    from avatarl.data import prepare
-
-    sweep = SweepFolder(request.directory)
-    outputs = Outputs(plan.runs[0].config["output_dir"])
+    outputs = Outputs(plan.runs[0].config["output_dir"] if plan.runs else sweep.parent.parent)
     store = outputs.corpora
+    texts: dict[Path, Mark] = {}
+
+    def forget_texts() -> None:
+        # Once the plan is taken back: what another sweep's plan names stays.
+        for path, mark in texts.items():
+            if not names_text(outputs.sweeps, path.stem):
+                remove_unused(path, mark)
+        remove_empty(outputs.root)
+
+    rollback.call(forget_texts)
     try:
-        before = set(store.glob("*"))
-        files = {key: prepare(text, store).absolute() for key, text in request.corpora.items()}
-        for path in set(store.glob("*")) - before:
-            rollback.shared(path)
-        rollback.file(sweep.plan)
-        plan = plan.with_corpora(files)
-        plan.write(request.directory)
+        record = LaunchRecord(sweep, rollback)
+        record.write_launch(backend.name, backend.raw)
+        if request is not None:
+            from avatarl.data import prepare as store_text
+
+            before = set(store.glob("*"))
+            files = {key: store_text(text, store) for key, text in request.corpora.items()}
+            texts |= {path: mark_of(path) for path in {*store.glob("*")} - before}
+            plan = plan.with_corpora(files)
+            record.write_plan(plan, request.multirun)
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         root = str(outputs.root)
         raise ConfigError("output_dir", root, "a directory to write to", why) from error
-    return plan
-
-
-def record(sweep: Path, launcher: str, settings: Mapping[str, Any]) -> None:
-    """Note in ``launch.json`` how a sweep was started last, and by which process."""
-    owner = dataclasses.asdict(ownership.this_process())
-    content = {"launcher": launcher, "settings": dict(settings), "owner": owner}
-    write_json(SweepFolder(sweep).launch, {"schema": 1, **content})
+    return plan, record
 
 
 def summarise(sweep: Path, console: Console) -> None:

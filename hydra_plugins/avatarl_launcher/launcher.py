@@ -32,7 +32,12 @@ class AvatarlLauncher(Launcher):
         control: Add the matched cross-entropy runs.
         compare: End with the comparison.
         settings: See conf/hydra/launcher/.
+
+    Attributes:
+        keeps_command: Write ``multirun.yaml``, once all is checked; Hydra's own sweepers do before.
     """
+
+    keeps_command = False
 
     def __init__(self, control: bool = True, compare: bool = True, **settings: Any) -> None:
         self.control, self.compare, self.settings = control, compare, settings
@@ -66,6 +71,7 @@ class AvatarlLauncher(Launcher):
             Path(str(self.config.hydra.sweep.dir)),
             control=self.control,
             later_batch=initial_job_idx > 0,
+            multirun=OmegaConf.to_yaml(self.config) if self.keeps_command else "",
         )
         plan = plan_sweep(request)
         console = make_console()
@@ -74,7 +80,8 @@ class AvatarlLauncher(Launcher):
             console.print(f"{typed} typed, {distinct} distinct: what is equal is computed once")
         outcome = launch(self.backend(), plan, request.directory, console, request)
         if outcome is None:
-            sweep.forget_unless_planned(request.directory)
+            if not self.keeps_command:
+                sweep.forget_unless_planned(request.directory)
             raise SystemExit(0)
         if outcome.complete and self.compare:
             summarise(request.directory, console)

@@ -17,7 +17,8 @@ class CheckedOnceSweeper(BasicSweeper):
 
     Hydra composes each combination once to see whether it can be composed, some 60 ms each: a
     minute for a thousand runs. Our launchers compose and validate all of them before anything is
-    written, so that it would only be done twice.
+    written, so that it would only be done twice. Nor is anything written here before: a sweep that
+    is refused has nothing to take back from a folder that another client uses.
     """
 
     def sweep(self, arguments: list[str]) -> Any:
@@ -26,14 +27,21 @@ class CheckedOnceSweeper(BasicSweeper):
         Raises:
             ConfigError: A word stands for no value, or for others than Hydra makes of it.
         """
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+
         from avatarl.composition.expansion import check_expansion
 
         assert self.hydra_context is not None
+        loader = self.hydra_context.config_loader
         words = [*self._parse_config(), *arguments]
-        check_expansion(words, self.hydra_context.config_loader)
-        return super().sweep(arguments)
-
-    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Check a batch, unless the launcher does."""
+        check_expansion(words, loader)
         if not isinstance(self.launcher, AvatarlLauncher):
-            super().validate_batch_is_legal(batch)
+            return super().sweep(arguments)
+        self.launcher.keeps_command = True
+        overrides = OverridesParser.create(config_loader=loader).parse_overrides(words)
+        returned: list[Sequence[Any]] = []
+        for batch in self.split_arguments(overrides, self.max_batch_size):
+            returned.append(self.launcher.launch(batch, sum(map(len, returned))))
+            for job in returned[-1]:
+                _ = job.return_value  # raises what a job has raised
+        return returned

@@ -118,24 +118,25 @@ class Plan:
     positions: tuple[int, ...] = ()
     created: float = 0.0
 
+    def to_json(self, directory: Path) -> dict[str, Any]:
+        """The plan as ``plan.json`` in a sweep's ``directory`` holds it."""
+        first = next((run.config["output_dir"] for run in self.runs), None)
+        return {
+            "schema": PLAN_SCHEMA,
+            # From here, so that it stays true where all of it is moved.
+            "outputs": None if first is None else os.path.relpath(first, directory),
+            "name": self.name,
+            "created": self.created,
+            "command": list(self.command),
+            "corpus": dict(self.corpus),
+            "keys": list(self.keys),
+            "runs": [run.to_json() for run in self.runs],
+        }
+
     def write(self, directory: Path) -> Path:
         """Write ``plan.json`` into ``directory`` and return its path."""
         path = SweepFolder(directory).plan
-        first = next((run.config["output_dir"] for run in self.runs), None)
-        write_json(
-            path,
-            {
-                "schema": PLAN_SCHEMA,
-                # From here, so that it stays true where all of it is moved.
-                "outputs": None if first is None else os.path.relpath(first, directory),
-                "name": self.name,
-                "created": self.created,
-                "command": list(self.command),
-                "corpus": dict(self.corpus),
-                "keys": list(self.keys),
-                "runs": [run.to_json() for run in self.runs],
-            },
-        )
+        write_json(path, self.to_json(directory))
         return path
 
     def with_corpora(self, files: Mapping[str, Path]) -> Plan:

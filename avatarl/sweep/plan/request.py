@@ -37,6 +37,7 @@ class SweepRequest:
         corpora: Each distinct text, by :func:`avatarl.sweep.plan.planned.data_key`.
         control: Matched control of a candidate; ``None``: add no controls.
         later_batch: The sweeper has launched earlier batches of this sweep.
+        multirun: What Hydra keeps of the command; empty where it does so itself.
     """
 
     directory: Path
@@ -45,6 +46,7 @@ class SweepRequest:
     corpora: Mapping[str, Any]
     control: ControlOf | None
     later_batch: bool = False
+    multirun: str = ""
 
 
 def plan_sweep(request: SweepRequest) -> Plan:

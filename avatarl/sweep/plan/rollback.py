@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+Mark = tuple[int, int] | None
+
 
 class Rollback:
     """A context that leaves nothing behind when it is left by an exception.
@@ -36,31 +38,24 @@ class Rollback:
         """Call ``function``, to undo what isn't a file."""
         self._stack.callback(function)
 
-    def file(self, path: Path) -> None:
-        """Restore a file's present content, or its absence; call this before writing it."""
-        try:
-            content = path.read_bytes()
-        except OSError:
-            self._stack.callback(_remove, path)
-        else:
-            self._stack.callback(_restore, path, content)
-
     def directory(self, path: Path) -> None:
         """Remove a directory made for this launch alone, with everything in it."""
         self._stack.callback(_remove, path)
 
-    def shared(self, path: Path, sign: str = "") -> None:
+    def shared(self, path: Path, mark: Mark, sign: str = "") -> None:
         """Remove what other launches may share, unless one uses it by then.
 
         Args:
-            path: A file or directory, just made.
+            path: A file or directory that was made for this launch.
+            mark: Of the sign as this launch made it.
             sign: Name of the file in that directory that whoever uses it touches; empty for a
                 file, which whoever uses it writes anew.
         """
-        self._stack.callback(_remove_unused, path, sign, _mark(path / sign))
+        self._stack.callback(remove_unused, path, mark, sign)
 
 
-def _mark(path: Path) -> tuple[int, int] | None:
+def mark_of(path: Path) -> Mark:
+    """What tells a file from one written or touched later; stays as the file is moved."""
     try:
         status = path.stat()
     except OSError:
@@ -68,21 +63,19 @@ def _mark(path: Path) -> tuple[int, int] | None:
     return status.st_ino, status.st_mtime_ns
 
 
-def _remove_unused(path: Path, sign: str, mark: tuple[int, int] | None) -> None:
+def remove_unused(path: Path, mark: Mark, sign: str = "") -> None:
+    """Remove what :meth:`Rollback.shared` tells of, unless somebody uses it by now."""
+    if mark is None or mark_of(path / sign) != mark:
+        return
     # Out of the way first, so that nobody begins to use it between the look and the removal.
     aside = path.with_name(f".unused-{uuid.uuid4().hex}")
     with contextlib.suppress(OSError):
         path.rename(aside)
-        if _mark(aside / sign) == mark:
+        if mark_of(aside / sign) == mark:
             _remove(aside)
         elif not path.exists():
             aside.rename(path)
-    _remove_empty(path.parent)
-
-
-def _restore(path: Path, content: bytes) -> None:
-    with contextlib.suppress(OSError):
-        path.write_bytes(content)
+    remove_empty(path.parent)
 
 
 def _remove(path: Path) -> None:
@@ -91,9 +84,10 @@ def _remove(path: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-    _remove_empty(path.parent)
+    remove_empty(path.parent)
 
 
-def _remove_empty(directory: Path) -> None:
+def remove_empty(directory: Path) -> None:
+    """Remove a directory if nothing is in it."""
     with contextlib.suppress(OSError):
         directory.rmdir()

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from avatarl.files import read_json, write_json
-from avatarl.sweep.plan.rollback import Rollback
+from avatarl.sweep.plan.rollback import Rollback, mark_of
 from avatarl.tracking.provenance import SNAPSHOT_NOTE, version
 
 #: Written last inside a snapshot: its presence means the copy is whole.
@@ -81,6 +81,7 @@ def freeze(output_dir: Path, root: Path | None = None, rollback: Rollback | None
             original = root / path.relative_to(partial)
             mode = (original if original.exists() else path).stat().st_mode
             path.chmod(mode & 0o755 | (0o700 if path.is_dir() else 0o400))
+        made = mark_of(partial / MANIFEST)
         try:
             partial.rename(target)
         except OSError:
@@ -89,7 +90,7 @@ def freeze(output_dir: Path, root: Path | None = None, rollback: Rollback | None
             shutil.rmtree(partial)  # another process made the same snapshot meanwhile
         else:
             if rollback is not None:
-                rollback.shared(target, MANIFEST)
+                rollback.shared(target, made, MANIFEST)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

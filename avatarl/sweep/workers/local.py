@@ -80,7 +80,7 @@ class LocalBackend(Backend):
         if self.settings.freeze:
             request.show_left_out(console)
 
-    def prepare(self, plan: Plan, sweep: Path, rollback: Rollback) -> Work:
+    def prepare(self, plan: Plan, sweep: Path, rollback: Rollback, console: Console) -> Work:
         """Freeze the source; the runs begin when the work does."""
         output_dir = sweep.parent.parent
         code = snapshot.freeze(output_dir, rollback=rollback) if self.settings.freeze else None
