@@ -11,10 +11,10 @@ from pathlib import Path
 
 from avatarl.cli.options import add_output_dir
 from avatarl.errors import UserError
-from avatarl.files import read_object
 from avatarl.runs import ownership, slurm_jobs
 from avatarl.runs.find import find_sweep
 from avatarl.runs.outputs import SweepFolder
+from avatarl.sweep.plan.launches import owners
 from avatarl.sweep.slurm.submission import submissions
 
 
@@ -27,11 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Cancel; running runs checkpoint, so that ``avatarl retry`` continues them."""
     directory = find_sweep(args.sweep, args.output_dir).path
+    # First, or they would queue what isn't yet.
+    local, elsewhere = _stop_clients(directory)
     past = submissions(directory)
     jobs = [job for submission in past for job in submission.jobs]
     known = slurm_jobs.jobs(jobs, fresh=True)
     if known is None:
-        raise UserError("SLURM's controller doesn't answer; nothing was cancelled")
+        raise UserError("SLURM's controller doesn't answer; no job was cancelled")
     live = [job for job in jobs if job in known and not known[job].over]
     mine = {submission: [job for job in live if job in submission.jobs] for submission in past}
     # Noted first: SLURM may forget the jobs before a waiting client looks again.
@@ -43,28 +45,35 @@ def main(args: argparse.Namespace) -> int:
             if its:
                 submission.forget_cancellation(its)
         raise UserError("scancel failed; look at: squeue --me")
-    local = _stop_local(directory)
     if live:
         sys.stdout.write(f"cancelled {len(live)} job{'s' * (len(live) > 1)}\n")
-    if local is not None:
-        sys.stdout.write(f"asked process {local} to stop; its runs checkpoint first\n")
-    if not live and local is None:
+    for pid in local:
+        sys.stdout.write(f"asked process {pid} to stop; its runs checkpoint first\n")
+    for client in elsewhere:
+        sys.stdout.write(
+            f"process {client.pid} on {client.host} still queues jobs of it; end it there\n"
+        )
+    if not (live or local or elsewhere):
         sys.stdout.write(f"nothing of {directory.name} is running or queued\n")
     return 0
 
 
-def _stop_local(directory: Path) -> int | None:
-    """Send SIGTERM to the launching process, if it lives on this host."""
-    try:
-        owner = ownership.Owner.from_json(read_object(SweepFolder(directory).launch)["owner"])
-    except (KeyError, ValueError):
-        return None
-    if owner.host != socket.gethostname() or not ownership.lives(owner):
-        return None
-    try:
-        os.kill(owner.pid, signal.SIGTERM)
-    except ProcessLookupError:
-        return None
-    except PermissionError as error:
-        raise UserError(f"process {owner.pid} belongs to someone else") from error
-    return owner.pid
+def _stop_clients(directory: Path) -> tuple[list[int], list[ownership.Owner]]:
+    """Send SIGTERM to the launching processes that live on this host.
+
+    Returns:
+        Their numbers, and those on other hosts that are still to queue jobs.
+    """
+    stopped = []
+    for owner in owners(SweepFolder(directory)):
+        if owner.host != socket.gethostname() or not ownership.lives(owner):
+            continue
+        try:
+            os.kill(owner.pid, signal.SIGTERM)
+        except ProcessLookupError:
+            continue
+        except PermissionError as error:
+            raise UserError(f"process {owner.pid} belongs to someone else") from error
+        stopped.append(owner.pid)
+    waiting = [one.client for one in submissions(directory) if one.waits and one.client]
+    return stopped, [client for client in waiting if client.host != socket.gethostname()]

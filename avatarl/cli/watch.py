@@ -20,7 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Show the sweep until nothing of it runs or waits; Ctrl-C only stops looking."""
+    """Show the sweep until nothing of it runs or waits; Ctrl-C only stops looking.
+
+    Exit code 0 when every run is done, 1 when some failed or were left.
+    """
     import time
 
     from rich.live import Live
@@ -37,6 +40,6 @@ def main(args: argparse.Namespace) -> int:
             counts = seen.counts()
             unsure = counts[RunState.UNREADABLE] or not seen.reachable
             if not (unsure or counts[RunState.RUNNING] or counts[RunState.QUEUED]):
-                return 1 if counts[RunState.FAILED] else 0
+                return 0 if counts[RunState.DONE] == len(seen.rows) else 1
             time.sleep(max(0.2, args.every))
     return 0

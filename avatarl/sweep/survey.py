@@ -50,7 +50,10 @@ class Row:
 
     Attributes:
         state: What has become of it; ``interrupted`` also where its job ended without it.
-        job: Its SLURM job, if it was queued there.
+        job: Of its SLURM jobs, if it was queued there, the one that works on it, or else that may
+            still do so, or else that did last; None where SLURM doesn't know it (any more).
+        job_id: That job's id.
+        queued: Whether a job of it waits or lives, or one is still to be queued.
         progress: How far it has come, for runs that began and aren't done.
         node: Where it runs or ran.
         gpu: The GPU its process was given, as CUDA_VISIBLE_DEVICES names it.
@@ -63,6 +66,7 @@ class Row:
     state: RunState
     job: slurm_jobs.Job | None = None
     job_id: str | None = None
+    queued: bool = False
     progress: Progress | None = None
     node: str = ""
     gpu: str = ""
@@ -98,25 +102,34 @@ def look_at(plan: Plan, sweep: Path, fresh: bool = False) -> Survey:
     """
     folders = {run.id: run.folder for run in plan.runs}
     unfinished = {key: folder for key, folder in folders.items() if not _done(folder)}
-    job_of = {
-        run_id: job
-        for submission in submissions(sweep)  # later ones override
-        for job, runs in zip(submission.jobs, submission.packs, strict=True)
-        for run_id in runs
-    }
-    owners = [_owner(folder) for folder in unfinished.values()]
-    job_ids = {job_of[run_id] for run_id in unfinished if run_id in job_of}
-    job_ids |= {owner.slurm.id for owner in owners if owner and owner.slurm}
+    queued = _Queued(sweep)
+    owners = {key: _owner(folder) for key, folder in unfinished.items()}
+    job_ids = {job for run_id in unfinished for job in queued.jobs.get(run_id, ())}
+    working = [owner.slurm for owner in owners.values() if owner and owner.slurm]
+    job_ids |= {job.number or job.id for job in working}
     jobs = slurm_jobs.jobs(job_ids, fresh=fresh)
-
-    def lives(job: SlurmJob) -> bool | None:
-        if jobs is None:
-            return None
-        latest = jobs.get(job.id)
-        return latest is not None and latest.active and latest.restarts == job.restarts
-
-    rows = [_row(run, folders[run.id], job_of.get(run.id), jobs, lives) for run in plan.runs]
+    rows = [_row(run, folders[run.id], owners.get(run.id), queued, jobs) for run in plan.runs]
     return Survey(rows, jobs is not None)
+
+
+class _Queued:
+    """What a sweep's submissions say of its runs.
+
+    Attributes:
+        jobs: Ids of the jobs of each run, by run id, latest last.
+        waiting: Ids of runs that a client is still to queue.
+    """
+
+    def __init__(self, sweep: Path) -> None:
+        self.jobs: dict[str, list[str]] = {}
+        self.waiting: set[str] = set()
+        for submission in submissions(sweep):
+            taken = len(submission.jobs)
+            for job, runs in zip(submission.jobs, submission.packs[:taken], strict=True):
+                for run_id in runs:
+                    self.jobs.setdefault(run_id, []).append(job)
+            if submission.waits:
+                self.waiting.update(run for runs in submission.packs[taken:] for run in runs)
 
 
 def _done(folder: RunFolder) -> bool:
@@ -134,26 +147,60 @@ def _owner(folder: RunFolder) -> ownership.Owner | None:
 def _row(
     run: PlannedRun,
     folder: RunFolder,
-    job_id: str | None,
+    owner: ownership.Owner | None,
+    queued: _Queued,
     jobs: Mapping[str, slurm_jobs.Job] | None,
-    lives: ownership.SlurmLiveness,
 ) -> Row:
+    def lives(job: SlurmJob) -> bool | None:
+        if jobs is None:
+            return None
+        return slurm_jobs.among(jobs, job.id, job.restarts, job.number)
+
+    ids = queued.jobs.get(run.id, [])
+    mine = [job for job_id in ids if (job := (jobs or {}).get(job_id))]
+    waits = run.id in queued.waiting or (bool(ids) if jobs is None else not _all_over(mine))
+    status = status_of(folder, slurm=lives, queued=waits)
+    # The owner may have changed since it was read, and is told by what was read with the state.
+    owner = status.owner or owner
+    job_id = _job_of(status.state, owner, ids, mine, jobs or {})
     job = (jobs or {}).get(job_id or "")
-    queued = job_id is not None and (jobs is None or (job is not None and not job.over))
-    status = status_of(folder, slurm=lives, queued=queued)
-    row = Row(run, status.state, job, job_id, status.progress, failed=status.failure)
+    row = Row(run, status.state, job, job_id, waits, status.progress, failed=status.failure)
     if status.state in (RunState.FAILED, RunState.UNREADABLE):
         return replace(row, reason=status.reason, fault=status.fault)
     if status.state is RunState.RUNNING:
-        owner = status.owner
         node = (job.node if job else "") or (owner.host if owner else "")
         return replace(row, node=node, gpu=(owner.gpu if owner else "") or "")
     if status.state is RunState.QUEUED:
-        return replace(row, reason=_why_queued(job))
+        return replace(row, reason=_why_queued(job) if ids else "its job isn't queued yet")
     if job_id is not None and status.state is not RunState.DONE:
         how = f"job {job_id} ended ({job.state if job else 'unknown to SLURM'})"
         return replace(row, state=RunState.INTERRUPTED, reason=how)
     return row
+
+
+def _all_over(jobs: Sequence[slurm_jobs.Job]) -> bool:
+    return all(job.over for job in jobs)
+
+
+def _job_of(
+    state: RunState,
+    owner: ownership.Owner | None,
+    ids: Sequence[str],
+    mine: Sequence[slurm_jobs.Job],
+    jobs: Mapping[str, slurm_jobs.Job],
+) -> str | None:
+    """The job to name with a run: of several submissions not always the latest."""
+    last = owner.slurm if owner else None
+    worked = None
+    if last is not None:
+        numbers = {job.number: job.id for job in jobs.values() if job.number}
+        worked = numbers.get(last.number, last.id)
+    if state is RunState.RUNNING and owner is not None:
+        return worked
+    alive = [job.id for job in mine if job.active] or [job.id for job in mine if not job.over]
+    if alive:
+        return alive[0]
+    return worked if worked in ids else next(reversed(ids), None)
 
 
 def _why_queued(job: slurm_jobs.Job | None) -> str:

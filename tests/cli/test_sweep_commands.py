@@ -17,7 +17,8 @@ from avatarl.errors import UserError
 from avatarl.files import write_json
 from avatarl.runs import find, ownership
 from avatarl.runs.folder import RunFolder
-from avatarl.sweep import launch, reproduce
+from avatarl.sweep import reproduce
+from avatarl.sweep.plan import launches
 from avatarl.sweep.plan.planned import Plan, make_plan
 from avatarl.sweep.slurm import watch
 from avatarl.sweep.slurm.submission import Submission, note_job
@@ -166,7 +167,7 @@ def test_what_is_remembered_of_jobs_that_slurm_has_forgotten(tmp_path):
 def test_retry_runs_what_is_not_done(sweep, capsys, tmp_path, monkeypatch):
     changes = {"workers": 1, "freeze": False, "execute": "sweep_executors:run"}
     settings = {**shipped("local"), **changes}
-    launch.record(sweep, "local", settings)
+    write_json(sweep / "launch.json", launches.description("local", settings))
     running = next((tmp_path / "outputs" / "runs").glob("*-0000000000000003"))
     folder = RunFolder(running)
     ownership.release(folder, 1, ownership.current_owner(folder), "interrupted")

@@ -68,12 +68,14 @@ def install() -> None:
         subprocess.run(install_command, env=quiet, check=True)
 
 
-def write_configuration(user_signal: bool = False) -> None:
+def write_configuration(user_signal: bool = False, most_jobs: int = 10000) -> None:
     """Write slurm.conf and its companions.
 
     Args:
         user_signal: Preempted jobs get their own signal and time to act on it
             (preempt_send_user_signal); otherwise SIGTERM, then SIGKILL.
+        most_jobs: How many the controller keeps; of a smaller cluster, those that have ended go
+            soon.
     """
     home = directory()
     host = socket.gethostname()
@@ -113,7 +115,8 @@ SlurmdTimeout=10
 SlurmdParameters=config_overrides
 InactiveLimit=0
 KillWait=5
-MinJobAge=300
+MinJobAge={300 if most_jobs == 10000 else 3}
+MaxJobCount={most_jobs}
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 PreemptType=preempt/partition_prio
@@ -160,6 +163,44 @@ def start_node(node: str) -> None:
     subprocess.run([_which("slurmd"), "-N", node], env=environment(), check=True)
 
 
+def start_stranger(node: str) -> None:
+    """Start a node that is a machine of its own to all that runs on it (root).
+
+    It has a host name, ``box-<node>``, and process numbers of its own.
+    """
+    life = f"hostname box-{node}; {_which('slurmd')} -N {node}; while :; do sleep .5; done"
+    command = ["unshare", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    machine = subprocess.Popen(
+        [*command, "bash", "-c", life],
+        env=environment(),
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    (directory() / f"stranger-{node}.pid").write_text(str(machine.pid))
+
+
+def kill_slurmd(node: str) -> None:
+    """Kill the slurmd of a node, whose jobs live on: to the controller the node is down."""
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if Path(words[0]).name == "slurmd" and words[1:3] == ["-N", node]:
+                os.kill(int(entry.name), signal.SIGKILL)
+
+
+def processes_of(node: str) -> list[int]:
+    """What runs on a node for jobs."""
+    return _processes_of(node)
+
+
+def wait_for_node(node: str) -> None:
+    """Bring a node back that was down, and wait until both can take jobs."""
+    command = ["scontrol", "update", f"NodeName={node}", "State=RESUME"]
+    subprocess.run(command, env=environment(), capture_output=True, check=False)
+    wait_until_idle()
+
+
 def stop_controller() -> None:
     """Stop slurmctld."""
     _stop(directory() / "slurmctld.pid")
@@ -167,7 +208,7 @@ def stop_controller() -> None:
 
 def stop_node(node: str) -> None:
     """Stop a node for good: its slurmd, and everything that runs on it."""
-    _stop(directory() / f"slurmd-{node}.pid", signal.SIGKILL)
+    _stop_slurmd(node, signal.SIGKILL)
     for pid in _processes_of(node):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -186,7 +227,7 @@ def down() -> None:
         for pid in _processes_of(node) if (home / "slurm.conf").exists() else []:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        _stop(home / f"slurmd-{node}.pid")
+        _stop_slurmd(node, signal.SIGTERM)
     _stop(home / "slurmctld.pid")
     _stop(home / "munge" / "munged.pid")
 
@@ -277,6 +318,15 @@ def _runs_on(pid: int, node: str) -> bool:
     with contextlib.suppress(OSError):
         return any(str(fd.readlink()) == log for fd in Path(f"/proc/{pid}/fd").iterdir())
     return False
+
+
+def _stop_slurmd(node: str, number: signal.Signals) -> None:
+    stranger = directory() / f"stranger-{node}.pid"
+    if stranger.exists():  # its daemon's number is one of its own
+        (directory() / f"slurmd-{node}.pid").unlink(missing_ok=True)
+        _stop(stranger, signal.SIGKILL)
+    else:
+        _stop(directory() / f"slurmd-{node}.pid", number)
 
 
 def _stop(pid_file: Path, number: signal.Signals = signal.SIGTERM) -> None:

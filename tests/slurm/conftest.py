@@ -18,6 +18,7 @@ import cluster as two_nodes  # noqa: E402
 
 from avatarl.sweep.plan.planned import Plan  # noqa: E402
 from tests import tiny  # noqa: E402
+from tests.waiting import PATIENCE_S  # noqa: E402
 
 TINY = [
     *tiny.TINY,
@@ -114,7 +115,7 @@ class Sweep:
         self.clients.append(client)
         return client
 
-    def finish(self, client, patience_s=120):
+    def finish(self, client, patience_s=PATIENCE_S):
         """Wait for a client; its exit code and what it printed."""
         out, _ = client.communicate(timeout=patience_s)
         return client.returncode, out
@@ -127,7 +128,7 @@ class Sweep:
         found = sorted(self.sweep.glob("slurm/*/submission.json"), key=lambda p: int(p.parts[-2]))
         return [job for path in found for job in json.loads(path.read_text())["jobs"]]
 
-    def wait_for(self, condition, patience_s=60, what="condition"):
+    def wait_for(self, condition, patience_s=PATIENCE_S, what="condition"):
         deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline:
             value = condition()
@@ -176,6 +177,18 @@ def metrics_of(directory):
 
 def slurm(*command, check=True):
     return subprocess.run(command, capture_output=True, text=True, check=check).stdout
+
+
+def job_of(sweep, seed):
+    [path] = sweep.sweep.glob("slurm/1/submission.json")
+    raw = json.loads(path.read_text())
+    identity = sweep.runs()[seed].id
+    return next(j for j, runs in zip(raw["jobs"], raw["packs"], strict=True) if identity in runs)
+
+
+def restarts(job):
+    shown = slurm("scontrol", "show", "job", job)
+    return int(shown.split("Restarts=")[1].split()[0])
 
 
 @pytest.fixture

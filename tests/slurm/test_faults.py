@@ -11,23 +11,11 @@ import time
 
 import psutil
 import pytest
-from conftest import ROOT, TINY, Sweep, slurm
+from conftest import ROOT, TINY, Sweep, job_of, restarts, slurm
 
 from avatarl import composition
 from avatarl.runs import ownership
 from avatarl.training import execute, monitors
-
-
-def job_of(sweep, seed):
-    [path] = sweep.sweep.glob("slurm/1/submission.json")
-    raw = json.loads(path.read_text())
-    identity = sweep.runs()[seed].id
-    return next(j for j, runs in zip(raw["jobs"], raw["packs"], strict=True) if identity in runs)
-
-
-def restarts(job):
-    shown = slurm("scontrol", "show", "job", job)
-    return int(shown.split("Restarts=")[1].split()[0])
 
 
 def preempt(node):
@@ -160,7 +148,7 @@ def test_walltime(sweep, check):
         "hydra.launcher.max_num_timeout=null",
     )
     client = sweep.start(*more, environment={"AVATARL_TEST_PAUSE_S": "0.4"})
-    code, out = sweep.finish(client, patience_s=240)
+    code, out = sweep.finish(client)
     assert code == 0, out
     assert restarts(job_of(sweep, 0)) >= 1
     assert sweep.starts(0) == restarts(job_of(sweep, 0)) + 1
@@ -257,7 +245,7 @@ def test_a_node_goes_down_for_good(sweep, check, cluster):
     node = slurm("squeue", "-h", "-r", "-j", job, "-o", "%N").strip()
     cluster.stop_node(node)
     try:
-        code, out = sweep.finish(client, patience_s=180)
+        code, out = sweep.finish(client)
         assert code == 0, out
         assert sweep.starts(0) == 2
         check()
@@ -284,7 +272,7 @@ def test_the_controller_restarts(sweep, check, cluster):
 def test_two_clients_at_once(sweep, check):
     clients = [sweep.start(), sweep.start("hydra.launcher.runs_per_job=1")]
     for client in clients:
-        code, out = sweep.finish(client, patience_s=180)
+        code, out = sweep.finish(client)
         assert code == 0, out
     check()
     assert [sweep.starts(seed) for seed in range(3)] == [1, 1, 1]
@@ -308,11 +296,11 @@ def test_runs_that_fail_are_named_and_runs_that_stumble_get_up(sweep, check):
     }
     sweep.seeds = 10
     more = (
-        "hydra.launcher.hang_after_s=6",
+        "hydra.launcher.hang_after_s=40",  # longer than a busy machine takes to import torch
         "hydra.launcher.runs_per_job=5",
         "hydra.launcher.storage_patience_s=3",
     )
-    code, out = sweep.finish(sweep.start(*more), patience_s=240)
+    code, out = sweep.finish(sweep.start(*more))
     assert code == 1, out
     reasons = {
         0: "ValueError: this run is no good",
@@ -390,7 +378,7 @@ def test_editing_the_working_tree_while_jobs_wait_changes_nothing(sweep, check, 
     for path in (*tree.glob("avatarl/**/*.py"), *tree.glob("conf/**/*.yaml"), tree / "run.py"):
         path.write_text("1 / 0\n")
     slurm("scontrol", "release", sweep.jobs()[0].split("_")[0])
-    sweep.wait_for(lambda: not slurm("squeue", "-h"), patience_s=90, what="empty queue")
+    sweep.wait_for(lambda: not slurm("squeue", "-h"), what="empty queue")
     check()
 
 

@@ -166,7 +166,7 @@ def test_a_submission_that_slurm_refuses_leaves_nothing_behind(tmp_path, tools):
     words = [*TINY, "sweep_name=s", "hydra.launcher.control=false"]
     refused = sweep(outputs, *words, "seed=0,1", "hydra/launcher=slurm", environment=refusing)
     assert refused.returncode == 2
-    assert refused.stderr.endswith("\navatarl: SLURM refused the jobs: no such partition\n")
+    assert refused.stderr == "avatarl: SLURM refused the jobs: no such partition\n"
     assert not outputs.exists()
     # Of a sweep that was there before, everything is as it was; Hydra's own note aside.
     assert sweep(outputs, *words, "seed=0", "hydra.launcher.compare=false").returncode == 0

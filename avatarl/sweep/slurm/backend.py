@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,22 @@ from avatarl.errors import ConfigError
 from avatarl.options import read
 from avatarl.runs import find, slurm_jobs
 from avatarl.runs.state import RunState, status_of
+from avatarl.signals import SignalFlag, catching
 from avatarl.sweep.launch import Backend, Work
 from avatarl.sweep.outcome import SweepOutcome
 from avatarl.sweep.plan import request, snapshot
 from avatarl.sweep.plan.planned import Plan, PlannedRun
 from avatarl.sweep.plan.rollback import Rollback
 from avatarl.sweep.slurm import watch
-from avatarl.sweep.slurm.executor import script, submit
+from avatarl.sweep.slurm.executor import script
 from avatarl.sweep.slurm.packs import make_packs
+from avatarl.sweep.slurm.queueing import Queue
 from avatarl.sweep.slurm.settings import SlurmSettings
-from avatarl.sweep.slurm.submission import Submission, next_directory
+from avatarl.sweep.slurm.submission import next_directory, submissions
 from avatarl.terminal import say
+
+#: Seconds between two looks at whether it is time to try again.
+_LOOK_EVERY_S = 0.2
 
 
 class SlurmBackend(Backend):
@@ -68,11 +74,12 @@ class SlurmBackend(Backend):
                 "of at most 1,000 jobs, with the paths and the Python of this machine",
             )
         code = snapshot.location(sweep.parent.parent.absolute())
+        directory = next_directory(sweep)
         for first in range(0, len(packs), limit := slurm_jobs.max_array_size()):
             count = min(limit, len(packs) - first)
             say(console, "sbatch script:")
             # Not through rich: every byte as it will be.
-            console.file.write(script(count, next_directory(sweep), sweep.name, code, settings))
+            console.file.write(script(count, first, directory, sweep.name, code, settings))
             console.file.write("\n")
             console.file.flush()
 
@@ -90,8 +97,8 @@ class SlurmBackend(Backend):
                 f"no {missing} on this machine",
             )
 
-    def prepare(self, plan: Plan, sweep: Path, rollback: Rollback) -> Work:
-        """Freeze the source, and queue the runs that aren't done.
+    def prepare(self, plan: Plan, sweep: Path, rollback: Rollback, console: Console) -> Work:
+        """Freeze the source, and queue the runs that aren't done: some of them at least.
 
         Raises:
             UserError: SLURM refused the jobs.
@@ -102,35 +109,53 @@ class SlurmBackend(Backend):
             raise ConfigError("output_dir", place, valid)
         code = snapshot.freeze(sweep.parent.parent.absolute(), rollback=rollback)
         pending = _pending(plan)
-        submission = submit(pending, sweep, code, self.settings) if pending else None
-        return functools.partial(self._work, plan, sweep, code, pending, submission)
+        queue = Queue(sweep, code, self.settings, lambda line: say(console, line, "yellow"))
+        if pending:
+            packs = len(queue.add(pending, rollback).packs)
+            while queue.left == packs:  # nothing of it is on its way: all can be taken back
+                time.sleep(_LOOK_EVERY_S)
+                queue.again()
+        return functools.partial(self._work, plan, sweep, pending, queue)
 
     def _work(
         self,
         plan: Plan,
         sweep: Path,
-        code: Path,
         pending: Sequence[PlannedRun],
-        submission: Submission | None,
+        queue: Queue,
         console: Console,
     ) -> SweepOutcome | None:
-        if submission is None:
+        if not pending:
             say(console, f"{plan.name}: all {len(plan.runs)} runs are done")
         else:
-            ids = ", ".join(dict.fromkeys(job.split("_")[0] for job in submission.jobs))
-            count = len(submission.jobs)
-            jobs = f"{count} job{'s' * (count > 1)} ({ids})"
+            told = submissions(sweep)[-1].jobs
+            ids = ", ".join(dict.fromkeys(job.split("_")[0] for job in told))
+            jobs = f"{len(told)} job{'s' * (len(told) > 1)} ({ids})"
             say(console, f"{plan.name}: {len(pending)} of {len(plan.runs)} runs in {jobs}")
             if not self.settings.wait:
+                stopped = _queue_all(queue)
+                if queue.left:
+                    say(
+                        console,
+                        f"{queue.left} jobs aren't queued; to queue them: "
+                        f"avatarl retry {find.spoken(sweep)}",
+                    )
+                    return SweepOutcome({}, stopped.exit_code, False)
                 say(console, f"avatarl watch {find.spoken(sweep)}")
                 return None
 
-        def resubmit(runs: Sequence[PlannedRun]) -> None:
-            submit(runs, sweep, code, self.settings)
-
         policy, poll_s = self.settings.policy(), self.settings.poll_s
         patience_s = self.settings.storage_patience_s
-        return watch.stay(plan, sweep, policy, poll_s, console, resubmit, patience_s)
+        return watch.stay(plan, sweep, policy, poll_s, console, queue, patience_s)
+
+
+def _queue_all(queue: Queue) -> SignalFlag:
+    """Wait until SLURM has taken all, or somebody doesn't want to wait any longer."""
+    with catching() as stop:
+        while queue.left and not stop():
+            time.sleep(_LOOK_EVERY_S)
+            queue.again()
+    return stop
 
 
 def _pending(plan: Plan) -> list[PlannedRun]:

@@ -9,12 +9,19 @@ cancels (``cancelled.json``), and each job notes when it begins and when it is t
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from avatarl.files import read_json, write_json
+from avatarl.runs import ownership, slurm_jobs
+from avatarl.runs.ownership import Owner
+
+#: The record's name.
+NOTE = "submission.json"
 
 
 @dataclass(frozen=True)
@@ -23,9 +30,10 @@ class Submission:
 
     Attributes:
         directory: Packs, submitit's files (0700).
-        jobs: Job id of each pack.
+        jobs: Job id of each pack, as far as SLURM has taken them: of the first so many.
         packs: Run ids of each pack.
         code: The frozen source.
+        client: The process that queues them.
     """
 
     directory: Path
@@ -33,20 +41,70 @@ class Submission:
     packs: tuple[tuple[str, ...], ...]
     code: str
     created: float
+    client: Owner | None = None
+
+    @property
+    def sweep_name(self) -> str:
+        """Name of the sweep."""
+        return self.directory.parent.parent.name
+
+    @property
+    def waits(self) -> bool:
+        """Whether some packs wait for their client to queue them."""
+        if len(self.jobs) == len(self.packs) or self.client is None:
+            return False
+        alive = ownership.lives(self.client)
+        if alive is None:  # on another machine; it touches the file as it tries
+            with contextlib.suppress(OSError):
+                touched = (self.directory / NOTE).stat().st_mtime
+                return time.time() - touched < ownership.SILENT_AFTER_S
+        return bool(alive)
+
+    def write(self, settings: Mapping[str, Any]) -> None:
+        """Note the jobs, before SLURM is asked for more of them and after."""
+        content = {
+            "schema": 1,
+            "created": self.created,
+            "jobs": list(self.jobs),
+            "packs": [list(runs) for runs in self.packs],
+            "code": self.code,
+            "client": dataclasses.asdict(self.client) if self.client else None,
+            "settings": dict(settings),
+        }
+        write_json(self.directory / NOTE, content)
+
+    def found(self) -> Submission:
+        """The same with jobs that SLURM has taken, and whose client has ended before it said so.
+
+        SLURM is asked only where jobs are missing.
+        """
+        if len(self.jobs) == len(self.packs):
+            return self
+        jobs = slurm_jobs.writing_to(self.directory, job_name(self.sweep_name)) or []
+        known = {job.split("_")[0] for job in self.jobs}
+        new: list[str] = []
+        for job in jobs:
+            base, _, element = job.partition("_")
+            if base not in known:
+                # Elements that SLURM has forgotten leave their places.
+                new += [f"{base}_{at}" for at in range(len(new), int(element or 0))]
+                new.append(job)
+        return dataclasses.replace(self, jobs=(*self.jobs, *new)[: len(self.packs)])
 
     @classmethod
     def read(cls, directory: Path) -> Submission:
         """Read ``submission.json``.
 
         Raises:
-            FileNotFoundError: The submission was never completed.
+            FileNotFoundError: The submission was never begun.
             ValueError: The file is damaged.
         """
-        raw = read_json(directory / "submission.json")
+        raw = read_json(directory / NOTE)
         try:
             texts = [*raw["jobs"], *(run for runs in raw["packs"] for run in runs), raw["code"]]
             "".join(texts)
             float(raw["created"])
+            client = Owner.from_json(raw["client"]) if raw.get("client") else None
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{directory / 'submission.json'} is damaged ({error})") from error
         return cls(
@@ -55,6 +113,7 @@ class Submission:
             tuple(tuple(runs) for runs in raw["packs"]),
             raw["code"],
             raw["created"],
+            client,
         )
 
     def note_cancellation(self, jobs: Iterable[str]) -> None:
@@ -108,14 +167,18 @@ def note_job(directory: Path, number: int, state: str, signal: str | None = None
 
 
 def submissions(sweep: Path) -> list[Submission]:
-    """Completed submissions of a sweep, oldest first."""
-    completed = []
-    for path in sorted(
-        (sweep / "slurm").glob("*/submission.json"), key=lambda p: int(p.parent.name)
-    ):
+    """Submissions of a sweep, oldest first, with all jobs that SLURM has taken."""
+    paths = (sweep.absolute() / "slurm").glob(f"*/{NOTE}")
+    found = []
+    for path in sorted(paths, key=lambda path: int(path.parent.name)):
         with contextlib.suppress(OSError, ValueError, KeyError):
-            completed.append(Submission.read(path.parent))
-    return completed
+            found.append(Submission.read(path.parent).found())
+    return found
+
+
+def job_name(sweep_name: str) -> str:
+    """What SLURM calls the jobs of a sweep."""
+    return f"avatarl-{sweep_name}"
 
 
 def new_directory(sweep: Path) -> Path:

@@ -27,6 +27,7 @@ from loky.backend import resource_tracker
 
 from avatarl import storage, terminal
 from avatarl.files import read_json, write_json
+from avatarl.runs import ownership
 from avatarl.signals import SignalFlag
 from avatarl.storage import Later, Patience
 from avatarl.sweep import failure
@@ -151,11 +152,18 @@ def work_through(
     slots = machine.share(pack["slots_per_gpu"] * max(1, len(gpus)), len(left), gpus)
     print(f"avatarl: {len(left)} of {len(runs)} runs, {len(slots)} slots, GPUs {gpus}", flush=True)
 
+    orphaned = False
+
     def log(event: Event) -> None:
+        nonlocal orphaned
         state = event.outcome.state if event.outcome else event.what
         print(f"avatarl: {state} {event.run.directory} {event.reason or ''}", flush=True)
         if event.outcome is not None and event.outcome.state == "failed":
             failed.add(event.run.id, event.reason or "")
+        if state == "elsewhere" and ownership.requeued():
+            # Its node was taken for dead, and the pack is worked through by the job's next start.
+            print("avatarl: the job goes on elsewhere: leaving it the pack", flush=True)
+            orphaned = True
 
     pool = Pool(
         slots=slots,
@@ -171,7 +179,7 @@ def work_through(
         on_tick=failed.later.again,
     )
     sys.stdout.flush()
-    outcomes = pool.run(left, stop=stop)
+    outcomes = pool.run(left, stop=lambda: orphaned or stop())
     failed.later.finish()
     outcomes |= {id: RunOutcome("failed", reason=reason) for id, reason in given_up.items()}
     return {run.id: outcomes[run.id] for run in runs}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.live import Live
@@ -31,8 +32,22 @@ from avatarl.terminal import say
 
 #: The state of a job that neither squeue nor sacct knows.
 _UNKNOWN = "UNKNOWN"
-#: Queues runs again.
-Resubmit = Callable[[Sequence[PlannedRun]], None]
+#: A line that names an error; the last line may only go on with one.
+_TELLING = re.compile(r"^[\w.]*(Error|Exception|Interrupted)\b|\berror:", re.IGNORECASE)
+
+
+class Queue(Protocol):
+    """What has SLURM take runs."""
+
+    @property
+    def left(self) -> int:
+        """Jobs that SLURM hasn't taken yet."""
+
+    def add(self, runs: Sequence[PlannedRun]) -> object:
+        """Queue runs, all of them or, where SLURM has no room, some now and the others later."""
+
+    def again(self) -> None:
+        """Try what SLURM had no room for, if it is time to."""
 
 
 def stay(
@@ -41,7 +56,7 @@ def stay(
     policy: FailurePolicy,
     poll_s: float,
     console: Console,
-    resubmit: Resubmit,
+    queue: Queue,
     patience_s: float = 0.0,
 ) -> SweepOutcome:
     """Show a queued sweep until every run has ended; Ctrl-C only stops looking.
@@ -53,11 +68,11 @@ def stay(
             it was cancelled), and when runs fail.
         poll_s: Seconds between two looks.
         console: Where to show it.
-        resubmit: Queues runs again.
+        queue: Queues runs again, and what SLURM hasn't taken yet.
         patience_s: How long files that can't be seen are waited for; nothing is decided meanwhile.
     """
     patience = Patience(patience_s, lambda line: say(console, f"wait   {line}", "yellow"))
-    watcher = _Watcher(plan, sweep, policy, console, resubmit)
+    watcher = _Watcher(plan, sweep, policy, console, queue)
     live = Live(console=console, auto_refresh=False, transient=True)
     with (
         live if console.is_terminal else contextlib.nullcontext(),
@@ -84,6 +99,8 @@ def stay(
             _pause(poll_s, detach)
     if not over:
         name = find.spoken(sweep)
+        if queue.left:
+            say(console, f"{queue.left} jobs aren't queued; to queue them: avatarl retry {name}")
         say(console, f"The jobs go on. avatarl watch {name}, or avatarl cancel {name}")
         return SweepOutcome({}, detach.exit_code or 1, False)
     return watcher.outcome(survey)
@@ -104,10 +121,11 @@ class _Watcher:
         sweep: Path,
         policy: FailurePolicy,
         console: Console,
-        resubmit: Resubmit,
+        queue: Queue,
     ) -> None:
         self.plan, self.sweep, self.policy = plan, sweep, policy
-        self.console, self.resubmit = console, resubmit
+        self.console, self.queue = console, queue
+        self.told = ""  # what SLURM has said last
         self.announced: set[str] = set()
         # What has been there; where it isn't any more, it can't be seen.
         self.places = [place for place in (sweep, sweep / "slurm") if place.is_dir()]
@@ -153,11 +171,16 @@ class _Watcher:
             row for row in survey.rows if row.run.id not in ended and self._is_lost(row, survey)
         ]
         if self.policy.stops_sweep(failed):
-            # The jobs stop by themselves; what they leave unfinished stays so.
-            return not any(row.state in (RunState.RUNNING, RunState.QUEUED) for row in survey.rows)
+            # The jobs stop by themselves; what they leave unfinished stays so, and what SLURM
+            # hasn't taken yet isn't queued any more.
+            return survey.reachable and not any(
+                row.state is RunState.RUNNING or (row.state is RunState.QUEUED and row.job)
+                for row in survey.rows
+            )
         for row in lost:
             self._decide(row)
         self._retry()
+        self._queue(self.queue.again)
         return len(ended) == len(survey.rows)
 
     def outcome(self, survey: Survey) -> SweepOutcome:
@@ -187,9 +210,7 @@ class _Watcher:
         elif row.run.id in self.retries:
             nobody = False  # its next job is on the way
         elif row.state is RunState.FAILED:  # and not ended: a failure from before this launch
-            known = slurm_jobs.jobs([row.job_id]) if row.job_id else {}
-            job = (known or {}).get(row.job_id or "")
-            nobody = known is not None and (job is None or job.over)
+            nobody = not row.queued
         else:
             nobody = True
         looks = self.looks_without_job[row.run.id] + 1 if nobody else 0
@@ -223,10 +244,15 @@ class _Watcher:
         for run in due:
             del self.retries[run.id]
         if due:
-            try:
-                self.resubmit(due)
-            except UserError as error:
-                # The other jobs go on; these runs are found lost again, and tried again.
+            self._queue(lambda: self.queue.add(due))
+
+    def _queue(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except UserError as error:
+            # The other jobs go on; these runs are found lost again, and tried again.
+            if str(error) != self.told:
+                self.told = str(error)
                 say(self.console, f"wait   {error}", "yellow")
 
     def _accounted(self, row: Row) -> str:
@@ -258,12 +284,13 @@ class _Watcher:
 
 
 def _last_words(sweep: Path, job_id: str | None) -> str:
-    """The last line on a job's standard error, but for srun's, which only tell the exit code."""
+    """What a job's standard error says last of what went wrong; srun only tells the exit code."""
     for path in sweep.glob(f"slurm/*/submitit/{job_id}_*_log.err"):
         with contextlib.suppress(OSError):
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
             spoken = [line for line in lines if line.strip() and not line.startswith("srun: ")]
-            return spoken[-1].strip() if spoken else ""
+            telling = [line for line in spoken if _TELLING.search(line)]
+            return (telling or spoken or [""])[-1].strip()
     return ""
 
 

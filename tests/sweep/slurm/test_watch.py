@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 from rich.console import Console
 
+from avatarl.cli import main
 from avatarl.errors import UserError
 from avatarl.files import read_json, write_json
-from avatarl.runs import slurm_jobs
+from avatarl.runs import ownership, slurm_jobs
+from avatarl.runs.ownership import SlurmJob
+from avatarl.runs.state import RunState
 from avatarl.sweep.failure import Fail, FailurePolicy, Retry, load
 from avatarl.sweep.slurm import watch
+from avatarl.sweep.survey import look_at
 
 
 @dataclass(frozen=True)
@@ -54,10 +60,22 @@ def submit(directory, job, runs):
     write_json(place / "submission.json", {**content, "packs": [[run.id] for run in runs]})
 
 
+@dataclass
+class Queue:
+    """SLURM that has room for all at once."""
+
+    add: Callable[..., object]
+    left: int = 0
+
+    def again(self):
+        pass
+
+
 def stay(plan, directory, policy, resubmit, patience_s=0.0):
     lines = io.StringIO()
     console = Console(file=lines, width=300)
-    outcome = watch.stay(plan, directory, policy, 0.01, console, resubmit, patience_s)
+    queue = Queue(resubmit)
+    outcome = watch.stay(plan, directory, policy, 0.01, console, queue, patience_s)
     return outcome, lines.getvalue()
 
 
@@ -127,6 +145,139 @@ def test_a_sweep_that_stops_leaves_its_other_runs(sweep):
     outcome, _ = stay(plan, directory, First(None, 0, 60), resubmit)
     assert outcome.outcomes[run.id].reason == "first"
     assert outcome.outcomes[plan.runs[1].id].state == "interrupted"
+
+
+@pytest.fixture
+def twice(sweep):
+    """The same two runs in a second array as well, 8_0 and 8_1."""
+    plan, directory, states = sweep
+    submit(directory, "8", plan.runs)
+    return plan, directory, states
+
+
+WORKS, WAITS = "RUNNING", "PENDING"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "job"),
+    [
+        (WORKS, "CANCELLED", "7_0"),
+        ("CANCELLED", WORKS, "8_0"),
+        (WAITS, "CANCELLED", "7_0"),
+        ("NODE_FAIL", WAITS, "8_0"),
+        (WAITS, WORKS, "8_0"),
+        (WORKS, WAITS, "7_0"),
+        ("A_STATE_OF_NEXT_YEAR", "CANCELLED", "7_0"),
+    ],
+)
+def test_a_run_is_lost_only_when_all_its_jobs_are(twice, first, second, job):
+    plan, directory, states = twice
+    states.update({"7_0": first, "7_1": first, "8_0": second, "8_1": second})
+    looks = []
+
+    def done_later(watcher):
+        looks.append(look_at(plan, directory))
+        if len(looks) == 4:
+            for run in plan.runs:
+                write_json(run.path / "result.json", {"val/nats": 1.5})
+        return looked(watcher)
+
+    def resubmit(runs):
+        raise AssertionError
+
+    with pytest.MonkeyPatch.context() as patch:
+        looked = watch._Watcher.look
+        patch.setattr(watch._Watcher, "look", done_later)
+        outcome, told = stay(plan, directory, TWICE, resubmit)
+    assert {outcome.outcomes[run.id].state for run in plan.runs} == {"done"}
+    assert "FAILED" not in told
+    assert {(row.state, row.job_id) for row in looks[0].rows[:1]} == {(RunState.QUEUED, job)}
+
+
+def test_when_all_its_jobs_are_over_the_one_that_had_the_run_is_named(twice):
+    plan, directory, states = twice
+    states.update({"7_0": "NODE_FAIL", "7_1": "NODE_FAIL", "8_0": "CANCELLED", "8_1": "CANCELLED"})
+    me = ownership.this_process()
+    worked = dataclasses.replace(me, host="elsewhere", slurm=SlurmJob("7_0", 0, "", "70"))
+    ownership.claim(plan.runs[0].folder, worked)
+    policy = load("keep_going", None, 0, 60)
+    outcome, _ = stay(plan, directory, policy, lambda runs: None)
+    reasons = [outcome.outcomes[run.id].reason for run in plan.runs]
+    assert reasons == [
+        "JobLost: job 7_0 ended as NODE_FAIL before the run did",
+        "JobLost: job 8_1 was cancelled",
+    ]
+
+
+def test_a_run_is_shown_with_the_job_that_works_on_it(twice):
+    plan, directory, states = twice
+    states.update({"7_0": WORKS, "7_1": WAITS, "8_0": WORKS, "8_1": WORKS})
+    me = ownership.this_process()
+    for run, job in zip(plan.runs, ["7_0", "8_1"], strict=True):
+        works = dataclasses.replace(me, host="elsewhere", slurm=SlurmJob(job, 0))
+        ownership.claim(run.folder, works)
+    rows = look_at(plan, directory).rows
+    assert [(row.state, row.job_id) for row in rows] == [
+        (RunState.RUNNING, "7_0"),
+        (RunState.RUNNING, "8_1"),
+    ]
+
+
+@pytest.mark.parametrize("ended", ["CANCELLED", "NODE_FAIL"])
+def test_watching_runs_that_were_left_does_not_end_well(sweep, capsys, ended):
+    plan, directory, states = sweep
+    states.update({"7_0": ended, "7_1": ended})
+    write_json(plan.runs[0].path / "result.json", {"val/nats": 1.5})
+    assert main(["watch", str(directory)]) == 1
+    assert "1 interrupted" in capsys.readouterr().out
+    write_json(plan.runs[1].path / "result.json", {"val/nats": 1.5})
+    assert main(["watch", str(directory)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "quoted"),
+    [
+        (
+            "Traceback (most recent call last):\nRuntimeError: Waited for 60 seconds but could not "
+            "find submitted jobs in path:\n/home/me/7_0_submitted.pkl\n",
+            "RuntimeError: Waited for 60 seconds but could not find submitted jobs in path:",
+        ),
+        ("slurmstepd: error: oom-kill\nsrun: error: exit code 1\n", "slurmstepd: error: oom-kill"),
+        ("bash: /no/python: No such file or directory\n", "bash: /no/python: No such file or "),
+        ("", ""),
+    ],
+)
+def test_of_a_lost_jobs_output_the_line_is_quoted_that_names_the_error(sweep, said, quoted):
+    _, directory, _ = sweep
+    log = directory / "slurm" / "7" / "submitit" / "7_0_0_log.err"
+    log.parent.mkdir()
+    log.write_text(said)
+    told = watch._last_words(directory, "7_0")
+    assert told.startswith(quoted)
+    assert bool(told) == bool(quoted)
+
+
+def test_what_slurm_had_no_room_for_is_tried_again_at_each_look_and_said_once(sweep):
+    plan, directory, states = sweep
+    states.update({"7_0": WAITS, "7_1": WAITS})
+
+    class Full(Queue):
+        tries = 0
+
+        def again(self):
+            self.tries += 1
+            if self.tries == 5:
+                for run in plan.runs:
+                    write_json(run.path / "result.json", {"val/nats": 1.5})
+            raise UserError("SLURM refused the jobs: for now")
+
+    lines = io.StringIO()
+    console = Console(file=lines, width=300)
+    queue = Full(lambda runs: None)
+    outcome = watch.stay(plan, directory, TWICE, 0.01, console, queue)
+    assert outcome.exit_code == 0
+    assert queue.tries >= 5
+    assert lines.getvalue().count("SLURM refused the jobs: for now") == 1
 
 
 @pytest.mark.parametrize("what", ["outputs", "sweep", "slurm", "run"])
