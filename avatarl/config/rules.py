@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from avatarl.errors import ConfigError
+from avatarl.runs.flatten import flatten
 
 if TYPE_CHECKING:
     from avatarl.config.schema import RunConfig
+
+
+#: Sizes of numbers that a step computes with: products of a few of them stay finite.
+_SMALLEST, _LARGEST = 1e-20, 1e9
 
 
 def check_combination(config: RunConfig) -> None:
@@ -153,7 +158,17 @@ def _stride_fits(config: RunConfig) -> None:
         raise ConfigError("trainer.eval_stride", stride, f"1 to model.context_length={length}")
 
 
+def _numbers_fit_fp32(config: RunConfig) -> None:
+    for group in ("explorer", "reward", "objective"):
+        for key, number in flatten(config.raw[group], f"{group}.").items():
+            size = abs(number) if isinstance(number, float) else 0.0
+            if size and not _SMALLEST <= size <= _LARGEST:
+                valid = f"0, or a number of a size from {_SMALLEST:g} to {_LARGEST:g}"
+                raise ConfigError(key, number, valid, "steps compute in single precision")
+
+
 RULES = [
+    _numbers_fit_fp32,
     _stride_fits,
     _monitors_can_act,
     _truth_is_visible,

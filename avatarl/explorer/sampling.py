@@ -28,7 +28,7 @@ from typing_extensions import override
 
 from avatarl.explorer import base
 from avatarl.explorer.selection import position_weights
-from avatarl.interfaces import Exploration, Hyperparameters
+from avatarl.interfaces import LEAST_PROPOSAL, Exploration, Hyperparameters
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Sampling(ABC):
         noise = uniforms[..., k] if uniforms.shape[-1] > k else None
         return Exploration(
             actions=actions,
-            weights=self._cap(old_probs.gather(-1, actions) / mixture, hparams) / k,
+            weights=self._importance(old_probs.gather(-1, actions), mixture, hparams) / k,
             group=torch.full_like(mixture, 1 / k),
             matches=observation.query(actions, 0),
             contexts=observation.context,
@@ -103,7 +103,8 @@ class Sampling(ABC):
             position_weights=position_weights(self.config, old_logprobs, hparams, noise),
         )
 
-    def _cap(self, importance: Tensor, hparams: Hyperparameters) -> Tensor:
+    def _importance(self, own: Tensor, proposed: Tensor, hparams: Hyperparameters) -> Tensor:
+        importance = own / proposed.clamp_min(LEAST_PROPOSAL)
         if self.config.weight_cap is None:
             return importance
         return importance.minimum(hparams["weight_cap"])
@@ -132,7 +133,7 @@ class Sampling(ABC):
             action = sample(proposals, uniforms[:, step : step + 1])  # (B,1,K)
             picked = own.exp().gather(-1, action.unsqueeze(-1)).squeeze(-1)  # (B,1,K)
             mu = proposals.gather(-1, action.unsqueeze(-1)).squeeze(-1)
-            importances.append(self._cap(picked / mu, hparams))
+            importances.append(self._importance(picked, mu, hparams))
             alive = alive * observation.query(action, step)[:, 0]
             actions.append(action)
             matches.append(alive.unsqueeze(1))
@@ -144,7 +145,7 @@ class Sampling(ABC):
         # A step counts by how likely the policy was to get there and act so (per decision).
         return Exploration(
             actions=torch.cat(actions, dim=1),  # (B,H,K)
-            weights=importance.cumprod(dim=1) / k,
+            weights=importance.cumprod(dim=1).nan_to_num(0.0).clamp_max(1 / LEAST_PROPOSAL) / k,
             group=torch.full_like(importance, 1 / k),
             matches=torch.cat(matches, dim=1),
             contexts=written,  # (B·K,L)

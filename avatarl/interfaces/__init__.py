@@ -5,6 +5,7 @@ position, V vocabulary. Probabilities and rewards are float32, characters int64.
 """
 
 from avatarl.interfaces.batch import Batch
+from avatarl.interfaces.bounds import LARGEST, LARGEST_LOG_RATIO, LEAST_PROPOSAL
 from avatarl.interfaces.exploration import (
     Exploration,
     Regularisers,
@@ -25,6 +26,9 @@ from avatarl.interfaces.hyperparameters import (
 from avatarl.interfaces.opaque import opaque
 
 __all__ = [
+    "LARGEST",
+    "LARGEST_LOG_RATIO",
+    "LEAST_PROPOSAL",
     "Batch",
     "Coefficient",
     "Exploration",

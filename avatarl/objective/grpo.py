@@ -21,7 +21,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from avatarl.errors import ConfigError
-from avatarl.interfaces import Exploration, Hyperparameters
+from avatarl.interfaces import LARGEST, Exploration, Hyperparameters
 from avatarl.objective import regularised, terms
 
 
@@ -80,6 +80,7 @@ class ClippedObjective(regularised.Regularised):
         if self.normalize_std:
             spread = terms.root_mean_square(centred, group)
             advantages = advantages / spread.clamp_min(hparams["std_floor"])
+            advantages = advantages.clamp(-LARGEST, LARGEST)
         return advantages
 
     def policy_loss(
@@ -95,7 +96,7 @@ class ClippedObjective(regularised.Regularised):
         returns = terms.returns_of(rewards, exploration)
         advantages = self.advantages(returns, exploration.group, hparams)
         chosen = exploration.select(logprobs)  # (B,T,K)
-        log_ratio = chosen - exploration.select(exploration.old_logprobs)
+        log_ratio = terms.log_ratio(chosen, exploration)
         ratio = log_ratio.exp()
         low = hparams["clip_coef"]
         high = low if config.clip_coef_high is None else hparams["clip_coef_high"]
@@ -124,4 +125,4 @@ class ClippedObjective(regularised.Regularised):
                 "health/clip_fraction_negative": (clipped - gains).sum() / total,
                 "reward/spread_scaled": terms.group_std(advantages, exploration.group).mean(),
             }
-        return -(weights * surrogate).sum(dim=-1)
+        return -terms.weighed(weights * surrogate, exploration)

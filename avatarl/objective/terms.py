@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from avatarl.interfaces import Exploration, Hyperparameters
+from avatarl.interfaces import LARGEST, LARGEST_LOG_RATIO, Exploration, Hyperparameters
 from avatarl.objective.base import ControllerState
 
 
@@ -111,7 +111,7 @@ def returns_of(rewards: Tensor, exploration: Exploration) -> Tensor:
     to_go = torch.zeros_like(rewards[:, 0])
     returns = []
     for step in reversed(range(rewards.shape[1])):
-        to_go = rewards[:, step] + to_go
+        to_go = (rewards[:, step] + to_go).clamp(-LARGEST, LARGEST)
         returns.append(to_go)
         to_go = exploration.carry[:, step] * to_go
     return torch.stack(returns[::-1], dim=1)  # (B,T,K)
@@ -193,5 +193,21 @@ def estimate(logprobs: Tensor, exploration: Exploration, values: Tensor) -> Tens
     Returns:
         (B,T), with a gradient through ρ = π/π_old.
     """
-    log_ratio = exploration.select(logprobs) - exploration.select(exploration.old_logprobs)
-    return (exploration.weights * log_ratio.exp() * values).sum(dim=-1)
+    ratio = log_ratio(exploration.select(logprobs), exploration).exp()
+    return weighed(exploration.weights * ratio * values, exploration)
+
+
+def log_ratio(chosen: Tensor, exploration: Exploration) -> Tensor:
+    """Log π/π_old of the actions, from log π of them: (B,T,K).
+
+    Bounded above: where the old policy gave an action next to nothing, the ratio would overflow.
+    """
+    return (chosen - exploration.select(exploration.old_logprobs)).clamp_max(LARGEST_LOG_RATIO)
+
+
+def weighed(values: Tensor, exploration: Exploration) -> Tensor:
+    """Add up the actions' weighted values: (B,T,K) to (B,T)."""
+    if exploration.carry is not None:
+        # A rollout's importance isn't bounded by the old policy's probability of the step at hand.
+        values = values.clamp(-(LARGEST**1.5), LARGEST**1.5)
+    return values.sum(dim=-1)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, current
+from avatarl.interfaces import LARGEST, Hyperparameters, RewardInputs, Schedule, current
 from avatarl.options import Option
 
 
@@ -51,11 +51,12 @@ class Config(Option):
         return None
 
     def build(self, text: Text) -> Reward:
-        """Make the reward, times its weight."""
+        """Make the reward, times its weight, of a size that can be squared."""
         unweighted = self.prepare(text)
 
         def reward(inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
-            return current(self.weight, hparams, "weight") * unweighted(inputs, hparams)
+            weighted = current(self.weight, hparams, "weight") * unweighted(inputs, hparams)
+            return weighted.clamp(-LARGEST, LARGEST)
 
         return reward
 

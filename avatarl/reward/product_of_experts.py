@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+import torch
 from annotated_types import Gt, Lt
 from torch import Tensor
 from typing_extensions import override
@@ -42,6 +43,7 @@ class Config(base.Config):
         size = inputs.exploration.old_logprobs.shape[-1]  # V
         soft = hparams["softening"]
         real = (1 - soft) * inputs.matches + soft / size
+        real = real.clamp_min(torch.finfo(real.dtype).tiny)
         log_real = current(self.reality, hparams, "reality") * real.log()
         log_ref = current(self.reference, hparams, "reference") * inputs.ref_logprobs
         return (log_real + log_ref).exp()

@@ -18,7 +18,7 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 from typing_extensions import override
 
-from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, current
+from avatarl.interfaces import LARGEST, Hyperparameters, RewardInputs, Schedule, current
 from avatarl.reward import base
 
 # What pays stay finite with.
@@ -45,7 +45,7 @@ class Config(base.Config):
     def rewards(self, inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
         held, exploration = inputs.old_probs, inputs.exploration
         doubt = (1 - held).clamp_min(_LEAST_DOUBT).pow(current(self.scale, hparams, "scale"))
-        hit = doubt / held.clamp_min(_LEAST_HELD)
+        hit = (doubt / held.clamp_min(_LEAST_HELD)).clamp_max(LARGEST)
         if self.cap is not None:
             hit = hit.minimum(hparams["cap"])
         everything = exploration.old_probs  # (B,T,V)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import logging
+import math
 import os
 import socket
 import time
@@ -27,6 +28,7 @@ from avatarl.runs.result import SCHEMA, Result
 from avatarl.tracking import provenance
 from avatarl.tracking.tracker import Tracker
 from avatarl.training.endings import Interrupted
+from avatarl.training.evaluation import INFINITE_WHEN
 from avatarl.training.health import Alarm
 from avatarl.training.learner import Learner
 from avatarl.training.run_log import RunLog
@@ -68,6 +70,8 @@ class Recording:
         self._on_progress = on_progress
         # The newest value of each metric.
         self._metrics: dict[str, float | None] = {}
+        # Why those that are null are null.
+        self._undefined: dict[str, str] = {}
         self._last_progress = time.monotonic()
         config = self._config
         where = provenance.provenance(corpus.text_sha256, str(learner.device))
@@ -86,12 +90,13 @@ class Recording:
         for record in history:
             if "event" not in record:
                 self._metrics.update((key, record[key]) for key in record if key not in INDEX)
+        lost = (key for key, value in self._metrics.items() if value is None)
+        self._undefined = dict.fromkeys(lost, "not finite, in an earlier attempt")
         self._tracker = Tracker.start(config.tracking, config.raw, identity, folder.path, history)
 
     def metrics(self, metrics: Mapping[str, float]) -> None:
         """Record figures of the latest step."""
-        record = {**self._where(), **metrics}
-        self._metrics.update(metrics)
+        record = {**self._where(), **self._noted(metrics)}
         self._journal.write(record)
         self._tracker.log(self._learner.step, record)
 
@@ -145,9 +150,9 @@ class Recording:
         As an event: the curve is made of evaluations on one fixed sample of positions, and a point
         on others would be a kink in it.
         """
-        self._metrics.update(metrics)
+        noted = self._noted(metrics)
         if not self._concluded:  # by an attempt that ended before it had written the result
-            self.event("final", **metrics)
+            self.event("final", **noted)
 
     def result(self, reliability: Mapping[str, list[float]]) -> Result:
         """Write samples and result.
@@ -178,7 +183,8 @@ class Recording:
             "characters_seen": learner.characters_seen,
             "epoch": round(learner.epoch, 6),
             "seconds": round(learner.state.elapsed_s, 3),
-            **{key: value for key, value in self._metrics.items() if value is not None},
+            **self._metrics,
+            **({"undefined": self._undefined} if self._undefined else {}),
             **learner.state.best,
             "git_commit": code["git_commit"],
             "git_diff_sha256": code["git_diff_sha256"],
@@ -220,6 +226,17 @@ class Recording:
         if self._release is not None:
             release, self._release = self._release, None
             release(ended, reason)
+
+    def _noted(self, metrics: Mapping[str, float]) -> dict[str, float | None]:
+        """Take figures for the newest; those that aren't finite become null, with a reason."""
+        for name, value in metrics.items():
+            self._undefined.pop(name, None)
+            if not math.isfinite(value):
+                why = INFINITE_WHEN.get(name, f"at step {self._learner.step}")
+                self._undefined[name] = f"{value}: {why}"
+        noted = {name: None if name in self._undefined else metrics[name] for name in metrics}
+        self._metrics.update(noted)
+        return noted
 
     def _where(self) -> dict[str, Any]:
         return {

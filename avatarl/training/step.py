@@ -15,6 +15,7 @@ from torch import Tensor
 from avatarl.config import RunConfig, structure_of
 from avatarl.explorer import Explorer, Observation, Rollouts
 from avatarl.interfaces import (
+    LARGEST,
     Batch,
     Exploration,
     Hyperparameters,
@@ -233,7 +234,8 @@ class Step:
 
 def expected_reward(exploration: Exploration, rewards: Tensor) -> Tensor:
     """Return E_π[r] of the acting policy at each position, (B,T); under sampling, its estimate."""
-    return (exploration.policy_weights * rewards).sum(dim=-1)
+    expected = (exploration.policy_weights * rewards).sum(dim=-1)
+    return expected.clamp(-LARGEST, LARGEST)
 
 
 @torch.no_grad()
