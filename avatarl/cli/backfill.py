@@ -54,7 +54,7 @@ def _send(folder: RunFolder, args: argparse.Namespace) -> int:
         name="wandb",
         kind="wandb",
         mode=args.mode,
-        project=args.project or tracking.get("project", "avatarl"),
+        project=args.project or tracking.get("project"),
         entity=args.entity or tracking.get("entity"),
         group=tracking.get("group"),
         run_name=tracking.get("run_name"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -110,6 +111,8 @@ def resolve(config: DictConfig) -> RunConfig:
     mode = OmegaConf.select(config, "hydra.mode")
     if getattr(mode, "name", None) == "MULTIRUN" and isinstance(raw["tracking"], dict):
         _name_in_sweep(raw["tracking"], config)
+    if isinstance(raw["tracking"], dict):
+        _ask_environment(raw["tracking"])
     if isinstance(raw.get("output_dir"), str) and raw["output_dir"].strip():
         raw["output_dir"] = str(Path(raw["output_dir"]).expanduser().absolute())
     data = raw["data"]
@@ -133,6 +136,16 @@ def _name_in_sweep(tracking: dict[str, Any], config: DictConfig) -> None:
             if not word.startswith(outside)
         ]
         tracking["run_name"] = printable(" ".join(words))[:128] or None
+
+
+def _ask_environment(tracking: dict[str, Any]) -> None:
+    """Let wandb's own variables say what the configuration doesn't; wandb itself reads others."""
+    for key, variable in (("project", "WANDB_PROJECT"), ("run_name", "WANDB_NAME")):
+        if key in tracking and tracking[key] is None:
+            tracking[key] = os.environ.get(variable) or None
+    if tracking.get("tags") == []:
+        words = os.environ.get("WANDB_TAGS", "").split(",")
+        tracking["tags"] = [word.strip() for word in words if word.strip()]
 
 
 def identify(config: RunConfig) -> tuple[str, Corpus]:

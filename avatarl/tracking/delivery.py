@@ -6,10 +6,11 @@ Any other must be continued there instead: ``wandb sync`` would append what is t
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from avatarl.files import read_json, write_json
+from avatarl.files import read_object, write_json
 
 State = Literal["never", "owed", "complete"]
 _NOTE = Path("wandb") / "delivery.json"
@@ -17,25 +18,52 @@ _NOTE = Path("wandb") / "delivery.json"
 
 def state(directory: Path) -> State:
     """How far a run has got to the server, which may have a part of one that is ``owed``."""
-    try:
-        known = read_json(directory / _NOTE)["state"]
-    except FileNotFoundError:
+    if not (directory / _NOTE).exists():
         return "owed" if any(directory.glob("wandb/run-*")) else "never"
-    except (ValueError, KeyError, TypeError):
-        return "owed"
-    return "complete" if known == "complete" else "owed"
+    known = _noted(directory).get("state")
+    return known if known in ("never", "complete") else "owed"
 
 
 def note(directory: Path, reached: State) -> None:
     """Write down how far a run has got."""
+    _write(directory, state=reached)
+
+
+def settle(directory: Path, run_id: str) -> Path:
+    """Return the folder that wandb's files of a run go to: WANDB_DIR, or the run's own.
+
+    What isn't the run's own is written down, so that the files are found without the variable.
+    """
+    elsewhere = os.environ.get("WANDB_DIR")
+    if not elsewhere:
+        return directory
+    place = Path(elsewhere).expanduser().absolute()
+    place.mkdir(parents=True, exist_ok=True)
+    _write(directory, state=state(directory), dir=str(place), run_id=run_id)
+    return place
+
+
+def offline(directory: Path) -> list[Path]:
+    """Folders of a run's offline wandb runs, wherever they were put."""
+    noted = _noted(directory)
+    place, run_id = noted.get("dir"), noted.get("run_id")
+    if isinstance(place, str) and isinstance(run_id, str):  # shared with other runs
+        return sorted(Path(place).glob(f"wandb/offline-run-*-{run_id}"))
+    return sorted(directory.glob("wandb/offline-run-*"))
+
+
+def _noted(directory: Path) -> dict[str, Any]:
+    return read_object(directory / _NOTE)
+
+
+def _write(directory: Path, **changes: str) -> None:
     (directory / _NOTE).parent.mkdir(exist_ok=True)
-    write_json(directory / _NOTE, {"state": reached})
+    write_json(directory / _NOTE, {**_noted(directory), **changes})
 
 
 def waiting(directory: Path) -> list[Path]:
     """Folders of offline wandb runs that aren't marked as uploaded."""
-    folders = sorted(directory.glob("wandb/offline-run-*"))
-    return [folder for folder in folders if not any(folder.glob("*.synced"))]
+    return [folder for folder in offline(directory) if not any(folder.glob("*.synced"))]
 
 
 def is_left(directory: Path) -> bool:

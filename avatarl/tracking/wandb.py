@@ -35,7 +35,7 @@ class Config(base.Config):
     """Where and how wandb logs."""
 
     mode: Literal["auto", "online", "offline", "disabled"]
-    project: str
+    project: str | None
     entity: str | None
     group: str | None
     run_name: str | None
@@ -76,10 +76,11 @@ class Config(base.Config):
 
         if not online:
             _forget_fragments(directory, run_id)
+        place = delivery.settle(directory, run_id)
         wandb.setup(wandb.Settings(silent=True))  # or logging in says so
         try:
             run = wandb.init(
-                project=self.project,
+                project=self.project or "avatarl",
                 entity=self.entity,
                 group=self.group,
                 job_type="control" if _kind(raw["objective"]) == "cross_entropy" else "train",
@@ -88,8 +89,9 @@ class Config(base.Config):
                 resume="allow",
                 reinit="create_new",  # several runs may be open in one process
                 mode=mode,  # type: ignore[arg-type]
-                dir=directory,
+                dir=place,
                 config=dict(raw),
+                notes=os.environ.get("WANDB_NOTES"),  # wandb itself asks once a process
                 tags=[raw["reward"]["name"], raw["reference"]["name"], *self.tags],
                 settings=wandb.Settings(
                     silent=True,
@@ -270,5 +272,6 @@ def _kind(option: Mapping[str, Any]) -> Any:
 
 
 def _forget_fragments(directory: Path, run_id: str) -> None:
-    for fragment in directory.glob(f"wandb/offline-run-*-{run_id}"):
-        shutil.rmtree(fragment)
+    for fragment in delivery.offline(directory):
+        if fragment.name.endswith(f"-{run_id}"):
+            shutil.rmtree(fragment)

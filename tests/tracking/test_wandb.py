@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from avatarl.config import RunConfig
+from avatarl.tracking import delivery
 from avatarl.tracking.tracker import Tracker
 from avatarl.tracking.wandb import resolve_mode
 from avatarl.training import Interrupted, execute
@@ -69,6 +70,46 @@ def test_a_resumed_run_stays_one_run_with_monotone_steps(quick: Quick) -> None:
     assert len(list(result.directory.glob("wandb/offline-run-*"))) == 1
     losses = [row["_step"] for row in history_of(records) if "train/loss" in row]
     assert losses == [4, 8, 12]
+
+
+@pytest.mark.parametrize(
+    ("words", "project", "name", "tag"),
+    [
+        ((), "theirs", "their name", "their tag"),
+        (("tracking.project=ours", "tracking.run_name=our-name", "tracking.tags=[ours]"),
+         "ours", "our-name", "ours"),
+    ],
+)  # fmt: skip
+def test_wandbs_own_variables_say_what_the_configuration_does_not(
+    quick: Quick,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    project: str,
+    name: str,
+    tag: str,
+) -> None:
+    variables = {"PROJECT": "theirs", "NAME": "their name", "TAGS": "their tag, another"}
+    variables |= {"NOTES": "why not", "DIR": str(tmp_path / "elsewhere"), "MODE": "offline"}
+    for key, value in variables.items():
+        monkeypatch.setenv(f"WANDB_{key}", value)
+    polls = iter([False] * 6 + [True])
+    with pytest.raises(Interrupted):
+        execute(quick(*words), stop=lambda: next(polls))
+    result = execute(quick(*words))
+    records = records_of(tmp_path / "elsewhere")
+    assert not list(result.directory.glob("wandb/*run-*"))
+    runs = [record["run"] for record in records if record["type"] == "run"]
+    assert len({run["run_id"] for run in runs}) == 1
+    found = runs[0]["project"], runs[0]["display_name"], runs[0]["notes"], tag in runs[0]["tags"]
+    assert found == (project, name, "why not", True)
+    # What is to be uploaded is found without the variable, and no other run's.
+    monkeypatch.delenv("WANDB_DIR")
+    (tmp_path / "elsewhere/wandb/offline-run-20260101_000000-another").mkdir()
+    (folder,) = delivery.waiting(result.directory)
+    assert folder.name.endswith(result["run_id"])
+    assert delivery.state(result.directory) == "never"
+    assert delivery.is_left(result.directory)
 
 
 def test_disabled_leaves_no_files(quick: Quick) -> None:
