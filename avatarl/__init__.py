@@ -28,10 +28,17 @@ def run(overrides: Sequence[str] = ()) -> Result:
         avatarl.errors.UserError: Something asked for can't be used.
     """
     # Imported here so that ``avatarl status`` and friends start without torch and Hydra.
-    from avatarl import composition
+    import logging
+
+    from avatarl import composition, storage
+    from avatarl.sweep.workers import machine
     from avatarl.training import execute
 
-    return execute(composition.compose(overrides))
+    config = composition.compose(overrides)
+    for problem in machine.gpu_problems(config.trainer.device):
+        logging.getLogger(__name__).warning("%s", problem)
+    with storage.patient(storage.PATIENCE_S, Path(config.output_dir)):
+        return execute(config)
 
 
 def load_runs(

@@ -101,12 +101,18 @@ def run(config: DictConfig) -> float:
 def _run(config: DictConfig) -> float:
     settings = composition.resolve(config)
     identity, corpus = composition.identify(settings)
+    # Not at the top: Hydra, when it sets up logging, silences loggers that are there already.
+    from avatarl import storage
+    from avatarl.sweep.workers.machine import gpu_problems
     from avatarl.training.console import Console, watched
 
     console = Console()
+    for problem in gpu_problems(settings.trainer.device):
+        console.say(f"note: {problem}", "yellow")
     console.introduce(settings, identity, corpus)
     try:
-        with catching(flag=_stop_flag()) as stop:
+        patient = storage.patient(storage.PATIENCE_S, Path(settings.output_dir))
+        with catching(flag=_stop_flag()) as stop, patient:
             result = watched(settings, corpus, identity, stop, console)
     except Exception as error:
         from avatarl.runs.ownership import ClaimLost

@@ -19,6 +19,8 @@ from typing import TypeVar
 T = TypeVar("T")
 log = logging.getLogger("avatarl")
 
+#: How long a run by hand waits; sweeps have a setting, ``hydra.launcher.storage_patience_s``.
+PATIENCE_S = 600.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 30.0
 #: What is answered by storage that may be well again soon.
 _PASSING = frozenset(

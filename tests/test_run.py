@@ -131,6 +131,36 @@ def test_a_signal_checkpoints_and_the_same_command_continues(
     assert steps[-1] == 1500
 
 
+def test_a_run_by_hand_waits_for_storage_that_is_gone_for_a_while(tmp_path: Path) -> None:
+    words = [sys.executable, str(ROOT / "run.py"), *QUICK, "trainer.steps=1500"]
+    process = subprocess.Popen(
+        [*words, "trainer.log_every=5"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    outputs, away = tmp_path / "outputs", tmp_path / "away"
+    try:
+        assert process.stdout is not None
+        next(line for line in process.stdout if line.startswith("step"))
+        outputs.rename(away)
+        next(line for line in process.stdout if "waiting up to 600 s for storage" in line)
+        assert not outputs.exists()
+        away.rename(outputs)
+        rest = process.stdout.read()
+        assert process.wait(PATIENCE_S) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert "storage is back" in rest
+    (result,) = results(outputs)
+    directory = next((outputs / "runs").iterdir())
+    steps = [json.loads(line).get("step") for line in (directory / "metrics.jsonl").open()][1:]
+    assert steps == sorted(steps)
+    assert steps[-1] == result["steps"] == 1500
+
+
 def test_a_sweep_ends_with_table_and_picture_and_recomputes_nothing(tmp_path: Path) -> None:
     words = ["-m", *QUICK, "reward=confidence_scaled", "reward.confidence_weight=0,1"]
     done = run(*words, cwd=tmp_path)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from avatarl import storage
 from avatarl.config import RunConfig, parse
 from avatarl.data import Corpus
 from avatarl.data import load as load_corpus
@@ -174,10 +175,19 @@ def _finished(
 ) -> Result | None:
     """Return the result of a run that is done, by now or once its owner has computed it."""
     told: float | None = None
-    while (result := folder.read_result()) is None:
-        owner = ownership.current_owner(folder)
+
+    def look() -> tuple[Result | None, ownership.Owner | None]:
+        if told is not None:  # it was there: what can't be seen isn't gone
+            storage.require(folder.path)
+        result = folder.read_result(strict=told is not None)
+        return result, None if result else ownership.current_owner(folder)
+
+    while True:
+        result, owner = look() if told is None else storage.persist(look)
+        if result is not None:
+            return result
         if owner is None or ownership.is_offered(folder) or not ownership.alive(owner, folder):
-            return None
+            return folder.read_result()  # it may have ended between the two looks
         if config.trainer.if_running == "fail":
             raise ConfigError(
                 "trainer.if_running", "fail", "wait, or another run", str(ownership.Owned(owner))
@@ -191,7 +201,6 @@ def _finished(
         if stop():
             raise Interrupted(folder.path, progress.step)
         time.sleep(_LOOK_EVERY_S)
-    return result
 
 
 def _resume(learner: Learner, folder: RunFolder) -> None:

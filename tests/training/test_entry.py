@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 import torch
 
-from avatarl import composition
+from avatarl import composition, storage
 from avatarl.config import RunConfig
 from avatarl.data import Corpus
 from avatarl.runs import ownership
+from avatarl.runs.folder import RunFolder
 from avatarl.runs.outputs import Outputs
+from avatarl.runs.progress import Progress
 from avatarl.training import execute
+from tests.waiting import wait_until
 
 Tiny = Callable[..., RunConfig]
 
@@ -69,3 +74,37 @@ def test_who_has_lost_a_run_stops_and_writes_nothing_more(
     assert not caplog.records
     steps = [json.loads(line).get("step") for line in folder.journal.read_text().splitlines()]
     assert steps == [None, 4]
+
+
+def test_who_waits_for_another_process_waits_for_storage_too(tiny: Tiny) -> None:
+    config = tiny("trainer.steps=2")
+    done = execute(config)
+    outputs = Path(config.output_dir)
+    folder = RunFolder(done.directory)
+    away, result = outputs.with_name("away"), folder.result.read_bytes()
+    folder.result.unlink()
+    claim = ownership.claim(folder)  # by a process that lives: this one
+    folder.write_progress(Progress(step=1, steps=2, updated=1.0))
+
+    def vanish(moment: object) -> None:
+        def bring_back() -> None:
+            wait_until(lambda: asked, "a look at the folder that is gone")
+            assert not outputs.exists()
+            away.rename(outputs)
+            folder.result.write_bytes(result)
+            claim.release("done")
+
+        outputs.rename(away)
+        threading.Thread(target=bring_back).start()
+
+    asked: list[Path] = []
+    with pytest.MonkeyPatch.context() as patch, storage.patient(60, outputs):
+        require = storage.require
+
+        def noted(path: Path) -> None:
+            asked.append(path)
+            require(path)
+
+        patch.setattr(storage, "require", noted)
+        assert execute(config, on_progress=vanish)["val/nats"] == done["val/nats"]
+    assert len(ownership.history(folder)) == 2

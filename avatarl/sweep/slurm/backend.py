@@ -108,6 +108,7 @@ class SlurmBackend(Backend):
             valid = "a path without % and \\, which SLURM replaces in the names of logs"
             raise ConfigError("output_dir", place, valid)
         code = snapshot.freeze(sweep.parent.parent.absolute(), rollback=rollback)
+        request.show_left_out(console)
         pending = _pending(plan)
         queue = Queue(sweep, code, self.settings, lambda line: say(console, line, "yellow"))
         if pending:

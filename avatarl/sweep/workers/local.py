@@ -83,7 +83,10 @@ class LocalBackend(Backend):
     def prepare(self, plan: Plan, sweep: Path, rollback: Rollback, console: Console) -> Work:
         """Freeze the source; the runs begin when the work does."""
         output_dir = sweep.parent.parent
-        code = snapshot.freeze(output_dir, rollback=rollback) if self.settings.freeze else None
+        code = None
+        if self.settings.freeze:
+            code = snapshot.freeze(output_dir, rollback=rollback)
+            request.show_left_out(console)
         slots = machine.slots(self.settings.workers, len(plan.runs))
         if self._warm is not None:
             self._warm.keep(slots)

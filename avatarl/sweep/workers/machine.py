@@ -122,9 +122,13 @@ def _nvidia_smi(*arguments: str) -> tuple[str | None, str]:
     return done.stdout, ""
 
 
-def gpu_problems() -> list[str]:
-    """What is wrong with the GPUs of this process, one line each: none answers, broken, full."""
-    if shutil.which(_NVIDIA_SMI) is None:
+def gpu_problems(device: str = "auto") -> list[str]:
+    """What is wrong with the GPUs of this process, one line each: none answers, broken, full.
+
+    Args:
+        device: What is to be computed on, as in ``trainer.device``.
+    """
+    if device == "cpu" or shutil.which(_NVIDIA_SMI) is None:
         return []
     if CUDA in os.environ and not gpus():
         return []  # none is wanted

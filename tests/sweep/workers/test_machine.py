@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
+import avatarl
+from avatarl import app
+from avatarl.composition.shipped import compose_shipped
 from avatarl.errors import ConfigError
 from avatarl.sweep.workers import machine
 from avatarl.sweep.workers.slot import Slot
+from tests import tiny
 
 MIG = "MIG-3eb87630-93d5-5f2b-8cfa-1b2c3d4e5f60"
 UUID = "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6"
@@ -143,6 +147,18 @@ def test_a_full_gpu_is_named(nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch) 
     assert machine.gpu_problems() == []
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-b")
     assert machine.gpu_problems() == ["GPU 1 is full: 0.3 of 79.6 GiB are free"]
+    assert machine.gpu_problems("cpu") == []
+
+
+def test_a_full_gpu_is_named_before_a_run_by_hand_begins(
+    nvidia_smi: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*tiny.TINY, "trainer.device=auto", "tracking=files", f"output_dir={nvidia_smi}/out"]
+    words += ["trainer.steps=1", "trainer.eval_positions=16", "trainer.sample_characters=0"]
+    avatarl.run(words)
+    assert caplog.messages[0] == "GPU 1 is full: 0.3 of 79.6 GiB are free"
+    app.run(compose_shipped(words))
+    assert capsys.readouterr().out.startswith("note: GPU 1 is full")
 
 
 def test_a_broken_gpu_is_named(nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
