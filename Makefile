@@ -37,6 +37,10 @@ test: $(READY)  ## Run the tests (a few minutes)
 test-slow: $(READY)  ## Run the slow tests and the ones in a headless browser
 	@$(PYTEST) -m "slow or browser"
 
+.PHONY: release-check
+release-check: $(READY)  ## Build the wheel, check its metadata and licence, install and use it elsewhere
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_wheel.py
+
 .PHONY: test-hostile
 test-hostile: $(READY)  ## Try odd configurations and damaged files (AVATARL_FUZZ=1000 tries more)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m hostile tests/hostile

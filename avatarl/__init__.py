@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 
 
 def run(overrides: Sequence[str] = ()) -> Result:
-    """Execute one run, as ``python run.py OVERRIDES`` would, and return its result.
+    """Execute one run, as ``avatarl run OVERRIDES`` would, and return its result.
 
     Args:
         overrides: For instance ``["reward=confidence_scaled", "reference=ngram4", "seed=1"]``.

@@ -1,4 +1,4 @@
-"""What ``python run.py`` does: one run on the terminal, and errors that fit on a line."""
+"""What ``avatarl run`` does: one run on the terminal, and errors that fit on a line."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+import hydra
 from omegaconf import DictConfig
 
 from avatarl import composition
 from avatarl.errors import UserError
-from avatarl.process import prepare_process
+from avatarl.process import RUN, prepare_process
 from avatarl.signals import SignalFlag, catching
 from avatarl.terminal import outlive
 from avatarl.text import printable
@@ -26,12 +26,17 @@ _FULL_ERROR = "HYDRA_FULL_ERROR"
 _full_error_wanted = False
 
 
-def guarded(main: Callable[[], Any]) -> None:
-    """Call a Hydra main; tell what is wrong in one line and with an exit code.
+def main(words: Sequence[str] | None = None) -> None:
+    """Compose and compute what was typed; tell what is wrong in one line and with an exit code.
 
     Exit codes: 2 for what can't be asked for (nothing was written), 1 for a run that failed,
     130 and 143 for one that was interrupted and can be continued.
+
+    Args:
+        words: Overrides and Hydra's flags; by default what this process was started with.
     """
+    if words is not None:
+        sys.argv = [RUN, *words]  # which Hydra reads, and which runs note
     global _full_error_wanted
     prepare_process()
     outlive()
@@ -43,7 +48,7 @@ def guarded(main: Callable[[], Any]) -> None:
     try:
         with _told():
             composition.check_choices(sys.argv[1:])
-            main()
+            _composed()
     except SystemExit as leaving:
         if leaving.code:
             _forget_refused(before)
@@ -91,8 +96,9 @@ def _forget_refused(before: set[Path]) -> None:
             empty.rmdir()
 
 
-def run(config: DictConfig) -> float:
-    """Execute one composed run on this terminal; returns its held-out nats."""
+@hydra.main(config_path=str(composition.CONF), config_name="config", version_base="1.3")
+def _composed(config: DictConfig) -> float:
+    # Held-out nats are what a sweeper may minimise.
     # Inside, so that Hydra doesn't add its own lines to ours.
     with _told():
         return _run(config)

@@ -3,15 +3,41 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import os
+import sys
+from pathlib import Path
 
 from avatarl import terminal
+
+#: The command that computes, as ``sys.argv`` names it.
+RUN = "avatarl run"
 
 
 def prepare_process() -> None:
     """Let nothing created here be writable by everybody, and nothing printed end the process."""
     terminal.secure()
     os.umask(os.umask(0o022) | 0o002)
+    # A module of one's own beside one's runs can be an option (``kind: focal``, ``--plots mine``).
+    with contextlib.suppress(FileNotFoundError):  # the folder was removed meanwhile
+        if not {"", here := str(Path.cwd())} & set(sys.path):
+            sys.path.append(here)
     # Python's last look for garbage walks all that torch has made: half a second for nothing.
     atexit.register(gc.freeze)
+
+
+def program() -> str:
+    """What runs and sweeps were asked of: ``avatarl run``, or ``python run.py``."""
+    script = Path(sys.argv[0]).name
+    is_file = script.endswith(".py") and script != "__main__.py"
+    return f"python {script}" if is_file else RUN
+
+
+def command_line() -> tuple[str, ...]:
+    """The command that started this process, as one could type it again."""
+    script = Path(sys.argv[0])
+    if program() != RUN:
+        return ("python", os.path.relpath(script), *sys.argv[1:])
+    name = "avatarl" if script.name == "__main__.py" else script.name
+    return (*name.split(), *sys.argv[1:])

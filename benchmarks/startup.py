@@ -103,7 +103,7 @@ def command(words: list[str]) -> float:
     """Time one ``avatarl`` command."""
     before = time.perf_counter()
     subprocess.run(
-        [sys.executable, "-m", "avatarl.cli", *words], cwd=ROOT, capture_output=True, check=False
+        [sys.executable, "-m", "avatarl", *words], cwd=ROOT, capture_output=True, check=False
     )
     return time.perf_counter() - before
 

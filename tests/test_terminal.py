@@ -31,7 +31,7 @@ from tests import tiny
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = [sys.executable, str(ROOT / "run.py")]
-CLI = [sys.executable, "-m", "avatarl.cli"]
+CLI = [sys.executable, "-m", "avatarl"]
 QUICK = [
     *tiny.TINY,
     "tracking=files",

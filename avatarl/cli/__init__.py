@@ -1,4 +1,4 @@
-"""The ``avatarl`` command: look at runs and sweeps, compare, sample, sync; torch only if needed."""
+"""The ``avatarl`` command: run, look at runs and sweeps, compare, sample; torch only if needed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from avatarl.text import printable
 
 # name → (module with add_arguments(parser) and main(args), one line of help)
 COMMANDS = {
+    "run": ("avatarl.app", "train one model by reward alone, or a sweep of them"),
     "status": ("avatarl.cli.status", "how the runs of a sweep are doing"),
     "watch": ("avatarl.cli.watch", "the same, live"),
     "logs": ("avatarl.cli.logs", "what a run has printed"),
@@ -33,22 +34,27 @@ def parser(wanted: str | None = None) -> argparse.ArgumentParser:
     """Build the parser; only the wanted command's module is imported."""
     top = argparse.ArgumentParser(
         prog="avatarl",
-        description="Look at, compare and continue what `python run.py` made.",
+        description="Train character models by reward alone; look at, compare and continue runs.",
         epilog="Each command explains itself: avatarl COMMAND --help",
     )
     top.add_argument("--version", action="store_true", help="print the version and exit")
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
     for name, (module, summary) in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
-        if name == wanted:
+        if name == wanted and name != "run":
             importlib.import_module(module).add_arguments(command)
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 fine, 2 for what can't be asked for."""
-    prepare_process()
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if (overrides := _of_a_run(words)) is not None:
+        from avatarl import app
+
+        app.main(overrides)
+        return 0
+    prepare_process()
     wanted = next((word for word in words if word in COMMANDS), None)
     try:
         top = parser(wanted)
@@ -69,5 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _of_a_run(words: Sequence[str]) -> Sequence[str] | None:
+    """The words that Hydra is to read, if a run is asked for: ``run`` itself may be left out."""
+    first = words[0] if words else ""
+    if first == "run":
+        return words[1:]
+    is_flag = first.startswith("-") and first not in ("-h", "--help", "--version")
+    return words if is_flag or first[:1] in ("+", "~") or "=" in first else None

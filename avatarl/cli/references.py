@@ -12,6 +12,7 @@ import yaml
 
 from avatarl import terminal
 from avatarl.errors import ConfigError, did_you_mean
+from avatarl.source import CONF
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from avatarl.data import Corpus
     from avatarl.reference.survey import Measurement
 
-CONF = Path(__file__).resolve().parents[2] / "conf" / "data"
 HIGHEST = 12
 
 
@@ -92,7 +92,7 @@ def load(data: str) -> Corpus:
     from avatarl.data.base import Config
     from avatarl.options import read
 
-    options = sorted(path.stem for path in CONF.glob("*.yaml") if path.stem != "text")
+    options = sorted(path.stem for path in (CONF / "data").glob("*.yaml") if path.stem != "text")
     if data in options:
         name, overrides = data, {}
     elif Path(data).expanduser().is_file():
@@ -100,7 +100,9 @@ def load(data: str) -> Corpus:
     else:
         valid = f"{', '.join(options)}, or the path of a UTF-8 file" + did_you_mean(data, options)
         raise ConfigError("--data", data, valid)
-    raw: dict[str, Any] = yaml.safe_load((CONF / f"{name}.yaml").read_text(encoding="utf-8"))
+    raw: dict[str, Any] = yaml.safe_load(
+        (CONF / "data" / f"{name}.yaml").read_text(encoding="utf-8")
+    )
     return load_corpus(read(Config, {**raw, **overrides}, "data"))  # type: ignore[type-abstract]
 
 

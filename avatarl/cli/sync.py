@@ -47,7 +47,7 @@ def upload(directory: Path, timeout: float) -> str | None:
     else:
         # The server may have a part. wandb sync would append to it what it has already, so the
         # run is continued there instead, from the run's own files.
-        words = ["avatarl.cli", "backfill", str(directory.resolve()), "--mode", "online"]
+        words = ["avatarl", "backfill", str(directory.resolve()), "--mode", "online"]
         problem = _wait_for(words, timeout)
         if not delivery.is_left(directory):
             return None

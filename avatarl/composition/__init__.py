@@ -13,7 +13,7 @@ from avatarl.composition.run import (
     resolve,
     sweep_name,
 )
-from avatarl.composition.shipped import CONF
+from avatarl.source import CONF
 
 __all__ = [
     "CONF",

@@ -19,6 +19,7 @@ from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from avatarl.composition.shipped import compose_shipped, options_of
 from avatarl.errors import ConfigError, UserError, did_you_mean, refusal
+from avatarl.process import program
 from avatarl.text import printable, shortened, spelled
 
 #: Packages whose exceptions come from what was typed, whatever their type.
@@ -68,7 +69,7 @@ def describe_error(error: BaseException, overrides: Sequence[str] = ()) -> str:
     word = _culprit(error, overrides)
     if word is None:
         key = str(getattr(error, "full_key", None) or "the configuration")
-        return refusal(key, "what `python run.py --help` lists", _first_line(error))
+        return refusal(key, f"what `{program()} --help` lists", _first_line(error))
     return _refuse(word, error, overrides)
 
 

@@ -17,6 +17,7 @@ from avatarl.composition.errors import describe_error, is_about_words
 from avatarl.composition.shipped import compose_shipped, options_of
 from avatarl.errors import ConfigError, UserError
 from avatarl.names import check_name, resolved_word
+from avatarl.process import program
 from avatarl.text import printable
 
 if TYPE_CHECKING:  # imports torch, which workers are to import at the same time, and errors needn't
@@ -31,6 +32,7 @@ def register_resolvers() -> None:
     """Make what conf/config.yaml resolves by us known; harmless when repeated."""
     OmegaConf.register_new_resolver("avatarl_sweep_name", sweep_name, replace=True)
     OmegaConf.register_new_resolver("avatarl_folder", _folder, replace=True)
+    OmegaConf.register_new_resolver("avatarl_program", program, replace=True)
 
 
 def _folder(key: str, value: object) -> str:
@@ -69,7 +71,7 @@ def check_choices(overrides: Sequence[str]) -> None:
 
 
 def compose(overrides: Sequence[str] = ()) -> RunConfig:
-    """Compose one run as ``python run.py OVERRIDES`` would.
+    """Compose one run as ``avatarl run OVERRIDES`` would.
 
     Args:
         overrides: For instance ``["reward=match", "reference=none", "trainer.steps=100"]``.

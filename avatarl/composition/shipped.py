@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -13,7 +12,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
+from avatarl.source import CONF
 
 
 def options_of(group: str) -> list[str]:
@@ -30,7 +29,7 @@ def launcher_settings(name: str) -> dict[str, Any]:
 
 
 def compose_shipped(overrides: Sequence[str], with_hydra: bool = False) -> DictConfig:
-    """Compose as ``python run.py OVERRIDES`` does; nothing is resolved or checked yet.
+    """Compose as ``avatarl run OVERRIDES`` does; nothing is resolved or checked yet.
 
     Args:
         overrides: As typed.

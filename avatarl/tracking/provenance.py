@@ -10,13 +10,13 @@ import platform
 import shlex
 import socket
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from avatarl.files import read_json
+from avatarl.process import command_line
+from avatarl.source import ROOT
 
-_ROOT = Path(__file__).resolve().parents[2]
 SNAPSHOT_NOTE = "snapshot.json"
 _PACKAGES = ["torch", "numpy", "hydra-core", "omegaconf", "wandb", "submitit", "safetensors"]
 
@@ -28,9 +28,9 @@ def code() -> dict[str, str | None]:
     Computed once a process: what is running is what was imported.
     """
     digest = hashlib.sha256()
-    for path in sorted((_ROOT / "avatarl").rglob("*.py")):
-        digest.update(str(path.relative_to(_ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
-    return {**version(_ROOT), "code_sha256": digest.hexdigest()}
+    for path in sorted((ROOT / "avatarl").rglob("*.py")):
+        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return {**version(ROOT), "code_sha256": digest.hexdigest()}
 
 
 def version(root: Path) -> dict[str, str | None]:
@@ -82,7 +82,7 @@ def provenance(corpus_sha256: str, device: str) -> dict[str, Any]:
         "corpus_sha256": corpus_sha256,
         "device": device,
         **machine(),
-        "command": shlex.join([Path(sys.executable).name, *sys.argv]),
+        "command": shlex.join(command_line()),
         "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
     }
 

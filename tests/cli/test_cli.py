@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import avatarl
 from avatarl import cli
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +20,23 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         assert summary.split()[0] in out
 
 
-@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"avatarl {avatarl.__version__}\n"
+
+
+@pytest.mark.parametrize("words", [["run", "--cfg", "job"], ["--cfg", "job"], ["seed=3"], ["~x"]])
+def test_words_of_a_run_are_a_runs(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """``run`` may be left out where the first word can only be Hydra's."""
+    from avatarl import app
+
+    asked: list[list[str]] = []
+    monkeypatch.setattr(app, "main", asked.append)
+    assert cli.main(words) == 0
+    assert asked == [words[words[0] == "run" :]]
+
+
+@pytest.mark.parametrize("name", sorted({*cli.COMMANDS} - {"run"}))
 def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main([name, "--help"])

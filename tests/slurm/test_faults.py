@@ -55,7 +55,7 @@ def test_detached_it_is_looked_at_and_cancelled_from_any_shell(sweep, check):
     sweep.wait_for_step(0)
 
     def avatarl(*words):
-        command = [sys.executable, "-m", "avatarl.cli", *words, "--output-dir", sweep.directory]
+        command = [sys.executable, "-m", "avatarl", *words, "--output-dir", sweep.directory]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
     rows = [json.loads(line) for line in avatarl("status", "s", "--json").stdout.splitlines()]
@@ -193,7 +193,7 @@ def test_a_cancellation_is_remembered_when_slurm_has_forgotten_the_job(sweep, ch
         record = json.loads(note.read_text())
         record["owner"]["host"] = "elsewhere"  # else it would be told to stop, like the jobs
         note.write_text(json.dumps(record))
-        command = [sys.executable, "-m", "avatarl.cli", "cancel", "s"]
+        command = [sys.executable, "-m", "avatarl", "cancel", "s"]
         subprocess.run([*command, "--output-dir", sweep.directory], cwd=ROOT, check=True)
     else:
         slurm("scancel", job_of(sweep, 2))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from avatarl.errors import UserError
+from avatarl.process import command_line
 from avatarl.runs.state import RunState, status_of
 from avatarl.sweep.plan import snapshot
 from avatarl.sweep.plan.cost import estimate
@@ -63,13 +62,6 @@ def plan_sweep(request: SweepRequest) -> Plan:
         control=request.control,
         before=before,
     )
-
-
-def command_line() -> tuple[str, ...]:
-    """The command that started this process, as one could type it again."""
-    script = Path(sys.argv[0])
-    first = ("python", os.path.relpath(script)) if script.suffix == ".py" else (script.name,)
-    return (*first, *sys.argv[1:])
 
 
 def show_left_out(console: Console) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from avatarl.files import read_json, write_json
+from avatarl.source import ROOT, settings_folder
 from avatarl.sweep.plan.rollback import Rollback, mark_of
 from avatarl.tracking.provenance import SNAPSHOT_NOTE, version
 
@@ -47,7 +48,7 @@ _MOST_BYTES = 5_000_000
 
 def source_root() -> Path:
     """The directory that holds the package ``avatarl``."""
-    return Path(__file__).resolve().parents[3]
+    return ROOT
 
 
 def freeze(output_dir: Path, root: Path | None = None, rollback: Rollback | None = None) -> Path:
@@ -160,11 +161,12 @@ def _sorted_out(root: Path) -> tuple[list[str], list[str]]:
         untracked = _git(root, "ls-files", "-z", "--others", "--exclude-standard") or ""
         others = set(untracked.split("\0"))
     else:
-        tops = [root / "avatarl", root / "hydra_plugins" / "avatarl_launcher", root / "conf"]
+        tops = [root / "avatarl", root / "hydra_plugins" / "avatarl_launcher"]
+        tops += [settings_folder(root, name) for name in ("conf", "sweeps")]
         names = (
             str(path.relative_to(root))
             for top in tops
-            for path in top.rglob("*")
+            for path in top.rglob("*")  # a wheel's settings are met twice
             if "__pycache__" not in path.parts
         )
     files = [name for name in sorted({*names} | others) if name and (root / name).is_file()]

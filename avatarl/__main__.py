@@ -1,4 +1,4 @@
-"""``python -m avatarl.cli``: the same as ``avatarl``."""
+"""``python -m avatarl``: the same as ``avatarl``."""
 
 import sys
 
