@@ -48,7 +48,7 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         with _told():
             composition.check_choices(sys.argv[1:])
-            _composed()
+            run()
     except SystemExit as leaving:
         if leaving.code:
             _forget_refused(before)
@@ -97,8 +97,8 @@ def _forget_refused(before: set[Path]) -> None:
 
 
 @hydra.main(config_path=str(composition.CONF), config_name="config", version_base="1.3")
-def _composed(config: DictConfig) -> float:
-    # Held-out nats are what a sweeper may minimise.
+def run(config: DictConfig) -> float:
+    """Execute one composed run on this terminal; returns its held-out nats."""
     # Inside, so that Hydra doesn't add its own lines to ours.
     with _told():
         return _run(config)
