@@ -18,6 +18,7 @@ class Config(Option):
     steps: Annotated[int, Ge(1)] | None  # null: epochs decides
     epochs: Annotated[float, Gt(0)]
     batch_size: Annotated[int, Ge(1)]  # windows
+    micro_batch_size: Annotated[int, Ge(1)] | None  # windows read at once; null: all of them
     log_every: Annotated[int, Ge(1)]  # steps
     eval_every: Annotated[int, Ge(1)]  # steps
     eval_positions: Annotated[int, Ge(1)]  # held-out positions in a periodic evaluation
@@ -35,3 +36,9 @@ class Config(Option):
         """Refuse a device that torch couldn't name."""
         if self.device not in {"auto", "cpu", "cuda"} and not self.device.startswith("cuda:"):
             raise ConfigError("device", self.device, "auto, cpu, cuda or cuda:N")
+
+    @property
+    def windows_at_once(self) -> int | None:
+        """How many windows of a batch a network reads at once; None for all of them."""
+        size = self.micro_batch_size
+        return None if size is None or size >= self.batch_size else size

@@ -18,6 +18,7 @@ _NEUTRAL = frozenset(
         "data.name", "data.kind", "data.path", "data.fallback",  # the text itself is hashed
         "reference.cache_dir",
         "trainer.name", "trainer.device", "trainer.threads", "trainer.compile",
+        "trainer.micro_batch_size",
         "trainer.checkpoint_every_s", "trainer.keep_checkpoints", "trainer.if_running",
     }
 )  # fmt: skip

@@ -25,6 +25,7 @@ from avatarl.training.cuda_graph import GraphRecorder
 from avatarl.training.evaluation import Scorer
 from avatarl.training.functional import shared_step
 from avatarl.training.health import Health
+from avatarl.training.micro_batches import in_parts
 from avatarl.training.precision import precision_of
 from avatarl.training.reference_schedule import ReferenceSchedule
 from avatarl.training.scoring import Scoring
@@ -210,13 +211,24 @@ class Learner:
 
     def players(self) -> Players:
         """Return the networks of the step at hand."""
-        network, functional = self.scoring.network, self.scoring.functional
+        trained = list(self.parameters.values())
+        policy = in_parts(self.scoring.network(self.forward), trained, self._rows_at_once)
         old_policy = None
         # Just refreshed, the acting policy is the trained one, and one forward pass serves both.
         if self.old_forward is not None and not self._refreshes_old_policy():
-            old_policy = network(self.old_forward)
-        opponents = [functional(self.model, weights) for weights in self.state.league.players()]
-        return Players(network(self.forward), old_policy, opponents, self._rollouts())
+            old_policy = in_parts(self.scoring.network(self.old_forward), [], self._rows_at_once)
+        opponents = [
+            in_parts(self.scoring.functional(self.model, weights), [], self._rows_at_once)
+            for weights in self.state.league.players()
+        ]
+        return Players(policy, old_policy, opponents, self._rollouts())
+
+    @property
+    def _rows_at_once(self) -> int | None:
+        """How many contexts a network reads at once: windows, or all rollouts of as many."""
+        windows, explorer = self.config.trainer.windows_at_once, self.config.explorer
+        rollouts = (explorer.actions_a_position or 1) if explorer.steps_ahead > 1 else 1
+        return None if windows is None else windows * rollouts
 
     def _rollouts(self) -> Rollouts | None:
         if self.config.explorer.steps_ahead == 1:
