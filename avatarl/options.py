@@ -141,10 +141,12 @@ def _read(hint: Any, raw: object, key: str) -> Any:
     plain = tuple(member for member in members if member not in nested)
     if not nested:
         return _read_value(hint, raw, key)
-    if plain and not isinstance(raw, Mapping):
+    simple: Any = None
+    if plain:
         simple = functools.reduce(operator.or_, plain)
         for fact in metadata:
             simple = Annotated[simple, fact]
+    if plain and not isinstance(raw, Mapping):
         try:
             return _read_value(simple, raw, key)
         except ConfigError as error:
@@ -157,7 +159,10 @@ def _read(hint: Any, raw: object, key: str) -> Any:
             where = f"{key}.kind" if isinstance(raw, Mapping) else key
             raise ConfigError(where, kind, ", ".join(by_kind) + did_you_mean(str(kind), by_kind))
         nested = [by_kind[kind]]
-    return read(nested[0], raw, key)
+    found = read(nested[0], raw, key)
+    for name in getattr(found, "IN_ITS_PLACE", ()):
+        _read_value(simple, raw[name], f"{key}.{name}")  # type: ignore[index]
+    return found
 
 
 def _describe(declarations: Iterable[Any]) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Protocol
 from annotated_types import Ge, Lt
 from torch import Tensor
 
-from avatarl.interfaces import Exploration, Hyperparameters
+from avatarl.interfaces import Exploration, Hyperparameters, Schedule
 from avatarl.options import Option
 
 # (actions (B,T,K) or None for all V, steps ahead) → matches (B,T,K); the text itself stays unseen.
@@ -28,7 +28,8 @@ class Config(Option, ABC):
     # Which of the scored positions are trained on, judged by the acting policy's entropy.
     # highest_entropy divides by what is left; a dropped position counts 0 in the mean instead.
     select: Literal["all", "highest_entropy", "drop_lowest", "drop_random"]
-    select_share: Annotated[float, Ge(0), Lt(1)]  # kept (highest_entropy) or dropped (drop_…)
+    select_share: Annotated[float, Ge(0), Lt(1)] | Schedule  # kept (highest_entropy) or dropped
+    select_below: Annotated[float, Ge(0)] | Schedule | None  # nats; drops these instead of a share
 
     @abstractmethod
     def build(self) -> Explorer:

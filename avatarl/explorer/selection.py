@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from avatarl.explorer.base import Config
-from avatarl.interfaces import Hyperparameters
+from avatarl.interfaces import Hyperparameters, current
 
 
 def position_weights(
@@ -18,7 +18,7 @@ def position_weights(
     """Weigh positions by the entropy of the acting policy.
 
     Args:
-        config: ``select`` decides how, ``select_share`` how many.
+        config: ``select`` decides how, ``select_share`` or ``select_below`` how many.
         logprobs: (B,T,V) of the acting policy.
         hparams: The explorer's numbers.
         noise: (B,T) uniform random numbers, for ``drop_random``.
@@ -28,14 +28,16 @@ def position_weights(
     """
     if config.select == "all":
         return None
-    if config.select == "drop_random":
-        assert noise is not None
-        order = noise
-    else:
-        order = -(logprobs.exp() * logprobs).sum(-1)  # (B,T)
+    spread = -(logprobs.exp() * logprobs).sum(-1)  # (B,T)
+    order = noise if config.select == "drop_random" else spread
+    assert order is not None
     # Rank 0 is the lowest; ranks rather than a threshold, so that the share is exact.
     rank = order.flatten().argsort().argsort().view_as(order)  # (B,T)
-    share = hparams["select_share"]
-    dropped = 1 - share if config.select == "highest_entropy" else share
-    kept = (rank >= torch.round(dropped * order.numel())).to(logprobs.dtype)
+    if config.select_below is None:
+        share = current(config.select_share, hparams, "select_share")
+        dropped = 1 - share if config.select == "highest_entropy" else share
+        lowest = torch.round(dropped * order.numel())
+    else:
+        lowest = (spread < current(config.select_below, hparams, "select_below")).sum()
+    kept = (rank >= lowest).to(logprobs.dtype)
     return kept / kept.mean().clamp_min(1e-6) if config.select == "highest_entropy" else kept

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Le
@@ -38,6 +38,9 @@ class Schedule:
         begin: Share of the run's steps at which it begins to move.
         until: Share of the run's steps at which it has arrived.
     """
+
+    #: What is held to the bounds of the number that the schedule stands for.
+    IN_ITS_PLACE: ClassVar = ("start", "end")
 
     shape: Literal["linear", "cosine", "step"]
     start: float

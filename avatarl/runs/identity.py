@@ -25,7 +25,7 @@ _NEUTRAL = frozenset(
 #: Groups whose options once had no ``kind`` beside their name; it counts where it says otherwise.
 _ONCE_WITHOUT_KIND = ("explorer", "reward", "objective", "opponent", "optimizer")
 #: Keys that came later, each with the value that reproduces what was before: not hashed with it.
-_LATER: dict[str, Any] = {}
+_LATER: dict[str, Any] = {"explorer.select_below": None}
 
 _Flat = Mapping[str, Any]
 #: Keys that other keys switch off, each with when, by dotted keys. A test trains both ways.
@@ -38,14 +38,17 @@ _SWITCHED_OFF: dict[str, Callable[[_Flat], bool]] = {
         )
     ),
     "trainer.epochs": lambda flat: flat.get("trainer.steps") is not None,
-    "explorer.select_share": lambda flat: flat.get("explorer.select") == "all",
+    "explorer.select_share": lambda flat: (
+        flat.get("explorer.select") == "all" or _is_set(flat, "explorer.select_below")
+    ),
+    "explorer.select_below": lambda flat: flat.get("explorer.select") == "all",
     "explorer.discount": lambda flat: flat.get("explorer.horizon") == 1,
     "optimizer.final_fraction": lambda flat: flat.get("optimizer.schedule") == "constant",
     "objective.covariance_share": lambda flat: flat.get("objective.covariance") == "none",
     "objective.covariance_kl_coef": lambda flat: (
         flat.get("objective.covariance") in ("none", "clip")
     ),
-    "objective.kl_window": lambda flat: flat.get("objective.kl_target") is None,
+    "objective.kl_window": lambda flat: not _is_set(flat, "objective.kl_target"),
     "objective.ent_rate": lambda flat: not _controls_entropy(flat),
     "objective.ent_limit": lambda flat: not _controls_entropy(flat),
     "health.ent_boost": lambda flat: (
@@ -58,8 +61,13 @@ _SWITCHED_OFF: dict[str, Callable[[_Flat], bool]] = {
 }
 
 
+def _is_set(flat: _Flat, key: str) -> bool:
+    """Whether a key is a number or a schedule, and not null."""
+    return flat.get(key) is not None or f"{key}.shape" in flat
+
+
 def _controls_entropy(flat: _Flat) -> bool:
-    return any(flat.get(f"objective.{key}") is not None for key in ("ent_min", "ent_max"))
+    return any(_is_set(flat, f"objective.{key}") for key in ("ent_min", "ent_max"))
 
 
 def _follows(flat: _Flat, actions: set[str], *alarms: str) -> bool:
@@ -74,7 +82,7 @@ def without_effect(flat: _Flat) -> set[str]:
     return {
         key
         for key, is_off in _SWITCHED_OFF.items()
-        if key in flat and not _from_elsewhere(flat, key.partition(".")[0]) and is_off(flat)
+        if (key in flat or f"{key}.shape" in flat) and not _from_elsewhere(flat, key.partition(".")[0]) and is_off(flat)
     }
 
 

@@ -185,6 +185,8 @@ class Step:
         )
         rewards = self.reward(earned, hparams["reward"])  # (B,T,K)
         facts = {"reward/expected": expected_reward(exploration, rewards).mean()}
+        if exploration.position_weights is not None:
+            facts["train/selected_share"] = exploration.position_weights.sign().mean()
         if past is not None:
             facts |= win_rates(earned, len(players.opponents))
         regularisers = Regularisers(reference, past, batch.gate)
