@@ -18,30 +18,28 @@ from typing_extensions import override
 
 from avatarl.errors import ConfigError
 from avatarl.explorer import sampling
-from avatarl.interfaces import Hyperparameters
+from avatarl.interfaces import Hyperparameters, Schedule, is_on, over_a_run
 
 
 @dataclass(frozen=True)
 class Config(sampling.Config):
     """What the behaviour policy is mixed of."""
 
-    reference_share: Annotated[float, Ge(0), Le(1)]  # r
-    uniform_share: Annotated[float, Ge(0), Le(1)]  # u
+    reference_share: Annotated[float, Ge(0), Le(1)] | Schedule  # r
+    uniform_share: Annotated[float, Ge(0), Le(1)] | Schedule  # u
 
     def __post_init__(self) -> None:
         """Refuse shares of more than everything."""
-        if self.reference_share + self.uniform_share > 1:
-            raise ConfigError(
-                "reference_share",
-                self.reference_share,
-                f"at most {1 - self.uniform_share:g}",
-                f"uniform_share={self.uniform_share} takes the rest",
-            )
+        shares = zip(over_a_run(self.reference_share), over_a_run(self.uniform_share), strict=True)
+        for reference, uniform in shares:
+            if reference + uniform > 1 + 1e-9:
+                why = f"uniform_share={uniform} takes the rest"
+                raise ConfigError("reference_share", reference, f"at most {1 - uniform:g}", why)
 
     @property
     @override
     def needs_reference(self) -> bool:
-        return self.reference_share > 0
+        return is_on(self.reference_share)
 
     @override
     def build(self) -> Bandit:
@@ -55,7 +53,9 @@ class Bandit(sampling.Sampling):
     def proposals(
         self, old_logprobs: Tensor, guide: Tensor | None, hparams: Hyperparameters
     ) -> Tensor:
-        reference, uniform = hparams["reference_share"], hparams["uniform_share"]
+        reference, uniform = (
+            self.now(name, hparams) for name in ("reference_share", "uniform_share")
+        )
         own = 1 - reference - uniform
         mixture = own * old_logprobs.exp() + uniform / old_logprobs.shape[-1]
         return mixture if guide is None else mixture + reference * guide.exp()

@@ -28,7 +28,7 @@ from typing_extensions import override
 
 from avatarl.explorer import base
 from avatarl.explorer.selection import position_weights
-from avatarl.interfaces import LEAST_PROPOSAL, Exploration, Hyperparameters
+from avatarl.interfaces import LEAST_PROPOSAL, Exploration, Hyperparameters, Schedule, current
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Config(base.Config):
 
     samples: Annotated[int, Ge(1)]  # K
     # Importance weights π_old/μ are cut here: less variance, some bias; null leaves them.
-    weight_cap: Annotated[float, Ge(1)] | None
+    weight_cap: Annotated[float, Ge(1)] | Schedule | None
 
     @property
     @override
@@ -50,6 +50,10 @@ class Sampling(ABC):
 
     def __init__(self, config: Config) -> None:
         self.config = config
+
+    def now(self, name: str, hparams: Hyperparameters) -> Tensor:
+        """What a setting that may be a schedule is worth at this moment, 0-d."""
+        return current(getattr(self.config, name), hparams, name)
 
     @abstractmethod
     def proposals(
@@ -107,7 +111,7 @@ class Sampling(ABC):
         importance = own / proposed.clamp_min(LEAST_PROPOSAL)
         if self.config.weight_cap is None:
             return importance
-        return importance.minimum(hparams["weight_cap"])
+        return importance.minimum(self.now("weight_cap", hparams))
 
     def _roll_out(
         self, observation: base.Observation, hparams: Hyperparameters, uniforms: Tensor
@@ -151,7 +155,7 @@ class Sampling(ABC):
             contexts=written,  # (B·K,L)
             old_logprobs=old_logprobs,
             old_probs=old_logprobs.exp(),
-            carry=hparams["discount"] * importance,
+            carry=self.now("discount", hparams) * importance,
         )
 
 

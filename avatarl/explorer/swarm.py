@@ -17,25 +17,22 @@ from typing_extensions import override
 from avatarl.errors import ConfigError
 from avatarl.explorer import sampling
 from avatarl.explorer.temperature import RolloutConfig
-from avatarl.interfaces import Hyperparameters
+from avatarl.interfaces import Hyperparameters, Schedule, check_order
 
 
 @dataclass(frozen=True)
 class Config(RolloutConfig):
     """The range of temperatures."""
 
-    temperature_min: Annotated[float, Gt(0)]
-    temperature_max: Annotated[float, Gt(0)]
+    temperature_min: Annotated[float, Gt(0)] | Schedule
+    temperature_max: Annotated[float, Gt(0)] | Schedule
 
     def __post_init__(self) -> None:
         """Refuse an empty range, and a swarm of one."""
         super().__post_init__()
-        if self.temperature_min > self.temperature_max:
-            raise ConfigError(
-                "temperature_min",
-                self.temperature_min,
-                f"at most temperature_max={self.temperature_max}",
-            )
+        check_order(
+            "temperature_min", self.temperature_min, "temperature_max", self.temperature_max
+        )
         if self.samples < 2:
             raise ConfigError("samples", self.samples, "2 or more", "a swarm has several members")
 
@@ -52,7 +49,7 @@ class Swarm(sampling.Sampling):
         self, old_logprobs: Tensor, guide: Tensor | None, hparams: Hyperparameters
     ) -> Tensor:
         steps = torch.linspace(0, 1, self.config.samples, device=old_logprobs.device)  # (K,)
-        span = hparams["temperature_max"] / hparams["temperature_min"]
-        temperatures = hparams["temperature_min"] * span**steps
+        coldest = self.now("temperature_min", hparams)
+        temperatures = coldest * (self.now("temperature_max", hparams) / coldest) ** steps
         tempered = (old_logprobs / temperatures.unsqueeze(-1)).softmax(dim=-1)  # (…,K,V)
-        return sampling.mix(tempered, guide, hparams["guidance"])
+        return sampling.mix(tempered, guide, self.now("guidance", hparams))

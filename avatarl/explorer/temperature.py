@@ -11,16 +11,16 @@ from typing_extensions import override
 
 from avatarl.errors import ConfigError
 from avatarl.explorer import sampling
-from avatarl.interfaces import Hyperparameters
+from avatarl.interfaces import Hyperparameters, Schedule, is_on
 
 
 @dataclass(frozen=True)
 class RolloutConfig(sampling.Config):
     """What explorers that can roll out have."""
 
-    guidance: Annotated[float, Ge(0), Le(1)]  # share of proposals drawn from the reference
+    guidance: Annotated[float, Ge(0), Le(1)] | Schedule  # share drawn from the reference
     horizon: Annotated[int, Ge(1)]  # characters each rollout writes
-    discount: Annotated[float, Ge(0), Le(1)]  # of later rewards within a rollout
+    discount: Annotated[float, Ge(0), Le(1)] | Schedule  # of later rewards within a rollout
 
     def __post_init__(self) -> None:
         """Refuse rollouts that would start at every position of a window."""
@@ -41,14 +41,14 @@ class RolloutConfig(sampling.Config):
     @property
     @override
     def needs_reference(self) -> bool:
-        return self.guidance > 0
+        return is_on(self.guidance)
 
 
 @dataclass(frozen=True)
 class Config(RolloutConfig):
     """One temperature for all samples."""
 
-    temperature: Annotated[float, Gt(0)]
+    temperature: Annotated[float, Gt(0)] | Schedule
 
     @override
     def build(self) -> Temperature:
@@ -62,5 +62,5 @@ class Temperature(sampling.Sampling):
     def proposals(
         self, old_logprobs: Tensor, guide: Tensor | None, hparams: Hyperparameters
     ) -> Tensor:
-        tempered = (old_logprobs / hparams["temperature"]).softmax(dim=-1)
-        return sampling.mix(tempered, guide, hparams["guidance"])
+        tempered = (old_logprobs / self.now("temperature", hparams)).softmax(dim=-1)
+        return sampling.mix(tempered, guide, self.now("guidance", hparams))

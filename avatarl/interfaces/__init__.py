@@ -16,11 +16,12 @@ from avatarl.interfaces.hyperparameters import (
     Coefficient,
     Hyperparameters,
     Schedule,
-    check_at_least,
+    check_order,
     current,
     dynamic_values,
     hyperparameters_of,
     is_on,
+    over_a_run,
     scoped,
 )
 from avatarl.interfaces.opaque import opaque
@@ -36,12 +37,13 @@ __all__ = [
     "Regularisers",
     "RewardInputs",
     "Schedule",
-    "check_at_least",
+    "check_order",
     "current",
     "dynamic_values",
     "hyperparameters_of",
     "is_on",
     "mean_over_positions",
     "opaque",
+    "over_a_run",
     "scoped",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -77,8 +78,8 @@ def current(value: float | Schedule, hparams: Hyperparameters, name: str) -> Ten
     return value.at(hparams, name) if isinstance(value, Schedule) else hparams[name]
 
 
-# A number, or a schedule of it, whose term is left out where it is 0: another program.
-Coefficient = Annotated[float | Schedule, Switch()]
+# A number from 0 on, or a schedule of it, whose term is left out where it is 0: another program.
+Coefficient = Annotated[float | Schedule, Ge(0), Switch()]
 
 
 def is_on(value: float | Schedule) -> bool:
@@ -98,17 +99,27 @@ def scoped(hparams: Hyperparameters, prefix: str) -> dict[str, Tensor]:
     return inner | {name: hparams[name] for name in DYNAMIC}
 
 
-def check_at_least(key: str, value: float | Schedule, least: float) -> None:
-    """Refuse a schedule that goes below ``least``.
+def over_a_run(value: float | Schedule) -> list[float]:
+    """Return what a setting is worth at each hundredth of a run, the end included."""
+    if not isinstance(value, Schedule):
+        return [value] * 101
+    exact = functools.partial(torch.tensor, dtype=torch.float64)
+    hparams = {f".{key}": exact(part) for key, part in vars(value).items() if key != "shape"}
+    hparams["progress"] = exact(range(101)) / 100
+    return [round(worth, 12) for worth in value.at(hparams, "").tolist()]
+
+
+def check_order(low_key: str, low: float | Schedule, high_key: str, high: float | Schedule) -> None:
+    """Refuse a lower end that is above the upper one at any moment of a run.
 
     Raises:
-        ConfigError: Names the end that does.
+        ConfigError: Names the lower end, and the moment if there is one.
     """
-    ends = {"start": value.start, "end": value.end} if isinstance(value, Schedule) else {"": value}
-    for end, number in ends.items():
-        if number < least:
-            name = f"{key}.{end}" if end else key
-            raise ConfigError(name, number, f"greater than or equal to {least:g}")
+    for percent, (least, most) in enumerate(zip(over_a_run(low), over_a_run(high), strict=True)):
+        if least > most:
+            scheduled = isinstance(low, Schedule) or isinstance(high, Schedule)
+            when = f"so it is after {percent} % of the run" if scheduled else ""
+            raise ConfigError(low_key, least, f"at most {high_key}={most}", when)
 
 
 def dynamic_values(device: torch.device) -> dict[str, Tensor]:

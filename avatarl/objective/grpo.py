@@ -21,7 +21,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from avatarl.errors import ConfigError
-from avatarl.interfaces import LARGEST, Exploration, Hyperparameters
+from avatarl.interfaces import LARGEST, Exploration, Hyperparameters, Schedule
 from avatarl.objective import regularised, terms
 
 
@@ -30,12 +30,12 @@ class Clipped(regularised.Config):
     """Settings that the clipped objectives share."""
 
     baseline: Literal["group_mean", "none"]
-    clip_coef: Annotated[float, Gt(0)]
-    clip_coef_high: Annotated[float, Gt(0)] | None  # upper side (clip-higher); null: clip_coef
-    dual_clip: Annotated[float, Gt(1)] | None
+    clip_coef: Annotated[float, Gt(0)] | Schedule
+    clip_coef_high: Annotated[float, Gt(0)] | Schedule | None  # upper side; null: clip_coef
+    dual_clip: Annotated[float, Gt(1)] | Schedule | None
     covariance: Literal["none", "clip", "kl"]  # Clip-Cov, KL-Cov
-    covariance_share: Annotated[float, Ge(0), Le(1)]  # of actions, those that cost most entropy
-    covariance_kl_coef: Annotated[float, Ge(0)]
+    covariance_share: Annotated[float, Ge(0), Le(1)] | Schedule  # of actions
+    covariance_kl_coef: Annotated[float, Ge(0)] | Schedule
 
     def __post_init__(self) -> None:
         """Refuse a penalty on leaving an old policy that is never left."""
@@ -58,7 +58,7 @@ class Clipped(regularised.Config):
 class Config(Clipped):
     """GRPO: advantages divided by the group's std."""
 
-    std_floor: Annotated[float, Gt(0)]
+    std_floor: Annotated[float, Gt(0)] | Schedule
 
     @override
     def build(self) -> ClippedObjective:
@@ -79,7 +79,7 @@ class ClippedObjective(regularised.Regularised):
         advantages = centred if self.config.uses_baseline else returns
         if self.normalize_std:
             spread = terms.root_mean_square(centred, group)
-            advantages = advantages / spread.clamp_min(hparams["std_floor"])
+            advantages = advantages / spread.clamp_min(self.now("std_floor", hparams))
             advantages = advantages.clamp(-LARGEST, LARGEST)
         return advantages
 
@@ -98,21 +98,21 @@ class ClippedObjective(regularised.Regularised):
         chosen = exploration.select(logprobs)  # (B,T,K)
         log_ratio = terms.log_ratio(chosen, exploration)
         ratio = log_ratio.exp()
-        low = hparams["clip_coef"]
-        high = low if config.clip_coef_high is None else hparams["clip_coef_high"]
-        dual = None if config.dual_clip is None else hparams["dual_clip"]
+        low = self.now("clip_coef", hparams)
+        high = low if config.clip_coef_high is None else self.now("clip_coef_high", hparams)
+        dual = None if config.dual_clip is None else self.now("dual_clip", hparams)
         surrogate, active = terms.clipped_surrogate(ratio, advantages, low, high, dual)
         if config.covariance != "none":
-            costly = terms.largest(
-                terms.covariance(chosen.detach(), advantages, weights), hparams["covariance_share"]
-            )
+            driving = terms.covariance(chosen.detach(), advantages, weights)
+            costly = terms.largest(driving, self.now("covariance_share", hparams))
             if config.covariance == "clip":
                 # These actions keep their value and lose their gradient.
                 surrogate = torch.where(costly > 0, surrogate.detach(), surrogate)
             else:
                 # ρ − 1 − log ρ is each action's part of KL(π_old ‖ π), and never negative.
                 apart = ratio - 1 - log_ratio
-                surrogate = surrogate - hparams["covariance_kl_coef"] * costly * apart
+                coefficient = self.now("covariance_kl_coef", hparams)
+                surrogate = surrogate - coefficient * costly * apart
         if facts is not None:
             # The share of the acting policy's mass, whatever the actions' weights are.
             mass = exploration.policy_weights

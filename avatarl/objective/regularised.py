@@ -17,13 +17,13 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 from typing_extensions import override
 
-from avatarl.errors import ConfigError
 from avatarl.interfaces import (
     Coefficient,
     Exploration,
     Hyperparameters,
     Regularisers,
-    check_at_least,
+    Schedule,
+    check_order,
     current,
     is_on,
     mean_over_positions,
@@ -38,23 +38,22 @@ class Config(base.Config):
     kl_coef: Coefficient  # λ
     kl_direction: Literal["reverse", "forward"]  # KL(π ‖ ref) or KL(ref ‖ π)
     kl_warmup_characters: Annotated[float, Ge(0)]
-    kl_target: Annotated[float, Gt(0)] | None  # nats; null keeps λ as it is
+    kl_target: Annotated[float, Gt(0)] | Schedule | None  # nats; null keeps λ as it is
     kl_window: Annotated[float, Ge(1)]  # steps
     past_kl_coef: Coefficient  # μ, of KL(π ‖ opponent)
     ent_coef: Coefficient  # β
-    ent_min: Annotated[float, Ge(0)] | None  # nats; the controller's band, or with both equal
-    ent_max: Annotated[float, Ge(0)] | None  # its target
+    # Nats; the controller's band, or with both equal its target.
+    ent_min: Annotated[float, Ge(0)] | Schedule | None
+    ent_max: Annotated[float, Ge(0)] | Schedule | None
     ent_rate: Annotated[float, Ge(0)]  # of the controller, per nat and step
     ent_limit: Annotated[float, Ge(0)]  # largest coefficient that the controller adds
     sync_every: Annotated[int, Ge(1)]  # steps
     inner_epochs: Annotated[int, Ge(1)]  # optimiser steps on each batch
 
     def __post_init__(self) -> None:
-        """Refuse an empty entropy band and negative coefficients."""
-        for key in ("kl_coef", "past_kl_coef", "ent_coef"):
-            check_at_least(key, getattr(self, key), 0)
-        if self.ent_min is not None and self.ent_max is not None and self.ent_min > self.ent_max:
-            raise ConfigError("ent_min", self.ent_min, f"at most ent_max={self.ent_max}")
+        """Refuse an empty entropy band."""
+        if self.ent_min is not None and self.ent_max is not None:
+            check_order("ent_min", self.ent_min, "ent_max", self.ent_max)
 
     @property
     @override
@@ -93,6 +92,10 @@ class Regularised(ABC):
     def __init__(self, config: Config) -> None:
         self.config = config
 
+    def now(self, name: str, hparams: Hyperparameters) -> Tensor:
+        """What a setting that may be a schedule is worth at this moment, 0-d."""
+        return current(getattr(self.config, name), hparams, name)
+
     @abstractmethod
     def policy_loss(
         self,
@@ -108,7 +111,7 @@ class Regularised(ABC):
         """The KL factor starts at 1, the divergence on its target, no extra entropy bonus."""
         controller_state: dict[str, Tensor] = {}
         if self.config.kl_target is not None:
-            target = hparams["kl_target"]
+            target = self.now("kl_target", hparams)
             controller_state |= {"kl_scale": torch.ones_like(target), "kl_mean": target.clone()}
         if self.config.controls_entropy:
             controller_state["ent_extra"] = torch.zeros_like(hparams["ent_rate"])
@@ -136,15 +139,15 @@ class Regularised(ABC):
         probs = logprobs.exp()
         if config.weighs_entropy:
             spread = terms.entropy(probs, logprobs)  # (B,T), or (B·K,T)
-            coefficient = current(config.ent_coef, hparams, "ent_coef") + hparams["ent_boost"]
+            coefficient = self.now("ent_coef", hparams) + hparams["ent_boost"]
             if config.controls_entropy:
                 coefficient = coefficient + controller_state["ent_extra"]
+                least, most = (
+                    None if getattr(config, name) is None else self.now(name, hparams)
+                    for name in ("ent_min", "ent_max")
+                )
                 remembered |= terms.banded_entropy(
-                    controller_state,
-                    spread.mean(),
-                    hparams,
-                    config.ent_min is not None,
-                    config.ent_max is not None,
+                    controller_state, spread.mean(), least, most, hparams
                 )
             loss = loss - coefficient * mean_over_positions(spread, weights)
             facts |= {"train/entropy": spread.mean(), "train/ent_coef": coefficient}
@@ -155,20 +158,21 @@ class Regularised(ABC):
                 divergence = terms.kl_divergence(reference.exp(), reference, logprobs)
             else:
                 divergence = terms.kl_divergence(probs, logprobs, regularisers.reference)
-            coefficient = current(config.kl_coef, hparams, "kl_coef") * hparams["reference_factor"]
+            coefficient = self.now("kl_coef", hparams) * hparams["reference_factor"]
             coefficient = coefficient * terms.warmed_up(
                 hparams["characters_seen"], hparams["kl_warmup_characters"]
             )
             if config.kl_target is not None:
                 coefficient = coefficient * controller_state["kl_scale"]
-                remembered |= terms.adapted_kl(controller_state, divergence.mean(), hparams)
+                target = self.now("kl_target", hparams)
+                remembered |= terms.adapted_kl(controller_state, divergence.mean(), target, hparams)
             held = divergence if regularisers.gate is None else divergence * regularisers.gate
             loss = loss + coefficient * mean_over_positions(held, weights)
             facts |= {"train/kl": divergence.mean(), "train/kl_coef": coefficient}
         if is_on(config.past_kl_coef):
             assert regularisers.past is not None
             drift = terms.kl_divergence(probs, logprobs, regularisers.past)
-            coefficient = current(config.past_kl_coef, hparams, "past_kl_coef")
+            coefficient = self.now("past_kl_coef", hparams)
             loss = loss + coefficient * mean_over_positions(drift, weights)
             facts["train/kl_past"] = drift.mean()
         facts |= {"train/loss": loss, "train/policy": policy}

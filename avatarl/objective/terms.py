@@ -140,17 +140,18 @@ def largest(values: Tensor, share: Tensor) -> Tensor:
 
 
 def adapted_kl(
-    controller_state: ControllerState, kl: Tensor, hparams: Hyperparameters
+    controller_state: ControllerState, kl: Tensor, target: Tensor, hparams: Hyperparameters
 ) -> dict[str, Tensor]:
     """Let the KL coefficient's factor compound towards the target divergence.
 
     Args:
         controller_state: ``kl_scale``, the factor, and ``kl_mean``, the divergence's running mean.
         kl: This step's divergence, 0-d.
-        hparams: ``kl_target`` in nats, ``kl_window`` in steps.
+        target: Divergence in nats to be kept.
+        hparams: ``kl_window`` in steps.
     """
     mean = torch.lerp(controller_state["kl_mean"], kl.detach(), 1 / hparams["kl_window"])
-    error = (mean / hparams["kl_target"] - 1).clamp(-0.2, 0.2)
+    error = (mean / target - 1).clamp(-0.2, 0.2)
     # Bounded, so that an unreachable target can't make the coefficient overflow.
     scale = (controller_state["kl_scale"] * (1 + 0.1 * error)).clamp(1e-3, 1e3)
     return {"kl_scale": scale, "kl_mean": mean}
@@ -159,25 +160,25 @@ def adapted_kl(
 def banded_entropy(
     controller_state: ControllerState,
     spread: Tensor,
+    least: Tensor | None,
+    most: Tensor | None,
     hparams: Hyperparameters,
-    low: bool,
-    high: bool,
 ) -> dict[str, Tensor]:
     """Integrate what the entropy lacks below its band, and exceeds above it.
 
     Args:
         controller_state: ``ent_extra``, added to the entropy coefficient.
         spread: Mean entropy in nats, 0-d.
-        hparams: ``ent_min``, ``ent_max`` in nats, ``ent_rate`` per nat and step, ``ent_limit``.
-        low: Whether there is a lower end.
-        high: Whether there is an upper end.
+        least: Lower end in nats, or None.
+        most: Upper end in nats, or None.
+        hparams: ``ent_rate`` per nat and step, ``ent_limit``.
     """
     spread = spread.detach()
     missing = torch.zeros_like(spread)
-    if low:
-        missing = missing + (hparams["ent_min"] - spread).clamp_min(0)
-    if high:
-        missing = missing - (spread - hparams["ent_max"]).clamp_min(0)
+    if least is not None:
+        missing = missing + (least - spread).clamp_min(0)
+    if most is not None:
+        missing = missing - (spread - most).clamp_min(0)
     extra = controller_state["ent_extra"] + hparams["ent_rate"] * missing
     return {"ent_extra": extra.clamp(-hparams["ent_limit"], hparams["ent_limit"])}
 

@@ -22,7 +22,6 @@ from avatarl.interfaces import (
     Hyperparameters,
     RewardInputs,
     Schedule,
-    check_at_least,
     current,
     is_on,
 )
@@ -40,9 +39,7 @@ class Config(mixed.Config):
     penalty_threshold: Annotated[float, Ge(0), Le(1)]
 
     def __post_init__(self) -> None:
-        """Refuse an empty range, and a penalty that pays."""
-        super().__post_init__()
-        check_at_least("penalty", self.penalty, 0)
+        """Refuse an empty range."""
         if self.scale_min > self.scale_max:
             raise ConfigError("scale_min", self.scale_min, f"at most scale_max={self.scale_max}")
 

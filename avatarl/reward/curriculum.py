@@ -34,7 +34,6 @@ from avatarl.interfaces import (
     Hyperparameters,
     RewardInputs,
     Schedule,
-    check_at_least,
     current,
     is_on,
 )
@@ -51,9 +50,9 @@ START, LOST, UNKNOWN = range(3)
 class Config(base.Config):
     """Weights of the terms."""
 
-    match: float | Schedule
-    frequency: float | Schedule
-    transitions: float | Schedule
+    match: Annotated[float, Ge(0)] | Schedule
+    frequency: Annotated[float, Ge(0)] | Schedule
+    transitions: Annotated[float, Ge(0)] | Schedule
     words: Coefficient
     punctuation: Coefficient
     lines: Coefficient
@@ -62,9 +61,7 @@ class Config(base.Config):
     line_max: Annotated[int, Ge(0)]
 
     def __post_init__(self) -> None:
-        """Refuse negative weights and an empty range of lengths."""
-        for term in TERMS:
-            check_at_least(term, getattr(self, term), 0)
+        """Refuse an empty range of lengths."""
         if self.line_min > self.line_max:
             raise ConfigError("line_min", self.line_min, f"at most line_max={self.line_max}")
 

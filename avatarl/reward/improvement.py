@@ -8,12 +8,14 @@ policy knows better than the reference, at the price of confidence.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from annotated_types import Ge
 from torch import Tensor
 from typing_extensions import override
 
 from avatarl.errors import ConfigError
-from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, check_at_least, current
+from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, current
 from avatarl.reward import base
 from avatarl.reward.reference import log_confidence
 
@@ -22,13 +24,12 @@ from avatarl.reward.reference import log_confidence
 class Config(base.Config):
     """Strength and limits of the bonus."""
 
-    gain: float | Schedule  # w
+    gain: Annotated[float, Ge(0)] | Schedule  # w
     low: float  # nats behind the reference that count at most, negative
     high: float  # nats ahead of the reference that count at most
 
     def __post_init__(self) -> None:
         """Refuse an empty range."""
-        check_at_least("gain", self.gain, 0)
         if self.low > self.high:
             raise ConfigError("low", self.low, f"at most high={self.high}")
 

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from annotated_types import Ge
 from torch import Tensor
 from typing_extensions import override
 
-from avatarl.interfaces import (
-    Hyperparameters,
-    RewardInputs,
-    Schedule,
-    check_at_least,
-    current,
-    is_on,
-)
+from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, current, is_on
 from avatarl.reward import base
 from avatarl.reward.reference import Signal, soft
 
@@ -23,14 +18,9 @@ from avatarl.reward.reference import Signal, soft
 class Config(base.Config):
     """Weights of the two signals."""
 
-    hard_weight: float | Schedule
-    soft_weight: float | Schedule
+    hard_weight: Annotated[float, Ge(0)] | Schedule
+    soft_weight: Annotated[float, Ge(0)] | Schedule
     signal: Signal
-
-    def __post_init__(self) -> None:
-        """Refuse to pay for wrong characters."""
-        check_at_least("hard_weight", self.hard_weight, 0)
-        check_at_least("soft_weight", self.soft_weight, 0)
 
     @property
     @override

@@ -7,11 +7,13 @@ everything is known, the reward fades. With ``strength`` below 1 a part of the p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from annotated_types import Ge
 from torch import Tensor
 from typing_extensions import override
 
-from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, check_at_least, current
+from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, current
 from avatarl.reward import base
 
 
@@ -19,11 +21,7 @@ from avatarl.reward import base
 class Config(base.Config):
     """How much the opponent's knowledge takes away."""
 
-    strength: float | Schedule  # 1: all of it; 0: the plain match
-
-    def __post_init__(self) -> None:
-        """Refuse to pay for what is already known."""
-        check_at_least("strength", self.strength, 0)
+    strength: Annotated[float, Ge(0)] | Schedule  # 1: all of it; 0: the plain match
 
     @property
     @override

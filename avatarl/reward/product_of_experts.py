@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from annotated_types import Gt, Lt
+from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 from typing_extensions import override
 
-from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, check_at_least, current
+from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, current
 from avatarl.reward import base
 
 
@@ -23,14 +23,9 @@ from avatarl.reward import base
 class Config(base.Config):
     """Exponents of the two experts."""
 
-    reality: float | Schedule  # a
-    reference: float | Schedule  # b
+    reality: Annotated[float, Ge(0)] | Schedule  # a
+    reference: Annotated[float, Ge(0)] | Schedule  # b
     softening: Annotated[float, Gt(0), Lt(1)]  # ε
-
-    def __post_init__(self) -> None:
-        """Refuse experts who are paid to be wrong."""
-        check_at_least("reality", self.reality, 0)
-        check_at_least("reference", self.reference, 0)
 
     @property
     @override

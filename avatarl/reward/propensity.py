@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from annotated_types import Gt
+from annotated_types import Ge, Gt, Le
 from torch import Tensor
 from typing_extensions import override
 
-from avatarl.errors import ConfigError
-from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, check_at_least, current
+from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, current
 from avatarl.reward import base
 
 
@@ -24,17 +23,8 @@ from avatarl.reward import base
 class Config(base.Config):
     """How strongly confidence discounts."""
 
-    alpha: float | Schedule  # 0 to 1
+    alpha: Annotated[float, Ge(0), Le(1)] | Schedule
     cap: Annotated[float, Gt(0)] | None  # largest reward; null: none
-
-    def __post_init__(self) -> None:
-        """Refuse exponents outside [0, 1]."""
-        check_at_least("alpha", self.alpha, 0)
-        ends = (self.alpha.start, self.alpha.end) if isinstance(self.alpha, Schedule) else (
-            self.alpha,
-        )  # fmt: skip
-        if max(ends) > 1:
-            raise ConfigError("alpha", max(ends), "a number from 0 to 1")
 
     @property
     @override

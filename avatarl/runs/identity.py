@@ -82,7 +82,9 @@ def without_effect(flat: _Flat) -> set[str]:
     return {
         key
         for key, is_off in _SWITCHED_OFF.items()
-        if (key in flat or f"{key}.shape" in flat) and not _from_elsewhere(flat, key.partition(".")[0]) and is_off(flat)
+        if (key in flat or f"{key}.shape" in flat)
+        and not _from_elsewhere(flat, key.partition(".")[0])
+        and is_off(flat)
     }
 
 

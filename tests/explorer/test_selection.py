@@ -68,7 +68,10 @@ def test_a_threshold_in_nats_drops_what_is_surer_and_nothing_else(select: str) -
 
 def test_the_control_of_a_threshold_drops_as_many_at_random() -> None:
     noise = torch.rand(4, 5, generator=torch.Generator().manual_seed(2))
-    kept, chosen = weights("drop_random", 0.2, noise, BELOW), weights("drop_lowest", 0.2, None, BELOW)
+    kept, chosen = (
+        weights("drop_random", 0.2, noise, BELOW),
+        weights("drop_lowest", 0.2, None, BELOW),
+    )
     assert kept.sum() == chosen.sum()
     assert noise[kept == 0].max() < noise[kept > 0].min()
     assert not torch.equal(kept, chosen)

@@ -39,6 +39,8 @@ OPTIONS = [
     for path in sorted((composition.CONF / group).glob("*.yaml"))
 ]
 RAMP = {"shape": "linear", "start": 0.5, "end": 0.9, "begin": 0.1, "until": 0.8}
+# Where those aren't within a number's range, or not beside another one's.
+ENDS = {"dual_clip": (2.0, 3.0), "weight_cap": (2.0, 3.0), "uniform_share": (0.1, 0.05)}
 STEPS = 2
 
 
@@ -118,7 +120,8 @@ def configurations(option: str) -> Iterator[list[dict[str, Any]]]:
     plain = raw_of(option)
     ramped = copy.deepcopy(plain)
     for holder, key, _ in list(scheduled(getattr(parse(ramped), group), ramped[group])):
-        holder[key] = dict(RAMP)
+        start, end = ENDS.get(key, (0.5, 0.9))
+        holder[key] = {**RAMP, "start": start, "end": end}
     # Settings that are 0 as shipped would switch their term on: another program.
     for holder, key, value in list(scheduled(getattr(parse(plain), group), plain[group])):
         if not isinstance(value, Schedule) and value == 0:
