@@ -91,13 +91,28 @@ def _uniform_weights_fit_the_reward(config: RunConfig) -> None:
 
 def _groups_have_members(config: RunConfig) -> None:
     # The mean of a group of one is its only reward: every advantage would be 0.
-    if config.explorer.actions_a_position == 1 and config.objective.uses_baseline:
+    if config.explorer.actions_a_position == 1 and config.objective.compares_samples:
         raise ConfigError(
             "explorer.samples",
             1,
-            "2 or more, or objective.baseline=none",
+            "2 or more, or objective.baseline=none or constant",
             "minus its own mean, a single sample's reward is always 0",
         )
+
+
+def _others_can_be_left_alone(config: RunConfig) -> None:
+    # The other samples' mean must not depend on which proposal the one at hand came from: weighed
+    # by all proposals together, single samples' gradients aren't 0 on average, only their sum is.
+    if not config.objective.leaves_one_out:
+        return
+    why = None
+    if config.explorer.actions_a_position is None:
+        why = f"explorer={config.explorer.name} tries every character: there are no samples"
+    elif config.explorer.weighs_samples_together:
+        why = f"the proposals of explorer={config.explorer.name} differ: it would be biased"
+    if why is not None:
+        valid = "group_mean, constant or none, or explorer=temperature or bandit"
+        raise ConfigError("objective.baseline", "leave_one_out", valid, why)
 
 
 def _rollouts_fit_the_objective(config: RunConfig) -> None:
@@ -178,6 +193,7 @@ RULES = [
     _uniform_weights_fit_the_objective,
     _uniform_weights_fit_the_reward,
     _groups_have_members,
+    _others_can_be_left_alone,
     _rollouts_fit_the_objective,
     _rollouts_fit_the_schedule,
     _rollouts_fit_the_context,

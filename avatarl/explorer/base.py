@@ -51,6 +51,11 @@ class Config(Option, ABC):
         return None
 
     @property
+    def weighs_samples_together(self) -> bool:
+        """Whether a sample's weight comes of the other samples' proposals, too."""
+        return False
+
+    @property
     def needs_reference(self) -> bool:
         """Whether proposals read the reference."""
         return False

@@ -36,6 +36,11 @@ class Config(RolloutConfig):
         if self.samples < 2:
             raise ConfigError("samples", self.samples, "2 or more", "a swarm has several members")
 
+    @property
+    @override
+    def weighs_samples_together(self) -> bool:
+        return self.horizon == 1  # rollouts have contexts of their own
+
     @override
     def build(self) -> Swarm:
         return Swarm(self)

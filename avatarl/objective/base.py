@@ -41,7 +41,17 @@ class Config(Option, ABC):
 
     @property
     def uses_baseline(self) -> bool:
-        """Whether advantages are rewards minus a mean."""
+        """Whether something is subtracted from rewards."""
+        return False
+
+    @property
+    def compares_samples(self) -> bool:
+        """Whether that is made of the rewards of the position's own actions."""
+        return False
+
+    @property
+    def leaves_one_out(self) -> bool:
+        """Whether it is so of all samples but the one at hand."""
         return False
 
     @property

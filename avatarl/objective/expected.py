@@ -7,37 +7,25 @@ estimate −Σ_k w_k·ρ_k·r_k. With ``reward=propensity`` at α = 1 its gradie
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor
 from typing_extensions import override
 
 from avatarl.interfaces import Exploration, Hyperparameters
-from avatarl.objective import regularised, terms
+from avatarl.objective import baselines, terms
 
 
 @dataclass(frozen=True)
-class Config(regularised.Config):
-    """Whether sampled rewards are centred, which changes their variance alone."""
-
-    baseline: Literal["group_mean", "none"]
-
-    @property
-    @override
-    def uses_baseline(self) -> bool:
-        return self.baseline != "none"
+class Config(baselines.Config):
+    """No settings but the baseline, which changes the variance of sampled rewards alone."""
 
     @override
     def build(self) -> Expected:
         return Expected(self)
 
 
-class Expected(regularised.Regularised):
+class Expected(baselines.Compared):
     """Climbs E_π[r]."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self.config: Config = config
 
     def policy_loss(
         self,
@@ -49,6 +37,5 @@ class Expected(regularised.Regularised):
     ) -> Tensor:
         """Return −Σ w·ρ·r, (B,T)."""
         returns = terms.returns_of(rewards, exploration)
-        if self.config.uses_baseline:
-            returns = returns - terms.group_mean(returns, exploration.group)
-        return -terms.estimate(logprobs, exploration, returns)
+        compared = self.compared(returns, exploration.group, hparams)
+        return -terms.estimate(logprobs, exploration, compared)

@@ -22,14 +22,13 @@ from typing_extensions import override
 
 from avatarl.errors import ConfigError
 from avatarl.interfaces import LARGEST, Exploration, Hyperparameters, Schedule
-from avatarl.objective import regularised, terms
+from avatarl.objective import baselines, terms
 
 
 @dataclass(frozen=True)
-class Clipped(regularised.Config):
+class Clipped(baselines.Config):
     """Settings that the clipped objectives share."""
 
-    baseline: Literal["group_mean", "none"]
     clip_coef: Annotated[float, Gt(0)] | Schedule
     clip_coef_high: Annotated[float, Gt(0)] | Schedule | None  # upper side; null: clip_coef
     dual_clip: Annotated[float, Gt(1)] | Schedule | None
@@ -48,11 +47,6 @@ class Clipped(regularised.Config):
                 "acting with the policy itself, its divergence from the old one is always 0",
             )
 
-    @property
-    @override
-    def uses_baseline(self) -> bool:
-        return self.baseline != "none"
-
 
 @dataclass(frozen=True)
 class Config(Clipped):
@@ -65,7 +59,7 @@ class Config(Clipped):
         return ClippedObjective(self, normalize_std=True)
 
 
-class ClippedObjective(regularised.Regularised):
+class ClippedObjective(baselines.Compared):
     """The loss above; without ``normalize_std`` advantages stay in the reward's own unit."""
 
     def __init__(self, config: Clipped, normalize_std: bool) -> None:
@@ -74,11 +68,10 @@ class ClippedObjective(regularised.Regularised):
         self.normalize_std = normalize_std
 
     def advantages(self, returns: Tensor, group: Tensor, hparams: Hyperparameters) -> Tensor:
-        """Centre and, in GRPO, scale within each position's group: (B,T,K) to (B,T,K)."""
-        centred = returns - terms.group_mean(returns, group)
-        advantages = centred if self.config.uses_baseline else returns
+        """Compare and, in GRPO, scale within each position's group: (B,T,K) to (B,T,K)."""
+        advantages = self.compared(returns, group, hparams)
         if self.normalize_std:
-            spread = terms.root_mean_square(centred, group)
+            spread = terms.group_std(returns, group)
             advantages = advantages / spread.clamp_min(self.now("std_floor", hparams))
             advantages = advantages.clamp(-LARGEST, LARGEST)
         return advantages

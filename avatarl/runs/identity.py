@@ -25,7 +25,13 @@ _NEUTRAL = frozenset(
 #: Groups whose options once had no ``kind`` beside their name; it counts where it says otherwise.
 _ONCE_WITHOUT_KIND = ("explorer", "reward", "objective", "opponent", "optimizer")
 #: Keys that came later, each with the value that reproduces what was before: not hashed with it.
-_LATER: dict[str, Any] = {"explorer.select_below": None}
+_LATER: dict[str, Any] = {
+    "explorer.select_below": None,
+    "explorer.proposal": "policy",
+    "explorer.policy_temperature": 2.0,
+    "explorer.stand_in": "policy",
+    "objective.baseline_value": 1.0,
+}
 
 _Flat = Mapping[str, Any]
 #: Keys that other keys switch off, each with when, by dotted keys. A test trains both ways.
@@ -43,6 +49,9 @@ _SWITCHED_OFF: dict[str, Callable[[_Flat], bool]] = {
     ),
     "explorer.select_below": lambda flat: flat.get("explorer.select") == "all",
     "explorer.discount": lambda flat: flat.get("explorer.horizon") == 1,
+    "explorer.policy_temperature": lambda flat: flat.get("explorer.proposal") != "tempered",
+    "explorer.stand_in": lambda flat: flat.get("explorer.proposal") != "optimal",
+    "objective.baseline_value": lambda flat: flat.get("objective.baseline") != "constant",
     "optimizer.final_fraction": lambda flat: flat.get("optimizer.schedule") == "constant",
     "objective.covariance_share": lambda flat: flat.get("objective.covariance") == "none",
     "objective.covariance_kl_coef": lambda flat: (
