@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import resource
 import sys
@@ -25,8 +26,8 @@ def measure(options: Options) -> Iterator[Entry]:
         one, other = learner(*settings, device=DEVICE), learner(*settings, parts, device=DEVICE)
         taken = in_turns(
             {
-                "whole": lambda one=one: one.train_step(with_facts=False),
-                "parts": lambda other=other: other.train_step(with_facts=False),
+                "whole": functools.partial(one.train_step, with_facts=False),
+                "parts": functools.partial(other.train_step, with_facts=False),
             },
             3 if options.quick else 10,
         )

@@ -10,11 +10,13 @@ Source: after Hatamizadeh et al. 2025, arXiv 2510.01265 (log-likelihood gain ove
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from annotated_types import Ge
 from torch import Tensor
 from typing_extensions import override
 
-from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, check_at_least, current
+from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, current
 from avatarl.reward import improvement
 
 
@@ -22,12 +24,7 @@ from avatarl.reward import improvement
 class Config(improvement.Config):
     """As for ``improvement``, and what a hit pays by itself."""
 
-    base: float | Schedule
-
-    def __post_init__(self) -> None:
-        """Refuse a hit that costs, and an empty range."""
-        super().__post_init__()
-        check_at_least("base", self.base, 0)
+    base: Annotated[float, Ge(0)] | Schedule
 
     @property
     @override

@@ -43,7 +43,8 @@ def scheduled(raw: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
     """Every number of explorer, reward and objective in whose place a schedule may stand."""
     config = parse(raw)
     for group in ("explorer", "reward", "objective"):
-        for name, hint in field_types(type(getattr(config, group))).items():
+        declaration: Any = type(getattr(config, group))
+        for name, hint in field_types(declaration).items():
             if "Schedule" in str(hint) and isinstance(raw[group][name], float):
                 yield raw[group], name
 
