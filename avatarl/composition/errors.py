@@ -164,7 +164,7 @@ def _refuse(word: str, error: BaseException, overrides: Sequence[str]) -> str:
         why = "a group holds one of its options" if key[0] in "+~" and not package else ""
         valid = ", ".join(options) + did_you_mean(value, options)
         if value.strip("'\"") in options and not package:
-            valid = f"{name}={value}"
+            valid = f"{'+' if name == 'experiment' else ''}{name}={value}"
         return refusal(words, valid, why)
     siblings = _valid_siblings(name, overrides)
     if name.rpartition(".")[2] not in siblings:

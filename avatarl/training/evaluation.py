@@ -20,8 +20,9 @@ CALIBRATION_BINS = 15
 CONFIDENT = 0.8
 # Contexts a forward pass on a CPU, whose caches they fit; on a GPU, characters of context.
 _FORWARD, _GPU_FORWARD = 1024, 131072
+_ALONE = "a text of one character has no other to be ahead of"
 #: Figures that can be infinite by nature, and when.
-INFINITE_WHEN = {"val/margin": "a text of one character has no other to be ahead of"}
+INFINITE_WHEN = {"val/margin": _ALONE, "train/margin": _ALONE}
 
 # (context (B,L), scored positions at its end) → log-probs (B,n,V)
 Scorer = Callable[[Tensor, int], Tensor]
