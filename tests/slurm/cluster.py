@@ -168,7 +168,13 @@ def start_stranger(node: str) -> None:
 
     It has a host name, ``box-<node>``, and process numbers of its own.
     """
-    life = f"hostname box-{node}; {_which('slurmd')} -N {node}; while :; do sleep .5; done"
+    hosts = directory() / "hosts"
+    names = "".join(f"127.0.0.1 box-{name}\n" for name in NODES)
+    hosts.write_text(Path("/etc/hosts").read_text() + names)
+    life = (
+        f"hostname box-{node}; mount --bind {hosts} /etc/hosts; {_which('slurmd')} -N {node}; "
+        "while :; do sleep .5; done"
+    )
     command = ["unshare", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child"]
     machine = subprocess.Popen(
         [*command, "bash", "-c", life],
@@ -196,6 +202,12 @@ def processes_of(node: str) -> list[int]:
 
 def wait_for_node(node: str) -> None:
     """Bring a node back that was down, and wait until both can take jobs."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with socket.socket() as knock:
+            if knock.connect_ex(("127.0.0.1", _FIRST_NODE_PORT + NODES.index(node))) == 0:
+                break
+        time.sleep(0.2)
     command = ["scontrol", "update", f"NodeName={node}", "State=RESUME"]
     subprocess.run(command, env=environment(), capture_output=True, check=False)
     wait_until_idle()
