@@ -90,7 +90,7 @@ def _forget_refused(before: set[Path]) -> None:
         from avatarl.composition.sweep import forget_unless_planned
 
         for directory in refused:
-            forget_unless_planned(directory)
+            forget_unless_planned(directory, sys.argv[1:])
     with contextlib.suppress(OSError):  # other clients may be at work there
         for empty in (_output_dir() / "sweeps", _output_dir()):
             empty.rmdir()

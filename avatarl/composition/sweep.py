@@ -230,13 +230,21 @@ def job_return(
     )
 
 
-def forget_unless_planned(directory: Path) -> None:
+def forget_unless_planned(directory: Path, words: Sequence[str]) -> None:
     """Remove what Hydra's own sweepers write before anything is checked, unless a sweep came of it.
 
-    What another client puts there meanwhile stays.
+    What another client puts there stays.
+
+    Args:
+        directory: The sweep's.
+        words: As this process's command has them.
     """
+    note = directory / "multirun.yaml"
     with contextlib.suppress(OSError):
-        if [path.name for path in directory.iterdir()] == ["multirun.yaml"]:
-            (directory / "multirun.yaml").unlink()
+        if [path.name for path in directory.iterdir()] != [note.name]:
+            return
+        typed = OmegaConf.select(OmegaConf.load(note), "hydra.overrides.task", default=[])
+        if {*typed} <= {*words}:
+            note.unlink()
             for folder in (directory, directory.parent, directory.parent.parent):
                 folder.rmdir()

@@ -6,6 +6,7 @@ inside functions.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,7 +82,7 @@ class AvatarlLauncher(Launcher):
         outcome = launch(self.backend(), plan, request.directory, console, request)
         if outcome is None:
             if not self.keeps_command:
-                sweep.forget_unless_planned(request.directory)
+                sweep.forget_unless_planned(request.directory, sys.argv[1:])
             raise SystemExit(0)
         if outcome.complete and self.compare:
             summarise(request.directory, console)

@@ -8,7 +8,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf
 
 from avatarl import composition
-from avatarl.composition.sweep import Composer, refusal
+from avatarl.composition.sweep import Composer, forget_unless_planned, refusal
 
 
 @pytest.fixture
@@ -73,3 +73,24 @@ def test_many_bad_combinations_are_listed_but_not_without_end():
     text = refusal([f"seed={n}: bad" for n in range(30)], 100)
     assert text.startswith("30 of 100 combinations")
     assert "… and 10 more" in text
+
+
+@pytest.mark.parametrize(
+    ("typed", "others", "left"),
+    [
+        (["seed=0,1"], [], False),
+        (["seed=0,-1"], [], True),  # another client's, who is about to write a plan
+        (["seed=0,1"], ["plan.json"], True),
+        (["seed=0,1"], [".launches"], True),
+    ],
+)
+def test_a_command_that_came_to_nothing_takes_its_own_note_away(tmp_path, typed, others, left):
+    directory = tmp_path / "outputs" / "sweeps" / "s"
+    directory.mkdir(parents=True)
+    OmegaConf.save({"hydra": {"overrides": {"task": typed}}}, directory / "multirun.yaml")
+    for name in others:
+        (directory / name).touch()
+    forget_unless_planned(directory, ["-m", "seed=0,1", "sweep_name=s"])
+    assert (directory / "multirun.yaml").exists() is left
+    assert (tmp_path / "outputs").exists() is left
+    forget_unless_planned(tmp_path / "elsewhere", [])
