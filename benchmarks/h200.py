@@ -108,7 +108,7 @@ def configure(options: dict[str, str], changes: dict[str, Any], seed: int = 0) -
         if group == "reference" and options[group] != "none":
             settings["schedule"] = {"kind": "constant"}
         parts[group] = read(bases[group], settings, group)
-    return RunConfig(name="h200", seed=seed, output_dir="", **parts)
+    return RunConfig(name="h200", seed=seed, output_dir="outputs", **parts)
 
 
 def text_of(quick: bool) -> Corpus:

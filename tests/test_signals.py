@@ -3,10 +3,19 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
 from avatarl.signals import SignalFlag, catching
+
+
+@pytest.fixture
+def heeds_sigint() -> Iterator[None]:
+    """What a shell starts in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def send(*numbers: int) -> None:
@@ -33,7 +42,7 @@ def test_the_former_handlers_are_back_afterwards_whatever_happens() -> None:
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGUSR1)) == before
 
 
-def test_a_signal_that_is_not_named_is_left_alone() -> None:
+def test_a_signal_that_is_not_named_is_left_alone(heeds_sigint: None) -> None:
     with catching(signal.SIGUSR1) as stop, pytest.raises(KeyboardInterrupt):
         send(signal.SIGINT)
     assert not stop()
