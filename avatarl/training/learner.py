@@ -251,8 +251,7 @@ class Learner:
     def score(self, context: Tensor, positions: int) -> Tensor:
         """Score held-out or prompted contexts: (B,L) to (B,positions,V)."""
         reference = self.score_reference if self.config.model.prior else None
-        prior = None if reference is None else reference(context, positions)
-        return self.scoring(self.model, context, prior, positions)
+        return self.scoring.ends(self.model, context, reference, positions)
 
     @property
     def score_reference(self) -> Scorer | None:

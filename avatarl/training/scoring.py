@@ -16,6 +16,9 @@ from avatarl.model import Cache, Policy
 # positions, or (B,L,V) of all of them where the explorer rolls out.
 Network = Callable[[Tensor, Tensor | None], Tensor]
 
+# (context (N,L), n) → log-probs (N,n,V) of the last n positions.
+Reference = Callable[[Tensor, int], Tensor]
+
 
 @dataclass(frozen=True)
 class Scoring:
@@ -38,26 +41,39 @@ class Scoring:
         )
 
     def __call__(
-        self,
-        forward: Callable[..., Tensor],
-        context: Tensor,
-        prior: Tensor | None,
-        positions: int | None = None,
+        self, forward: Callable[..., Tensor], context: Tensor, prior: Tensor | None
     ) -> Tensor:
-        """Score contexts (B,L) by a network's forward pass: (B,T,V) fp32.
+        """Score contexts (B,L) of a training step by a network's forward pass: (B,T,V) fp32.
 
         Args:
             forward: The pass.
             context: Windows.
             prior: What the network adds its logits to, or None.
-            positions: How many at the end are scored; None for those of a training step.
         """
-        last = self.last if positions is None else positions == 1
+        with self.autocast():
+            logits = forward(context, last=self.last, prior_logprobs=prior)
+        return _normalised(logits)
+
+    def ends(
+        self,
+        forward: Callable[..., Tensor],
+        context: Tensor,
+        reference: Reference | None,
+        positions: int,
+    ) -> Tensor:
+        """Score the last positions of contexts (B,L): (B,positions,V) fp32.
+
+        Args:
+            forward: The pass.
+            context: Windows.
+            reference: What the network adds its logits to, or None.
+            positions: How many; the network itself scores one or all, and so must the reference.
+        """
+        last = positions == 1
+        prior = None if reference is None else reference(context, 1 if last else context.shape[1])
         with self.autocast():
             logits = forward(context, last=last, prior_logprobs=prior)
-        logits = logits if positions is None else logits[:, -positions:]
-        logprobs: Tensor = logits.float().log_softmax(dim=-1)
-        return logprobs
+        return _normalised(logits[:, -positions:])
 
     def network(self, forward: Callable[..., Tensor]) -> Network:
         """Return what scores by a forward pass."""
@@ -76,7 +92,7 @@ class Scoring:
     def decode(
         self,
         model: Policy,
-        reference: Callable[[Tensor, int], Tensor] | None,
+        reference: Reference | None,
         prompt: Tensor,
         rollouts: int,
     ) -> Decoder:
@@ -84,7 +100,7 @@ class Scoring:
 
         Args:
             model: The network that writes.
-            reference: What it adds its logits to: (context (N,L), n) → (N,n,V); None for nothing.
+            reference: What it adds its logits to; None for nothing.
             prompt: (B,P) int64.
             rollouts: K, of each prompt.
         """
@@ -112,3 +128,8 @@ class Scoring:
             return read(char)
 
         return decoder
+
+
+def _normalised(logits: Tensor) -> Tensor:
+    logprobs: Tensor = logits.float().log_softmax(dim=-1)
+    return logprobs
