@@ -27,8 +27,8 @@ _MOST_WARNINGS = 20
 HELP = "compare runs: a table, plots, one page"
 DESCRIPTION = """\
 Compare runs from their files alone: one row a configuration, seeds aggregated.
-Runs on different corpora or tracks get tables of their own; unfinished and failed
-seeds are named, never averaged in."""
+Runs on different corpora, tracks or strides of evaluation get tables of their own;
+unfinished and failed seeds are named, never averaged in."""
 EPILOG = """\
 examples:
   avatarl compare demo                                    a sweep by its name
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--group-by", action="append", default=[], metavar="KEY,…",
-        help="average over everything but these keys (never over corpora, tracks or code)",
+        help="average over everything but these keys (never over corpora, tracks, strides or code)",
     )  # fmt: skip
     parser.add_argument(
         "--against", default="", metavar="BASELINE",

@@ -40,7 +40,8 @@ def compare(
         metrics: Metrics of ``result.json`` to show.
         sort: A metric or key, its worse end first with a leading ``-``; the first metric by
             default.
-        group_by: Average over everything but these keys (never over corpora, tracks or code).
+        group_by: Average over everything but these keys (never over corpora, tracks, strides or
+            code).
         against: A baseline for a paired test over shared seeds: ``control``, ``best``, a run's
             name or id, or a filter expression that fits one configuration.
         interval: ``t`` or ``bootstrap``.
@@ -55,11 +56,11 @@ def compare(
     # Best first where one end is better; a leading "-" turns that round.
     descending = (describe(sort_key).better > 0) != reverse
     averaged = dict.fromkeys([*shown, *_ALWAYS, *([sort_key] if "/" in sort_key else [])])
-    by_section: dict[tuple[str, str], list[Run]] = {}
+    by_section: dict[tuple[str, str, int | None], list[Run]] = {}
     for run in runs:
-        by_section.setdefault((run.corpus_sha256, run.track), []).append(run)
+        by_section.setdefault((run.corpus_sha256, run.track, run.own_stride), []).append(run)
     sections = []
-    for (corpus_sha256, track), members in by_section.items():
+    for (corpus_sha256, track, stride), members in by_section.items():
         own = keys if len(by_section) == 1 else requested.columns(members, swept, group_by)
         rows = _configurations(members, keys, group_by, tuple(averaged), interval)
         rows = _sorted(rows, sort_key, descending)
@@ -70,6 +71,7 @@ def compare(
                 corpus=next((run.corpus for run in members if run.corpus), ""),
                 corpus_sha256=corpus_sha256,
                 track=track,
+                stride=stride,
                 fallback=fallback or "",
                 keys=tuple(key for key in keys if key in own),
                 levels=_levels(members),

@@ -73,9 +73,10 @@ def _seeds(runs: Sequence[Run]) -> str:
 
 @dataclass(frozen=True)
 class Section:
-    """Runs that may be held against each other: one corpus, one track.
+    """Runs that may be held against each other: one corpus, one track, one way of evaluating.
 
     Attributes:
+        stride: That held-out text is cut by; None for the usual one of each context.
         keys: The keys that differ among its rows; those of other sections aren't its columns.
         levels: Held-out metrics of the corpus's n-gram models.
         configurations: Sorted rows.
@@ -84,6 +85,7 @@ class Section:
     corpus: str
     corpus_sha256: str
     track: str
+    stride: int | None
     fallback: str
     keys: tuple[str, ...]
     levels: Mapping[str, Mapping[str, float]]
@@ -91,7 +93,7 @@ class Section:
 
     @property
     def title(self) -> str:
-        """Corpus and track in words."""
+        """Corpus, track and stride in words."""
         name = self.corpus or "unknown corpus"
         sha = f" ({self.corpus_sha256[:8]})" if self.corpus_sha256 else ""
         track = {
@@ -99,7 +101,8 @@ class Section:
             "bandit": "bandit feedback",
             "": "track not known yet",
         }.get(self.track, self.track)
-        return f"{name}{sha} · {track}"
+        stride = "" if self.stride is None else f" · evaluated at stride {self.stride}"
+        return f"{name}{sha} · {track}{stride}"
 
 
 @dataclass(frozen=True)

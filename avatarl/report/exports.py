@@ -94,7 +94,7 @@ def records(comparison: Comparison) -> list[dict[str, Any]]:
                 row |= section.levels[entry]
             else:
                 row |= _record(comparison, entry)
-            rows.append(row)
+            rows.append(row | {"stride": section.stride})
     return rows
 
 

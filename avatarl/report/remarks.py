@@ -24,6 +24,11 @@ def warnings(sections: Sequence[Section], group_by: Sequence[str]) -> list[str]:
             if tracks == {"label_revealing", "bandit"}
             else f"these runs are on {len(tracks)} tracks: one table for each"
         )
+    if len({section.stride for section in sections}) > 1:
+        warnings.append(
+            "held-out text was cut in different ways (trainer.eval_stride), so that characters "
+            "were predicted from less context or more: one table for each"
+        )
     for section in sections:
         # Runs that haven't started have no code yet; that is no other version.
         codes = sorted({row.code[:8] for row in section.configurations if row.code})

@@ -8,7 +8,7 @@ from typing import Any
 
 SCHEMA = 1
 #: Numbers of a result that measure nothing.
-NO_METRICS = frozenset({"schema", "id_schema", "seed", "claim"})
+NO_METRICS = frozenset({"schema", "id_schema", "seed", "claim", "val/stride", "val/least_context"})
 
 
 class Result(Mapping[str, Any]):

@@ -14,6 +14,7 @@ from avatarl.runs.folder import RunFolder
 from avatarl.runs.outputs import Outputs
 from avatarl.runs.result import SCHEMA
 from avatarl.runs.state import RunState, RunStatus, status_of
+from avatarl.runs.stride import usual_stride
 
 NGRAM_LEVELS = ("unigram", "bigram", "trigram", "ngram4")
 
@@ -66,6 +67,18 @@ class Run:
     def done(self) -> bool:
         """Whether the run ended well; only such runs are ever averaged."""
         return self.state is RunState.DONE
+
+    @property
+    def own_stride(self) -> int | None:
+        """The stride that held-out text is cut by, where it isn't the usual one of the context.
+
+        Figures at another stride are of predictions from less context, or more.
+        """
+        stride = self.config.get("trainer.eval_stride")
+        length = self.config.get("model.context_length")
+        if not isinstance(stride, int) or not isinstance(length, int):
+            return None
+        return None if stride == usual_stride(length) else stride
 
     def describe_state(self) -> str:
         """Return the state for people, for instance ``running at 45 %``."""

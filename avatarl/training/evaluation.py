@@ -16,6 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from avatarl.runs.stride import least_context, usual_stride
+
 CALIBRATION_BINS = 15
 CONFIDENT = 0.8
 # Contexts a forward pass on a CPU, whose caches they fit; on a GPU, characters of context.
@@ -35,8 +37,7 @@ class HeldOut:
     Attributes:
         ids: (M,) the held-out characters.
         context_length: L.
-        stride: Characters predicted a window, at its end; each is predicted once, having read
-            at least L − stride + 1 characters.
+        stride: Characters predicted a window, at its end; each is predicted once.
     """
 
     ids: npt.NDArray[Any]
@@ -45,9 +46,8 @@ class HeldOut:
 
     @classmethod
     def of(cls, ids: npt.NDArray[Any], context_length: int, stride: int | None = None) -> HeldOut:
-        """Choose the stride where none is given: 1 for short contexts, then half a window."""
-        chosen = stride or (1 if context_length <= 16 else context_length // 2)
-        return cls(ids, context_length, chosen)
+        """Choose the usual stride where none is given."""
+        return cls(ids, context_length, stride or usual_stride(context_length))
 
     def starts(self, limit: int | None) -> npt.NDArray[np.int64]:
         """Starts of all windows, or of about ``limit`` predictions, evenly spread."""
@@ -126,7 +126,7 @@ def _cut(held_out: HeldOut, limit: int | None) -> tuple[npt.NDArray[Any], npt.ND
     """Return the windows' contexts (W,L) and the characters to be predicted (W,stride)."""
     length = held_out.context_length
     starts = held_out.starts(limit)[:, None]
-    after = np.arange(length - held_out.stride + 1, length + 1)
+    after = np.arange(least_context(length, held_out.stride), length + 1)
     return held_out.ids[starts + np.arange(length)], held_out.ids[starts + after]
 
 

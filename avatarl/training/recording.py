@@ -25,6 +25,7 @@ from avatarl.runs.journal import INDEX, JournalWriter, read
 from avatarl.runs.ownership import Claim, ClaimLost
 from avatarl.runs.progress import Progress
 from avatarl.runs.result import SCHEMA, Result
+from avatarl.runs.stride import least_context, usual_stride
 from avatarl.tracking import provenance
 from avatarl.tracking.tracker import Tracker
 from avatarl.training.endings import Interrupted
@@ -165,6 +166,8 @@ class Recording:
         shown = (f"--- temperature {one['temperature']} ---\n{one['text']}\n" for one in samples)
         write_atomic(self.folder.samples, "\n".join(shown))
         code = provenance.code()
+        length = config.model.context_length
+        stride = config.trainer.eval_stride or usual_stride(length)
         values: dict[str, Any] = {
             "schema": SCHEMA,
             "id_schema": id_schema(),
@@ -185,6 +188,8 @@ class Recording:
             "seconds": round(learner.state.elapsed_s, 3),
             **self._metrics,
             **({"undefined": self._undefined} if self._undefined else {}),
+            "val/stride": stride,
+            "val/least_context": least_context(length, stride),
             **learner.state.best,
             "git_commit": code["git_commit"],
             "git_diff_sha256": code["git_diff_sha256"],

@@ -59,6 +59,21 @@ def test_unfinished_and_failed_seeds_are_named_and_never_averaged(
     assert queued.notes() == ["seed 2 new"]
 
 
+def test_strides_are_never_mixed_and_the_usual_one_of_each_context_is_one(
+    outputs: Outputs,
+) -> None:
+    for length, stride in ((8, None), (8, 1), (64, None), (64, 32), (64, 64), (8, 4)):
+        outputs.run(config(model__context_length=length, trainer__eval_stride=stride))
+    found = comparison(outputs)
+    assert [(section.stride, len(section.configurations)) for section in found.sections] == [
+        (None, 4),
+        (64, 1),
+        (4, 1),
+    ]
+    assert found.sections[1].title.endswith("label-revealing feedback · evaluated at stride 64")
+    assert "trainer.eval_stride" in " ".join(found.warnings)
+
+
 def test_corpora_and_tracks_are_never_mixed(outputs: Outputs) -> None:
     outputs.run(config(seed=0), final=1.9)
     outputs.run(config(seed=1), final=1.8, corpus=OTHER_CORPUS)

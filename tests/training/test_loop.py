@@ -82,6 +82,7 @@ def test_a_run_leaves_everything_that_is_documented(tiny: Tiny) -> None:
     assert result["val/perplexity"] == pytest.approx(math.exp(result["val/nats"]))
     assert result["val/bits"] == pytest.approx(result["val/nats"] / math.log(2))
     assert result["characters_seen"] == 24 * 16 * 8
+    assert (result["val/stride"], result["val/least_context"]) == (1, 8)
     assert {sample["temperature"] for sample in result["samples"]} == {0.5, 0.8, 1.0}
     assert all(len(sample["text"]) == 20 for sample in result["samples"])
     assert all(math.isfinite(v) for v in result.values() if isinstance(v, float))
