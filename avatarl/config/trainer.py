@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Lt
 
 from avatarl.errors import ConfigError
 from avatarl.options import Option
@@ -23,6 +23,11 @@ class Config(Option):
     eval_every: Annotated[int, Ge(1)]  # steps
     eval_positions: Annotated[int, Ge(1)]  # held-out positions in a periodic evaluation
     eval_stride: Annotated[int, Ge(1)] | None
+    keep_best: bool  # by nats on the development slice
+    patience: Annotated[int, Ge(1)] | None  # evaluations
+    average: Literal["none", "ema"]
+    average_decay: Annotated[float, Ge(0), Lt(1)]
+    average_start: Annotated[float, Ge(0), Lt(1)]  # share of the run's steps
     sample_characters: Annotated[int, Ge(0)]
     checkpoint_every_s: Annotated[float, Ge(0)]
     keep_checkpoints: Annotated[int, Ge(1)]
@@ -33,9 +38,12 @@ class Config(Option):
     compile: Literal["auto", "off", "on", "graphs"]
 
     def __post_init__(self) -> None:
-        """Refuse a device that torch couldn't name."""
+        """Refuse a device that torch couldn't name, and patience with what isn't looked at."""
         if self.device not in {"auto", "cpu", "cuda"} and not self.device.startswith("cuda:"):
             raise ConfigError("device", self.device, "auto, cpu, cuda or cuda:N")
+        if self.patience is not None and not self.keep_best:
+            why = "it counts evaluations of the development slice without a better one"
+            raise ConfigError("patience", self.patience, "null, or keep_best=true", why)
 
     @property
     def windows_at_once(self) -> int | None:

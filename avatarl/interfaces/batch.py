@@ -20,6 +20,8 @@ class Batch:
         reference: (B,T,V) fp32 log-probabilities of the reference, or None without one; in
             rollouts too, whose contexts aren't known yet.
         gate: (B,T) in [0, 1], how much the reference counts at each position, or None for 1.
+        masks: (B,R,…) bool, what dropout keeps of each of the R contexts that come of a window (1,
+            or its rollouts), in the network's own shape; None without dropout.
         uniforms: Random numbers in [0, 1), in the shape that the explorer asked for, or None.
     """
 
@@ -29,6 +31,7 @@ class Batch:
     reference: Tensor | None = None
     gate: Tensor | None = None
     uniforms: Tensor | None = None
+    masks: Tensor | None = None
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors that are there, by name."""

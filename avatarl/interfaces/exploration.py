@@ -27,6 +27,8 @@ class Exploration:
         carry: (B,T,K) what a return counts one step earlier in a rollout: the discount times the
             action's importance; None outside rollouts.
         position_weights: (B,T) how much each position counts in the loss, or None for 1.
+        dropped_logprobs: As ``old_logprobs``, with what dropout takes from the trained policy taken
+            from the acting one too; None without dropout.
     """
 
     actions: Tensor | None
@@ -38,6 +40,12 @@ class Exploration:
     old_probs: Tensor
     carry: Tensor | None = None
     position_weights: Tensor | None = None
+    dropped_logprobs: Tensor | None = None
+
+    @property
+    def compared_logprobs(self) -> Tensor:
+        """What the trained policy is compared with: at equal weights its ratio to it is 1."""
+        return self.old_logprobs if self.dropped_logprobs is None else self.dropped_logprobs
 
     @property
     def policy_weights(self) -> Tensor:

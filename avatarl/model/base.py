@@ -35,9 +35,21 @@ class Policy(nn.Module, ABC):
     ``optimizer=muon`` moves matrices of parameters named ``blocks.…`` by Muon, the rest by AdamW.
     """
 
+    #: Share of activations that are dropped where masks are given.
+    dropout = 0.0
+
+    def mask_shape(self, windows: int) -> tuple[int, ...]:
+        """Shape (B,…) of the masks that :meth:`forward` drops activations by; empty for none."""
+        return ()
+
     @abstractmethod
     def forward(
-        self, context: Tensor, *, last: bool = False, prior_logprobs: Tensor | None = None
+        self,
+        context: Tensor,
+        *,
+        last: bool = False,
+        prior_logprobs: Tensor | None = None,
+        masks: Tensor | None = None,
     ) -> Tensor:
         """Score the character after each position.
 
@@ -45,6 +57,8 @@ class Policy(nn.Module, ABC):
             context: (B,T) int64 character ids, T ≤ ``context_length``; the window may be shorter.
             last: Score the last position alone.
             prior_logprobs: (B,T,V), or (B,1,V) with ``last``; required with ``model.prior``.
+            masks: True where an activation is kept, in the shape of :meth:`mask_shape`; None keeps
+                all. Never given but to a policy that has such a shape.
 
         Returns:
             Logits (B,T,V), or (B,1,V) with ``last``. Position t has seen ``context[:, :t+1]``.

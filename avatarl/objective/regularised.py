@@ -183,8 +183,8 @@ class Regularised(ABC):
                 divergence = terms.kl_divergence(probs, logprobs, regularisers.reference)
                 facts["train/kl"] = divergence.mean()
             if with_facts:
-                old = exploration.old_probs, exploration.old_logprobs
-                facts["health/kl_old"] = terms.kl_divergence(*old, logprobs).mean()
+                old = exploration.compared_logprobs
+                facts["health/kl_old"] = terms.kl_divergence(old.exp(), old, logprobs).mean()
         return base.LossOutput(
             loss, {key: fact.detach() for key, fact in facts.items()}, remembered
         )

@@ -203,7 +203,7 @@ def log_ratio(chosen: Tensor, exploration: Exploration) -> Tensor:
 
     Bounded above: where the old policy gave an action next to nothing, the ratio would overflow.
     """
-    return (chosen - exploration.select(exploration.old_logprobs)).clamp_max(LARGEST_LOG_RATIO)
+    return (chosen - exploration.select(exploration.compared_logprobs)).clamp_max(LARGEST_LOG_RATIO)
 
 
 def weighed(values: Tensor, exploration: Exploration) -> Tensor:

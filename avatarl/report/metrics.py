@@ -45,6 +45,8 @@ METRIC_OF = {heading: metric for metric, heading in HEADINGS.items()}
 _KNOWN = {
     "val/nats": Metric("held-out nats per character", -1, 4),
     "best/nats": Metric("best nats on the evaluation sample", -1, 4),
+    "last/nats": Metric("held-out nats of the last weights", -1, 4),
+    "headline/dev_nats": Metric("nats on the development slice", -1, 4),
     "val/bits": Metric("held-out bits per character", -1, 4),
     "val/perplexity": Metric("held-out perplexity", -1, 3),
     "val/accuracy": Metric("held-out accuracy", 1, 4),

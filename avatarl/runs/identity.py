@@ -31,6 +31,13 @@ _LATER: dict[str, Any] = {
     "explorer.policy_temperature": 2.0,
     "explorer.stand_in": "policy",
     "objective.baseline_value": 1.0,
+    "model.position": "learned",
+    "model.dropout": 0.0,
+    "trainer.keep_best": False,
+    "trainer.patience": None,
+    "trainer.average": "none",
+    "trainer.average_decay": 0.999,
+    "trainer.average_start": 0.0,
 }
 
 _Flat = Mapping[str, Any]
@@ -40,6 +47,7 @@ _SWITCHED_OFF: dict[str, Callable[[_Flat], bool]] = {
         not (
             flat.get("reference.schedule.kind") in ("ladder", "hand_over")
             or flat.get("reference.schedule.hand_over")
+            or flat.get("trainer.keep_best")
             or _follows(flat, {"act", "stop"}, "calibration", "confidence_collapse")
         )
     ),
@@ -48,6 +56,8 @@ _SWITCHED_OFF: dict[str, Callable[[_Flat], bool]] = {
         flat.get("explorer.select") == "all" or _is_set(flat, "explorer.select_below")
     ),
     "explorer.select_below": lambda flat: flat.get("explorer.select") == "all",
+    "trainer.average_decay": lambda flat: flat.get("trainer.average") == "none",
+    "trainer.average_start": lambda flat: flat.get("trainer.average") == "none",
     "explorer.discount": lambda flat: flat.get("explorer.horizon") == 1,
     "explorer.policy_temperature": lambda flat: flat.get("explorer.proposal") != "tempered",
     "explorer.stand_in": lambda flat: flat.get("explorer.proposal") != "optimal",

@@ -8,7 +8,12 @@ from typing import Any
 
 SCHEMA = 1
 #: Numbers of a result that measure nothing.
-NO_METRICS = frozenset({"schema", "id_schema", "seed", "claim", "val/stride", "val/least_context"})
+NO_METRICS = frozenset(
+    {
+        "schema", "id_schema", "seed", "claim",
+        "val/stride", "val/least_context", "headline/step",
+    }
+)  # fmt: skip
 
 
 class Result(Mapping[str, Any]):

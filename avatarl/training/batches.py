@@ -12,6 +12,7 @@ from avatarl.config import RunConfig
 from avatarl.data import Corpus, Windows
 from avatarl.explorer import Explorer
 from avatarl.interfaces import Batch
+from avatarl.model import Policy
 from avatarl.training.reference_schedule import ReferenceSchedule, split_training_text
 
 
@@ -33,7 +34,7 @@ def cut_text(
         config.data,
         corpus,
         config.model.context_length,
-        steered=config.health.steers_by_evaluation,
+        steered=config.health.steers_by_evaluation or config.trainer.keep_best,
     )
     windows = Windows(
         len(text) - (config.explorer.steps_ahead - 1),
@@ -70,6 +71,7 @@ class Batches:
         windows: Of that text.
         reference_schedule: Scores and weighs positions.
         explorer: Says what random numbers it needs.
+        model: Says what dropout needs.
         device: Where.
     """
 
@@ -80,6 +82,7 @@ class Batches:
         windows: Windows,
         reference_schedule: ReferenceSchedule,
         explorer: Explorer,
+        model: Policy,
         device: torch.device,
     ) -> None:
         self.windows, self.device = windows, device
@@ -94,6 +97,15 @@ class Batches:
         self._starts = torch.zeros(config.trainer.batch_size, dtype=torch.int64, device=device)
         shape = explorer.uniforms(config.trainer.batch_size, len(self.history))
         self._uniforms = torch.zeros(shape, device=device) if shape else None
+        # Rollouts have contexts of their own, R of each window.
+        rollouts = explorer.config.actions_a_position if self._horizon > 1 else None
+        size, contexts = config.trainer.batch_size, rollouts or 1
+        mask = model.mask_shape(size * contexts)
+        self._masks = None
+        if mask:
+            shape = (size, contexts, *mask[1:])  # (B,R,…)
+            self._masks = torch.zeros(shape, dtype=torch.bool, device=device)
+        self._kept_share = 1 - model.dropout
 
     def place(self, step: int) -> None:
         """Write down where a step's windows start, and its random draws."""
@@ -102,9 +114,13 @@ class Batches:
             starts = starts.pin_memory()  # else the copy would wait for the device
         self._starts.copy_(starts, non_blocking=True)
         if self._uniforms is not None:
-            mixed = np.random.SeedSequence([self._seed, step]).generate_state(1, np.uint64)
-            generator = torch.Generator(self.device).manual_seed(int(mixed[0] >> np.uint64(1)))
-            self._uniforms.uniform_(generator=generator)
+            self._uniforms.uniform_(generator=self._generator(step))
+        if self._masks is not None:
+            self._masks.bernoulli_(self._kept_share, generator=self._generator(step, 1))
+
+    def _generator(self, step: int, *stream: int) -> torch.Generator:
+        mixed = np.random.SeedSequence([self._seed, step, *stream]).generate_state(1, np.uint64)
+        return torch.Generator(self.device).manual_seed(int(mixed[0] >> np.uint64(1)))
 
     def cut(self) -> Batch:
         """Make the batch of the step that was placed last."""
@@ -121,6 +137,7 @@ class Batches:
             reference=reference,
             gate=gate,
             uniforms=self._uniforms,
+            masks=self._masks,
         )
 
     def at(self, step: int) -> Batch:

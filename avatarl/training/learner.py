@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ from avatarl.training.health import Health
 from avatarl.training.micro_batches import in_parts
 from avatarl.training.precision import precision_of
 from avatarl.training.reference_schedule import ReferenceSchedule
-from avatarl.training.scoring import Scoring
+from avatarl.training.scoring import Scoring, forward_by
 from avatarl.training.step import Players, Step, StepInputs, step_hyperparameters
 from avatarl.training.train_state import TrainState
 
@@ -81,10 +82,15 @@ class Learner:
             reference_schedule=self.reference_schedule,
             health=Health(config.health),
         )
+        if config.trainer.average == "ema":
+            self.state.average = self.state.copied_weights()
+        self._average_rate = torch.ones((), device=device)
         if config.health.sparsity_every:
             self.state.measured = self.state.copied_weights()
         explorer = self.step_function.explorer
-        self.batches = Batches(config, text, windows, self.reference_schedule, explorer, device)
+        self.batches = Batches(
+            config, text, windows, self.reference_schedule, explorer, self.model, device
+        )
         self.mode = mode = compile_mode(config, device, self.remarks)
         self.forward = forward_of(self.model, mode)
         self.old_forward = None if self.old_model is None else forward_of(self.old_model, mode)
@@ -102,6 +108,13 @@ class Learner:
     def step(self) -> int:
         """Optimiser steps done."""
         return self.state.step
+
+    @property
+    def ended(self) -> bool:
+        """Whether no step is left, or the development slice has waited long enough for a gain."""
+        patience = self.config.trainer.patience
+        tired = patience is not None and self.state.kept.waited >= patience
+        return tired or self.step >= self.steps
 
     @property
     def characters_seen(self) -> int:
@@ -151,6 +164,10 @@ class Learner:
         self.dynamic["progress"].fill_(step / self.steps)
         self.dynamic["reference_factor"].fill_(self.reference_schedule.factor(self.characters_seen))
         self.dynamic["ent_boost"].fill_(state.health.ent_boost)
+        # A plain mean at first: what the weights were when it began doesn't count more than others.
+        averaged = step - math.ceil(self.config.trainer.average_start * self.steps)
+        decay = self.config.trainer.average_decay
+        self._average_rate.fill_(max(1 - decay, 1 / (1 + max(0, averaged))))
         state.league.refresh(step, self.parameters)
         set_learning_rate(state.optimizers, self._lr_factor(step))
         self.batches.place(step)
@@ -201,6 +218,9 @@ class Learner:
         for optimizer in self.state.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for name, average in self.state.average.items():
+                average.lerp_(self.parameters[name], self._average_rate)
         for name, value in controller_state.items():
             self.state.controller_state[name].copy_(value.detach())
         return norm.detach()
@@ -249,9 +269,14 @@ class Learner:
         return {"batch": batch.tensors(), "hparams": self.hparams, "controller_state": controllers}
 
     def score(self, context: Tensor, positions: int) -> Tensor:
-        """Score held-out or prompted contexts: (B,L) to (B,positions,V)."""
+        """Score contexts by the weights that evaluation looks at: (B,L) to (B,positions,V)."""
+        return self.scorer(self.state.evaluated)(context, positions)
+
+    def scorer(self, weights: Mapping[str, Tensor]) -> Scorer:
+        """Return what scores held-out or prompted contexts by these weights."""
         reference = self.score_reference if self.config.model.prior else None
-        return self.scoring.ends(self.model, context, reference, positions)
+        forward = forward_by(self.model, weights)
+        return lambda context, positions: self.scoring.ends(forward, context, reference, positions)
 
     @property
     def score_reference(self) -> Scorer | None:

@@ -83,30 +83,40 @@ class Monitors:
         Raises:
             Stopped: An alarm asks for it.
         """
-        metrics = self._evaluated(self.config.trainer.eval_positions).metrics
+        limit = self.config.trainer.eval_positions
+        metrics = self._evaluated(limit, self.state.evaluated).metrics
         self.recording.metrics(metrics)
         nats = metrics["val/nats"]
         if nats < self.state.best.get("best/nats", math.inf):
             self.state.best = {"best/nats": nats, "best/step": self.state.step}
         self._heed(self.state.health.check_evaluation(metrics, steering=False))
+        self._keep_best()
         self._move_schedule()
         self._steer()
 
     def finish(self) -> Mapping[str, list[float]]:
         """Record an evaluation on all held-out text, and return its calibration curve.
 
+        It is of the weights that the result is of; the trained ones are measured beside them
+        where those are others.
+
         Raises:
             Stopped: An alarm asks for it.
         """
-        evaluation = self._evaluated(None)
+        state = self.state
+        evaluation = self._evaluated(None, state.headline)
+        if state.describe_headline():
+            last = self._evaluated(None, state.parameters).metrics
+            for figure in ("nats", "accuracy", "ece", "entropy"):
+                evaluation.metrics[f"last/{figure}"] = last[f"val/{figure}"]
         self.recording.final(evaluation.metrics)
         self._heed(self.state.health.check_evaluation(evaluation.metrics))
         return evaluation.reliability
 
-    def _evaluated(self, limit: int | None) -> Evaluation:
+    def _evaluated(self, limit: int | None, weights: Mapping[str, Tensor]) -> Evaluation:
         started, learner = time.monotonic(), self.learner
         evaluation = evaluate(
-            learner.score,
+            learner.scorer(weights),
             self._held_out,
             device=learner.device,
             reference=learner.score_reference,
@@ -146,6 +156,17 @@ class Monitors:
             cuts = alarm.name in ("gradient_stability", "clipping")
             if alarm.raised and action == "act" and cuts:
                 self.state.health.lr_factor *= self.limits.lr_cut
+
+    def _keep_best(self) -> None:
+        """Measure on the development slice, and keep the weights if they are the best so far."""
+        if not self.config.trainer.keep_best:
+            return
+        learner, part = self.learner, self.learner.reference_schedule.slice
+        assert part is not None
+        limit = self.config.trainer.eval_positions
+        found = evaluate(learner.score, part, device=learner.device, limit=limit).metrics
+        self.recording.metrics({"dev/nats": found["val/nats"]})
+        self.state.kept.consider(self.state.evaluated, learner.step, found["val/nats"])
 
     def _move_schedule(self) -> None:
         learner, limit = self.learner, self.config.trainer.eval_positions

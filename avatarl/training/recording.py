@@ -162,7 +162,8 @@ class Recording:
             reliability: Of all held-out text.
         """
         config, corpus, learner = self._config, self._corpus, self._learner
-        samples = sample_texts(learner.score, config, corpus, learner.device)
+        score = learner.scorer(learner.state.headline)
+        samples = sample_texts(score, config, corpus, learner.device)
         shown = (f"--- temperature {one['temperature']} ---\n{one['text']}\n" for one in samples)
         write_atomic(self.folder.samples, "\n".join(shown))
         code = provenance.code()
@@ -182,7 +183,7 @@ class Recording:
             "notes": list(corpus.notes),
             "seed": config.seed,
             "parameters": parameter_count(learner.model),
-            "steps": learner.steps,
+            "steps": learner.step,
             "characters_seen": learner.characters_seen,
             "epoch": round(learner.epoch, 6),
             "seconds": round(learner.state.elapsed_s, 3),
@@ -191,6 +192,7 @@ class Recording:
             "val/stride": stride,
             "val/least_context": least_context(length, stride),
             **learner.state.best,
+            **learner.state.describe_headline(),
             "git_commit": code["git_commit"],
             "git_diff_sha256": code["git_diff_sha256"],
             "code_sha256": code["code_sha256"],

@@ -47,7 +47,7 @@ def split_training_text(
         data: Of the text.
         corpus: The text.
         context_length: L of the policy.
-        steered: Whether monitors need the slice, whatever the reference's schedule does.
+        steered: Whether anything else needs the slice, whatever the reference's schedule does.
 
     Raises:
         ConfigError: The slice is needed and would hold no full window.
@@ -60,7 +60,7 @@ def split_training_text(
             "data.dev_fraction",
             data.dev_fraction,
             f"a larger share, so that the slice holds over {context_length} characters",
-            "the reference's schedule or the monitors' actions follow figures of it",
+            "the reference's schedule, trainer.keep_best or the monitors' actions follow it",
         )
     return fit, development
 

@@ -13,8 +13,9 @@ from avatarl.explorer import Decoder
 from avatarl.model import Cache, Policy
 
 # (context (B,L), the reference's log-probs to add to, or None) → log-probs (B,T,V) of the scored
-# positions, or (B,L,V) of all of them where the explorer rolls out.
-Network = Callable[[Tensor, Tensor | None], Tensor]
+# positions, or (B,L,V) of all of them where the explorer rolls out. What is to be kept of its
+# activations may follow as a third argument.
+Network = Callable[..., Tensor]
 
 # (context (N,L), n) → log-probs (N,n,V) of the last n positions.
 Reference = Callable[[Tensor, int], Tensor]
@@ -41,7 +42,11 @@ class Scoring:
         )
 
     def __call__(
-        self, forward: Callable[..., Tensor], context: Tensor, prior: Tensor | None
+        self,
+        forward: Callable[..., Tensor],
+        context: Tensor,
+        prior: Tensor | None,
+        masks: Tensor | None = None,
     ) -> Tensor:
         """Score contexts (B,L) of a training step by a network's forward pass: (B,T,V) fp32.
 
@@ -49,9 +54,11 @@ class Scoring:
             forward: The pass.
             context: Windows.
             prior: What the network adds its logits to, or None.
+            masks: What dropout keeps; None for everything.
         """
+        dropout = {} if masks is None else {"masks": masks}
         with self.autocast():
-            logits = forward(context, last=self.last, prior_logprobs=prior)
+            logits = forward(context, last=self.last, prior_logprobs=prior, **dropout)
         return _normalised(logits)
 
     def ends(
@@ -77,16 +84,11 @@ class Scoring:
 
     def network(self, forward: Callable[..., Tensor]) -> Network:
         """Return what scores by a forward pass."""
-        return lambda context, prior: self(forward, context, prior)
+        return lambda *inputs: self(forward, *inputs)
 
     def functional(self, model: nn.Module, weights: Mapping[str, Tensor]) -> Network:
         """Return the network of a model's shape that has these weights."""
-
-        def forward(context: Tensor, **options: Any) -> Tensor:
-            logits: Tensor = torch.func.functional_call(model, dict(weights), (context,), options)
-            return logits
-
-        return self.network(forward)
+        return self.network(forward_by(model, weights))
 
     @torch.no_grad()
     def decode(
@@ -128,6 +130,16 @@ class Scoring:
             return read(char)
 
         return decoder
+
+
+def forward_by(model: nn.Module, weights: Mapping[str, Tensor]) -> Callable[..., Tensor]:
+    """Return the forward pass of a model's shape that has these weights."""
+
+    def forward(context: Tensor, **options: Any) -> Tensor:
+        logits: Tensor = torch.func.functional_call(model, dict(weights), (context,), options)
+        return logits
+
+    return forward
 
 
 def _normalised(logits: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ run alone, compiled or recorded runs and stacks of runs all call the same :class
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -85,6 +86,7 @@ class Experience:
         rewards: (B,T,K).
         regularisers: Reference and opponent on ``exploration.contexts``.
         priors: What the network adds its logits to there, or None.
+        masks: What dropout keeps there of the policy that learns, or None.
         facts: About the rewards and the opponents, 0-d each.
     """
 
@@ -92,6 +94,7 @@ class Experience:
     rewards: Tensor
     regularisers: Regularisers
     priors: Tensor | None
+    masks: Tensor | None
     facts: dict[str, Tensor]
 
 
@@ -152,10 +155,11 @@ class Step:
         old_policy, rollouts = players.old_policy, players.rollouts
         horizon = self.explorer.config.steps_ahead
         prior = batch.reference if self.prior else None
+        masks = None if batch.masks is None else batch.masks.flatten(0, 1)  # (B·R,…)
         logprobs = old_logprobs = None
-        if rollouts is None and old_policy is not None:
-            with torch.no_grad():
-                old_logprobs = old_policy(batch.context, prior)
+        if rollouts is None and (old_policy is not None or masks is not None):
+            with torch.no_grad():  # who acts drops nothing
+                old_logprobs = (old_policy or players.policy)(batch.context, prior)
         elif rollouts is None:
             # Acting with the trained policy itself, one forward pass serves acting and learning.
             logprobs = players.policy(batch.context, prior)
@@ -173,6 +177,13 @@ class Step:
         if rollouts is not None and rollouts.reference is not None:
             reference = rollouts.reference(contexts, horizon)  # (B·K,H,V)
             prior = rollouts.reference(contexts, contexts.shape[1]) if self.prior else None
+        if masks is not None:
+            logprobs = self._scored(players.policy, contexts, prior, masks)
+            dropped = logprobs.detach()
+            if old_policy is not None:
+                with torch.no_grad():
+                    dropped = self._scored(old_policy, contexts, prior, masks)
+            exploration = dataclasses.replace(exploration, dropped_logprobs=dropped)
         past = None
         if players.opponents:
             past = against(players.opponents, contexts, prior, len(batch.context))
@@ -190,7 +201,16 @@ class Step:
         if past is not None:
             facts |= win_rates(earned, len(players.opponents))
         regularisers = Regularisers(reference, past, batch.gate)
-        return Experience(exploration, rewards, regularisers, prior, facts), logprobs
+        return Experience(exploration, rewards, regularisers, prior, masks, facts), logprobs
+
+    def _scored(
+        self, network: Network, contexts: Tensor, prior: Tensor | None, masks: Tensor | None
+    ) -> Tensor:
+        """Score what was explored, at the positions that are learned from."""
+        horizon = self.explorer.config.steps_ahead
+        dropout = () if masks is None else (masks,)
+        logprobs: Tensor = network(contexts, prior, *dropout)
+        return logprobs[:, -horizon:] if horizon > 1 else logprobs  # (B,T,V), or (B·K,H,V)
 
     def compute_loss(
         self,
@@ -207,10 +227,11 @@ class Step:
             logprobs: The policy's log-probs on it, if known; else they are computed.
             with_facts: Also describe the step in full, for the log.
         """
-        exploration, horizon = experience.exploration, self.explorer.config.steps_ahead
+        exploration = experience.exploration
         if logprobs is None:
-            logprobs = inputs.players.policy(exploration.contexts, experience.priors)
-            logprobs = logprobs[:, -horizon:] if horizon > 1 else logprobs  # (B·K,H,V)
+            logprobs = self._scored(
+                inputs.players.policy, exploration.contexts, experience.priors, experience.masks
+            )
         output = self.objective(
             logprobs,
             exploration,

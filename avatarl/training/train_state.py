@@ -14,6 +14,7 @@ from avatarl.opponent import League
 from avatarl.training.checkpoint import Checkpoint
 from avatarl.training.figures import Means
 from avatarl.training.health import Health
+from avatarl.training.kept import Kept
 from avatarl.training.reference_schedule import ReferenceSchedule
 
 
@@ -29,6 +30,8 @@ class TrainState:
         league: Past selves.
         reference_schedule: How far the reference's schedule has come.
         health: The monitors' memory, and what they have changed.
+        average: The average of the weights so far; empty where none is made.
+        kept: The best weights so far.
         measured: Weights at the last measurement of sparsity; empty where it isn't measured.
         step: Optimiser steps done.
         best: ``best/nats`` and ``best/step`` of the best evaluation so far.
@@ -45,6 +48,8 @@ class TrainState:
     league: League
     reference_schedule: ReferenceSchedule
     health: Health
+    average: dict[str, Tensor] = field(default_factory=dict)
+    kept: Kept = field(default_factory=Kept)
     measured: dict[str, Tensor] = field(default_factory=dict)
     step: int = 0
     best: dict[str, float] = field(default_factory=dict)
@@ -57,6 +62,26 @@ class TrainState:
     def parameters(self) -> dict[str, Tensor]:
         """The trained weights by name."""
         return dict(self.model.named_parameters())
+
+    @property
+    def evaluated(self) -> dict[str, Tensor]:
+        """The weights that evaluation looks at, by name: their average where one is made."""
+        return self.average or self.parameters
+
+    @property
+    def headline(self) -> dict[str, Tensor]:
+        """The weights that the result is of, by name: the best ones where they are kept."""
+        return self.kept.weights or self.evaluated
+
+    def describe_headline(self) -> dict[str, Any]:
+        """Say which weights those are; nothing where they are the trained ones as they are."""
+        if not (self.average or self.kept.weights):
+            return {}
+        told: dict[str, Any] = {"headline": "ema" if self.average else "trained"}
+        told["headline/step"] = self.kept.step if self.kept.weights else self.step
+        if self.kept.weights:
+            told["headline/dev_nats"] = self.kept.nats
+        return told
 
     def copied_weights(self) -> dict[str, Tensor]:
         """Return a copy of the trained weights, by name."""
@@ -72,7 +97,11 @@ class TrainState:
         tensors |= {f"opponent.{name}": value for name, value in self.league.weights.items()}
         tensors |= _pack(self.optimizers)
         tensors |= {f"measured.{name}": value for name, value in self.measured.items()}
+        tensors |= {f"average.{name}": value for name, value in self.average.items()}
+        tensors |= {f"kept.{name}": value for name, value in self.kept.weights.items()}
+        kept = self.kept.state_dict()
         numbers = {
+            **({"kept": kept} if kept else {}),
             "health": self.health.state_dict(),
             "best": self.best,
             "guidance": self.reference_schedule.state_dict(),
@@ -92,6 +121,8 @@ class TrainState:
         if self.old_model is not None:
             for name, value in self.old_model.named_parameters():
                 value.copy_(tensors[f"old.{name}"])
+        for name, value in self.average.items():
+            value.copy_(tensors[f"average.{name}"])
         for name, value in self.controller_state.items():
             value.copy_(tensors[f"control.{name}"])
         device = next(iter(self.parameters.values())).device
@@ -100,8 +131,11 @@ class TrainState:
         }
         _unpack(self.optimizers, tensors)
         # A checkpoint may be older than the wish to measure.
-        for name in self.measured.keys() & {key.removeprefix("measured.") for key in tensors}:
-            self.measured[name] = tensors[f"measured.{name}"].to(device)
+        for name, value in _under("measured.", tensors).items():
+            if name in self.measured:
+                self.measured[name] = value.to(device)
+        kept = _under("kept.", tensors)
+        self.kept = Kept.from_state_dict(numbers.get("kept", {}), kept, device)
         self.step = state.step
         self.health = Health.from_state_dict(self.health.limits, numbers["health"])
         self.best = numbers["best"]
@@ -109,6 +143,14 @@ class TrainState:
         self.norms = list(torch.tensor(numbers["norms"], device=device))
         self.means = Means.from_state_dict(numbers.get("means", {}), device)
         self.elapsed_s, self.started = numbers["elapsed_s"], numbers["started"]
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
 
 
 def _pack(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:

@@ -49,7 +49,7 @@ def train(
 
     try:
         while going := [trainer for trainer in trainers if trainer not in outcomes]:
-            if ended := [one for one in going if one.learner.step >= one.learner.steps]:
+            if ended := [one for one in going if one.learner.ended]:
                 for trainer in ended:
                     attend(trainer, trainer.finish)
             elif stop():

@@ -20,6 +20,7 @@ KINDS = [
     ["opponent=past", "reward=opponent"],
     ["explorer=bandit", "reward=sum"],
     ["model.prior=true", "reference/schedule=gated"],
+    ["model.dropout=0.2", "model.position=rotary"],
 ]
 
 
@@ -64,8 +65,10 @@ def test_what_a_zero_leaves_out_is_structure(tiny: Tiny) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs g++")
-def test_a_compiled_stack_is_its_runs(tiny: Tiny) -> None:
-    configs = [tiny("optimizer=adamw", "trainer.compile=on", f"seed={seed}") for seed in range(2)]
+@pytest.mark.parametrize("kind", [[], ["model.dropout=0.2", "model.position=rotary"]])
+def test_a_compiled_stack_is_its_runs(tiny: Tiny, kind: list[str]) -> None:
+    words = ["optimizer=adamw", "trainer.compile=on", *kind]
+    configs = [tiny(*words, f"seed={seed}") for seed in range(2)]
     alone, stack = [learner(one) for one in configs], Stack([learner(one) for one in configs])
     for _ in range(3):
         together = stack.train_step(with_facts=True)

@@ -106,6 +106,8 @@ def test_a_run_that_is_done_is_not_computed_again(tiny: Tiny) -> None:
         ("objective.sync_every=5", "objective.kl_target=0.1", "optimizer=muon"),
         ("explorer=temperature", "explorer.guidance=0.3"),
         ("explorer=temperature", "explorer.horizon=3", "explorer.positions=last"),
+        ("model.dropout=0.2", "model.position=rotary", "objective.sync_every=3"),
+        ("trainer.average=ema", "trainer.average_start=0.3", "trainer.keep_best=true"),
     ],
 )
 @pytest.mark.parametrize("polls", [0, 6, 17])

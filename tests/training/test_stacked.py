@@ -101,8 +101,9 @@ def test_metrics_stay_equal_over_two_hundred_steps(tiny: Tiny) -> None:
         ["explorer.select=drop_random", "reference/schedule=gated"],
         ["objective=cross_entropy"],
         ["optimizer=muon"],
+        ["model.dropout=0.2", "model.position=rotary", "objective.sync_every=5"],
     ],
-    ids=["last", "bandit", "selves", "controllers", "gated", "control", "muon"],
+    ids=["last", "bandit", "selves", "controllers", "gated", "control", "muon", "dropout"],
 )
 def test_every_step_is_what_it_is_alone(tiny: Tiny, overrides: list[str]) -> None:
     # From one state: drawn actions and rounded updates turn a last bit into another future.
