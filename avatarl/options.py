@@ -40,6 +40,17 @@ class Option:
     kind: str
 
 
+@dataclass(frozen=True)
+class Later:
+    """Marks a key that came later, with what stands for it where a configuration lacks it.
+
+    Runs of before can so be read, and presets of before be used. That value isn't part of a run's
+    identity (``avatarl.runs.identity``).
+    """
+
+    value: Any
+
+
 def read(declaration: type[T], raw: object, key: str) -> T:
     """Turn a plain mapping into a dataclass of settings.
 
@@ -70,9 +81,12 @@ def read(declaration: type[T], raw: object, key: str) -> T:
         if name not in types:
             valid = f"one of {', '.join(types)}" + did_you_mean(str(name), types)
             raise ConfigError(f"{prefix}{name}", raw[name], valid, "no such key")
-    for name in types:
+    for name, hint in types.items():
         if name not in raw:
-            raise ConfigError(f"{prefix}{name}", None, "a value; it is missing")
+            later = [fact for fact in typing.get_args(hint) if isinstance(fact, Later)]
+            if not later:
+                raise ConfigError(f"{prefix}{name}", None, "a value; it is missing")
+            raw = {**raw, name: later[0].value}
     values = {name: _read(hint, raw[name], f"{prefix}{name}") for name, hint in types.items()}
     try:
         return declaration(**values)

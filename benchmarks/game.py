@@ -62,7 +62,7 @@ def cross_entropy(steps: int) -> Iterator[Entry]:
             forward: Callable[..., Tensor],
             context: Tensor,
             prior: Tensor | None,
-            positions: int | None = None,
+            masks: Tensor | None = None,
         ) -> Tensor:
             return forward(context).log_softmax(-1)
 

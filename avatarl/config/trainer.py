@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Lt
 
 from avatarl.errors import ConfigError
-from avatarl.options import Option
+from avatarl.options import Later, Option
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Config(Option):
     eval_every: Annotated[int, Ge(1)]  # steps
     eval_positions: Annotated[int, Ge(1)]  # held-out positions in a periodic evaluation
     eval_stride: Annotated[int, Ge(1)] | None
-    keep_best: bool  # by nats on the development slice
-    patience: Annotated[int, Ge(1)] | None  # evaluations
-    average: Literal["none", "ema"]
-    average_decay: Annotated[float, Ge(0), Lt(1)]
-    average_start: Annotated[float, Ge(0), Lt(1)]  # share of the run's steps
+    keep_best: Annotated[bool, Later(False)]  # by nats on the development slice
+    patience: Annotated[Annotated[int, Ge(1)] | None, Later(None)]  # evaluations
+    average: Annotated[Literal["none", "ema"], Later("none")]
+    average_decay: Annotated[float, Ge(0), Lt(1), Later(0.999)]
+    average_start: Annotated[float, Ge(0), Lt(1), Later(0.0)]  # share of the run's steps
     sample_characters: Annotated[int, Ge(0)]
     checkpoint_every_s: Annotated[float, Ge(0)]
     keep_checkpoints: Annotated[int, Ge(1)]

@@ -25,6 +25,7 @@ from typing_extensions import override
 
 from avatarl.errors import ConfigError
 from avatarl.model import base
+from avatarl.options import Later
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Config(base.Config):
     n_layer: Annotated[int, Ge(1)]
     n_head: Annotated[int, Ge(1)]
     n_embd: Annotated[int, Ge(1)]
-    position: Literal["learned", "rotary"]
-    dropout: Annotated[float, Ge(0), Lt(1)]  # in training; acting and evaluation keep everything
+    position: Annotated[Literal["learned", "rotary"], Later("learned")]
+    dropout: Annotated[float, Ge(0), Lt(1), Later(0.0)]  # while learning alone
 
     def __post_init__(self) -> None:
         """Refuse a width that the heads can't share, or pairs of channels that don't come out."""

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from avatarl import composition
-from avatarl.config import GROUPS, parse
+from avatarl.config import GROUPS, parse, run_id
 from avatarl.errors import ConfigError
+from avatarl.runs import identity
 
 
 def changed(raw: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
@@ -121,6 +122,16 @@ def test_a_missing_key_and_a_missing_group_are_named(raw: dict[str, Any]) -> Non
     del raw["optimizer"]
     with pytest.raises(ConfigError, match="optimizer"):
         parse(raw)
+
+
+def test_a_configuration_of_before_a_key_is_read_and_keeps_its_id(raw: dict[str, Any]) -> None:
+    before = copy.deepcopy(raw)
+    for key, value in identity._LATER.items():
+        group, name = key.split(".")
+        if before[group].pop(name, value) != value:
+            raise AssertionError(f"{key} is left out of ids at another value than its default")
+    assert parse(before) == parse(raw)
+    assert run_id(before, "0" * 64) == run_id(raw, "0" * 64)
 
 
 def test_an_unknown_group_is_refused(raw: dict[str, Any]) -> None:

@@ -121,6 +121,7 @@ def test_without_dropout_there_are_no_masks() -> None:
 
 def test_what_it_does_not_know_is_refused() -> None:
     with pytest.raises(ConfigError, match="position"):
-        dataclasses.replace(PLAIN, position="sinusoidal").build(V, seed=0)
+        unknown: Any = "sinusoidal"
+        dataclasses.replace(PLAIN, position=unknown).build(V, seed=0)
     with pytest.raises(ConfigError, match="pairs of a head's channels"):
         dataclasses.replace(PLAIN, position="rotary", n_embd=6)

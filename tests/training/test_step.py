@@ -121,7 +121,7 @@ class Exact(Scoring):
     """Computes in double precision, so that Adam doesn't amplify rounding into a difference."""
 
     def __call__(
-        self, forward: Any, context: torch.Tensor, prior: Any, positions: int | None = None
+        self, forward: Any, context: torch.Tensor, prior: Any, masks: Any = None
     ) -> torch.Tensor:
         logprobs: torch.Tensor = forward(context).log_softmax(-1)
         return logprobs
