@@ -110,7 +110,7 @@ def gpu(reference: RowTable, contexts: torch.Tensor) -> Entry:
     """Compare a look-up with a forward and backward pass of the large model, on the GPU."""
     from avatarl.model.gpt import GPT, Config
 
-    config = Config("gpt2_20m", "gpt", 8, False, 6, 8, 512, "learned", 0.0)
+    config = Config("gpt2_20m", "gpt", 8, False, 1.0, 6, 8, 512, "learned", 0.0, "scalar")
     model = GPT(config, reference.vocab_size, torch.Generator().manual_seed(0)).cuda()
     placed = RowTable(reference.arrays.to(torch.device("cuda")))
     batch = contexts[:4096].cuda()

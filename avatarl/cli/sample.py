@@ -56,7 +56,7 @@ def main(args: argparse.Namespace) -> int:
     folder = find_run(args.run, args.output_dir)
     learner, corpus = load_policy(folder)
     prompt = corpus.encode(args.prompt).tolist()
-    scorers: dict[str, Any] = {"policy": learner.scorer(learner.state.headline)}
+    scorers: dict[str, Any] = {"policy": learner.headline}
     if args.against:
         if learner.score_reference is None:
             raise UserError(f"--against reference: {folder.path.name} has no reference")

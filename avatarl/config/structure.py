@@ -37,4 +37,6 @@ def structure_key(config: RunConfig) -> str:
         "available": config.reference.available,
         "gates": config.reference.gates,
     }
+    if config.model.gates_members:
+        seen["reference"]["parts"] = config.reference.parts
     return hashlib.sha256(repr(sorted(seen.items())).encode()).hexdigest()[:12]

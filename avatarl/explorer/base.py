@@ -74,10 +74,12 @@ class Rollouts:
         decode: Starts rollouts of the acting policy: (prompt (B,P) int64, K) → a decoder.
         reference: (context (N,L), n) → the reference's log-probs (N,n,V) of the last n positions,
             or None without one.
+        prior: Likewise, what the networks add their logits to.
     """
 
     decode: Callable[[Tensor, int], Decoder]
     reference: Callable[[Tensor, int], Tensor] | None
+    prior: Callable[[Tensor, int], Tensor] | None = None
 
 
 @dataclass(frozen=True)

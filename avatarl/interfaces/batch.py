@@ -22,6 +22,8 @@ class Batch:
         gate: (B,T) in [0, 1], how much the reference counts at each position, or None for 1.
         masks: (B,R,…) bool, what dropout keeps of each of the R contexts that come of a window (1,
             or its rollouts), in the network's own shape; None without dropout.
+        members: (B,T,M,V) fp32 log-probabilities of the reference's members, where the network has
+            a gate for each; else None.
         uniforms: Random numbers in [0, 1), in the shape that the explorer asked for, or None.
     """
 
@@ -32,6 +34,7 @@ class Batch:
     gate: Tensor | None = None
     uniforms: Tensor | None = None
     masks: Tensor | None = None
+    members: Tensor | None = None
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors that are there, by name."""

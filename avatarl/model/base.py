@@ -10,7 +10,8 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from avatarl.options import Option
+from avatarl.interfaces import Hyperparameters, Schedule, check_at_least, current
+from avatarl.options import Later, Option
 
 # What a network keeps of what it has read, for instance keys and values of each block. All tensors
 # have the windows as their first dimension, so that rollouts of one window can share it.
@@ -22,11 +23,43 @@ class Config(Option, ABC):
     """Settings that every network has."""
 
     context_length: Annotated[int, Ge(1)]  # characters the policy sees
-    prior: bool  # logits = gate · log reference + network, with a learned gate
+    prior: bool  # logits = weight · gate · log reference + network, with a learned gate
+    prior_weight: Annotated[float | Schedule, Later(1.0)]
+
+    def __post_init__(self) -> None:
+        """Refuse a prior that would be turned round."""
+        check_at_least("prior_weight", self.prior_weight, 0)
+
+    @property
+    def gates_members(self) -> bool:
+        """Whether the network has a gate for each member of the reference, and reads them apart."""
+        return False
+
+    @property
+    def weighs_prior(self) -> bool:
+        """Whether the prior's weight is anything but 1."""
+        return self.prior and self.prior_weight != 1
+
+    def weigh(self, prior: Tensor, hparams: Hyperparameters) -> Tensor:
+        """Multiply the reference's log-probabilities by their weight at this moment of the run.
+
+        Args:
+            prior: Of any shape.
+            hparams: The group's numbers; read where :attr:`weighs_prior`.
+        """
+        if not self.weighs_prior:
+            return prior
+        return prior * current(self.prior_weight, hparams, "prior_weight")
 
     @abstractmethod
-    def build(self, vocab_size: int, seed: int) -> Policy:
-        """Make a network with random weights that depend on ``seed`` alone (fp32, on the CPU)."""
+    def build(self, vocab_size: int, seed: int, members: int = 1) -> Policy:
+        """Make a network with random weights that depend on ``seed`` alone (fp32, on the CPU).
+
+        Args:
+            vocab_size: V.
+            seed: Of the weights.
+            members: M, of the reference; given where :attr:`gates_members`.
+        """
 
 
 class Policy(nn.Module, ABC):
@@ -56,7 +89,8 @@ class Policy(nn.Module, ABC):
         Args:
             context: (B,T) int64 character ids, T ≤ ``context_length``; the window may be shorter.
             last: Score the last position alone.
-            prior_logprobs: (B,T,V), or (B,1,V) with ``last``; required with ``model.prior``.
+            prior_logprobs: (B,T,V), or (B,1,V) with ``last``; required with ``model.prior``. A
+                network that gates members gets (B,T,M,V).
             masks: True where an activation is kept, in the shape of :meth:`mask_shape`; None keeps
                 all. Never given but to a policy that has such a shape.
 

@@ -38,8 +38,11 @@ class Config(base.Config):
     position: Annotated[Literal["learned", "rotary"], Later("learned")]
     dropout: Annotated[float, Ge(0), Lt(1), Later(0.0)]  # while learning alone
 
+    prior_gate: Annotated[Literal["scalar", "context"], Later("scalar")]
+
     def __post_init__(self) -> None:
         """Refuse a width that the heads can't share, or pairs of channels that don't come out."""
+        super().__post_init__()
         if self.n_embd % self.n_head:
             raise ConfigError(
                 "n_embd", self.n_embd, f"a multiple of n_head={self.n_head}", "heads share it"
@@ -52,9 +55,20 @@ class Config(base.Config):
                 "rotary positions turn pairs of a head's channels",
             )
 
+    @property
     @override
-    def build(self, vocab_size: int, seed: int) -> GPT:
-        return GPT(self, vocab_size, torch.Generator().manual_seed(seed))
+    def gates_members(self) -> bool:
+        match self.prior_gate:
+            case "scalar":
+                return False
+            case "context":
+                return self.prior
+            case unknown:
+                raise ConfigError("prior_gate", unknown, "scalar or context")
+
+    @override
+    def build(self, vocab_size: int, seed: int, members: int = 1) -> GPT:
+        return GPT(self, vocab_size, torch.Generator().manual_seed(seed), members)
 
 
 # Windows and heads that ``window_attention`` serves.
@@ -209,9 +223,12 @@ class GPT(base.Policy):
         config: Size and shape.
         vocab_size: V.
         generator: Source of the random initial weights.
+        members: M, of the reference, where each has a gate.
     """
 
-    def __init__(self, config: Config, vocab_size: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, config: Config, vocab_size: int, generator: torch.Generator, members: int = 1
+    ) -> None:
         super().__init__()
         self.config = config
         self.vocab_size = vocab_size
@@ -227,13 +244,22 @@ class GPT(base.Policy):
         self.dropout = config.dropout
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.norm = nn.LayerNorm(config.n_embd, bias=False)
-        # The gate starts at one: the first policy is then the reference itself.
-        self.prior_gate = nn.Parameter(torch.ones(())) if config.prior else None
+        # The gate starts at one: the first policy is then the reference itself (of several members,
+        # their geometric mean).
+        self.prior_gate: nn.Parameter | None = None
+        self.prior_head: nn.Linear | None = None
+        if config.gates_members:
+            self.prior_head = nn.Linear(config.n_embd, members)
+        elif config.prior:
+            self.prior_gate = nn.Parameter(torch.ones(()))
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:
                 small = name.endswith("out.weight")
                 std = 0.02 / math.sqrt(2 * config.n_layer) if small else 0.02
                 nn.init.normal_(parameter, std=std, generator=generator)
+        if self.prior_head is not None:
+            nn.init.zeros_(self.prior_head.weight)
+            nn.init.constant_(self.prior_head.bias, 1 / members)
 
     @override
     def mask_shape(self, windows: int) -> tuple[int, ...]:
@@ -258,10 +284,18 @@ class GPT(base.Policy):
         for index, block in enumerate(self.blocks):
             own = each[2 * index + 1 : 2 * index + 3]
             x = block(x, turn, last and index == final, own)  # (B,T,C), at the end (B,T|1,C)
-        logits = F.linear(self.norm(x), self.token.weight)  # (B,T|1,V), tied to the embedding
+        return self._scores(self.norm(x), prior_logprobs)  # (B,T|1,V)
+
+    def _scores(self, x: Tensor, prior: Tensor | None) -> Tensor:
+        """Map (B,T,C) to logits (B,T,V), by the embedding itself and what the prior adds."""
+        logits = F.linear(x, self.token.weight)
         if self.prior_gate is not None:
-            assert prior_logprobs is not None
-            logits = logits + self.prior_gate * prior_logprobs
+            assert prior is not None
+            logits = logits + self.prior_gate * prior
+        if self.prior_head is not None:
+            assert prior is not None
+            gates = self.prior_head(x).unsqueeze(-1)  # (B,T,M,1)
+            logits = logits + (gates * prior).sum(-2)
         return logits
 
     def _embed(self, characters: Tensor, start: int) -> Tensor:
@@ -291,8 +325,4 @@ class GPT(base.Policy):
         for index, block in enumerate(self.blocks):
             x, kept = block.extend(x, turn, cache[index] if cache else None)  # type: ignore[operator]
             extended.append(kept)
-        logits = F.linear(self.norm(x[:, -1:]), self.token.weight)  # (B,1,V)
-        if self.prior_gate is not None:
-            assert prior_logprobs is not None
-            logits = logits + self.prior_gate * prior_logprobs
-        return logits, extended
+        return self._scores(self.norm(x[:, -1:]), prior_logprobs), extended  # (B,1,V)

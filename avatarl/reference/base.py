@@ -104,6 +104,11 @@ class Config(Option, ABC):
         """Whether its schedule weighs positions one by one."""
         return False
 
+    @property
+    def parts(self) -> int:
+        """Members that can be read apart; 1 where it isn't made of several."""
+        return 1
+
     def check_text(self, length: int, vocab_size: int) -> None:
         """Refuse a text that :meth:`build` would refuse for its size.
 

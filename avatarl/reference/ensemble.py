@@ -56,6 +56,11 @@ class Config(CountedConfig):
                 f"{len(self.members)} numbers, one for each of {', '.join(self.members)}, or null",
             )
 
+    @property
+    @override
+    def parts(self) -> int:
+        return len(self.members)
+
     @override
     def check_text(self, length: int, vocab_size: int) -> None:
         members = self.shared_members()
@@ -128,6 +133,11 @@ class Ensemble:
         for share, logprobs in zip(self._shares[1:], scored[1:], strict=True):
             total = torch.logaddexp(total, logprobs + share)
         return total
+
+
+def members_of(reference: Reference) -> list[Reference]:
+    """Return a mixture's members, or the reference itself."""
+    return reference.members if isinstance(reference, Ensemble) else [reference]
 
 
 def _longest(found: list[Reliability]) -> Reliability:

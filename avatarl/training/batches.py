@@ -86,6 +86,7 @@ class Batches:
         device: torch.device,
     ) -> None:
         self.windows, self.device = windows, device
+        self._gates_members = config.model.gates_members
         self._seed, self._reference_schedule = config.seed, reference_schedule
         self._length, self._horizon = config.model.context_length, config.explorer.steps_ahead
         self.last = config.explorer.positions == "last"
@@ -127,9 +128,11 @@ class Batches:
         starts = self._starts.unsqueeze(-1)
         text = self.ids[starts + self._span]  # (B,L+H)
         positions = starts + self.history  # (B,T)
-        reference = gate = None
+        reference = gate = members = None
         if self._horizon == 1:  # rollouts have contexts of their own
             reference, gate = self._reference_schedule.look_up(positions, self.history)
+            if self._gates_members:
+                members = self._reference_schedule.look_up_members(positions, self.history)
         return Batch(
             context=text[:, : self._length],
             target=text[:, self._length :] if self.last else text[:, 1:],
@@ -138,6 +141,7 @@ class Batches:
             gate=gate,
             uniforms=self._uniforms,
             masks=self._masks,
+            members=members,
         )
 
     def at(self, step: int) -> Batch:

@@ -34,6 +34,12 @@ from avatarl.training.step import Players, Step, StepInputs, step_hyperparameter
 from avatarl.training.train_state import TrainState
 
 
+def first_policy(config: RunConfig, vocab_size: int) -> Policy:
+    """Make a run's network as it is before the first step."""
+    members = {"members": config.reference.parts} if config.model.gates_members else {}
+    return config.model.build(vocab_size, config.seed, **members)
+
+
 class Learner:
     """Takes a run's steps.
 
@@ -57,7 +63,7 @@ class Learner:
         self.steps = config.trainer.steps or max(
             1, round(config.trainer.epochs * windows.steps_per_epoch)
         )
-        self.model = config.model.build(corpus.vocab_size, config.seed).to(device)
+        self.model = first_policy(config, corpus.vocab_size).to(device)
         self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
         reference = config.reference.build(text, corpus.vocab_size, device)
         self.reference_schedule = ReferenceSchedule(
@@ -66,7 +72,7 @@ class Learner:
         self.step_function = Step.build(config, Text(corpus.characters, text, device))
         self.old_model: Policy | None = None
         if config.objective.old_policy_age > 1:
-            self.old_model = config.model.build(corpus.vocab_size, config.seed)
+            self.old_model = first_policy(config, corpus.vocab_size)
             self.old_model.to(device).requires_grad_(False)
         # What all groups read and every step writes, once in memory.
         self.dynamic = dynamic_values(device)
@@ -253,9 +259,9 @@ class Learner:
     def _rollouts(self) -> Rollouts | None:
         if self.config.explorer.steps_ahead == 1:
             return None
-        reference = self.score_reference
-        writes, prior = self.old_model or self.model, reference if self.config.model.prior else None
-        return Rollouts(functools.partial(self.scoring.decode, writes, prior), reference)
+        writes, prior = self.old_model or self.model, self.prior_at(self.step)
+        decode = functools.partial(self.scoring.decode, writes, prior)
+        return Rollouts(decode, self.score_reference, prior)
 
     def weights(self) -> dict[str, Any]:
         """Return the weights that the functional step reads, by player."""
@@ -270,13 +276,27 @@ class Learner:
 
     def score(self, context: Tensor, positions: int) -> Tensor:
         """Score contexts by the weights that evaluation looks at: (B,L) to (B,positions,V)."""
-        return self.scorer(self.state.evaluated)(context, positions)
+        return self.scorer(self.state.evaluated, self.step)(context, positions)
 
-    def scorer(self, weights: Mapping[str, Tensor]) -> Scorer:
-        """Return what scores held-out or prompted contexts by these weights."""
-        reference = self.score_reference if self.config.model.prior else None
-        forward = forward_by(self.model, weights)
-        return lambda context, positions: self.scoring.ends(forward, context, reference, positions)
+    @property
+    def headline(self) -> Scorer:
+        """Scores by the weights that the result is of."""
+        return self.scorer(self.state.headline, self.state.kept.step or self.step)
+
+    def scorer(self, weights: Mapping[str, Tensor], step: int) -> Scorer:
+        """Return what scores held-out or prompted contexts by the weights of a step."""
+        prior, forward = self.prior_at(step), forward_by(self.model, weights)
+        return lambda context, positions: self.scoring.ends(forward, context, prior, positions)
+
+    def prior_at(self, step: int) -> Scorer | None:
+        """What networks add their logits to at a step, or None: (B,L) to (B,n,V) or (B,n,M,V)."""
+        config, schedule = self.config.model, self.reference_schedule
+        score = schedule.score_members if config.gates_members else schedule.score
+        if not config.prior or score is None or not config.weighs_prior:
+            return score if config.prior else None
+        progress = torch.tensor(step / self.steps, device=self.device)
+        numbers = {**self.hparams["model"], "progress": progress}
+        return lambda context, positions: config.weigh(score(context, positions), numbers)
 
     @property
     def score_reference(self) -> Scorer | None:

@@ -13,9 +13,9 @@ from torch import Tensor
 from avatarl.data import Corpus
 from avatarl.training.checkpoint import read_latest
 from avatarl.training.endings import Diverged, Stopped
-from avatarl.training.evaluation import Evaluation, HeldOut, evaluate
+from avatarl.training.evaluation import Evaluation, HeldOut, Scorer, evaluate
 from avatarl.training.health import Alarm
-from avatarl.training.learner import Learner
+from avatarl.training.learner import Learner, first_policy
 from avatarl.training.recording import Recording
 from avatarl.training.sparsity import update_facts
 
@@ -70,7 +70,7 @@ class Monitors:
         if not every or self.state.step % every:
             return
         # The initial weights follow from the seed, so they needn't be kept.
-        model = self.config.model.build(self._corpus.vocab_size, self.config.seed)
+        model = first_policy(self.config, self._corpus.vocab_size)
         first = {name: value.to(self.learner.device) for name, value in model.named_parameters()}
         facts = update_facts(self.learner.parameters, first, self.state.measured)
         self.state.measured = self.state.copied_weights()
@@ -84,7 +84,7 @@ class Monitors:
             Stopped: An alarm asks for it.
         """
         limit = self.config.trainer.eval_positions
-        metrics = self._evaluated(limit, self.state.evaluated).metrics
+        metrics = self._evaluated(limit, self.learner.score).metrics
         self.recording.metrics(metrics)
         nats = metrics["val/nats"]
         if nats < self.state.best.get("best/nats", math.inf):
@@ -103,20 +103,20 @@ class Monitors:
         Raises:
             Stopped: An alarm asks for it.
         """
-        state = self.state
-        evaluation = self._evaluated(None, state.headline)
+        state, learner = self.state, self.learner
+        evaluation = self._evaluated(None, learner.headline)
         if state.describe_headline():
-            last = self._evaluated(None, state.parameters).metrics
+            last = self._evaluated(None, learner.scorer(state.parameters, state.step)).metrics
             for figure in ("nats", "accuracy", "ece", "entropy"):
                 evaluation.metrics[f"last/{figure}"] = last[f"val/{figure}"]
         self.recording.final(evaluation.metrics)
         self._heed(self.state.health.check_evaluation(evaluation.metrics))
         return evaluation.reliability
 
-    def _evaluated(self, limit: int | None, weights: Mapping[str, Tensor]) -> Evaluation:
+    def _evaluated(self, limit: int | None, score: Scorer) -> Evaluation:
         started, learner = time.monotonic(), self.learner
         evaluation = evaluate(
-            learner.scorer(weights),
+            score,
             self._held_out,
             device=learner.device,
             reference=learner.score_reference,

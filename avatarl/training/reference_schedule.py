@@ -18,6 +18,7 @@ from avatarl.data import Corpus
 from avatarl.data.base import Config as DataConfig
 from avatarl.errors import ConfigError
 from avatarl.reference import Config, CountedConfig, Reference, history_windows
+from avatarl.reference.ensemble import members_of
 from avatarl.reference.schedule import Gated, HandOver, Ladder, Promotion, ScheduleState
 from avatarl.training.evaluation import HeldOut, Scorer, evaluate
 
@@ -100,6 +101,16 @@ class ReferenceSchedule:
         """What the reference's coefficient is multiplied with now."""
         return 1.0 if self.schedule is None else self.schedule.coefficient(characters_seen)
 
+    def look_up_members(self, positions: Tensor, history: Tensor) -> Tensor:
+        """Score positions of the training text by each member of the reference: (B,T,M,V)."""
+        assert self.reference is not None
+        seen = self._seen(history)
+        members = members_of(self.reference)
+        return torch.stack([one.train_logprobs(positions, seen) for one in members], dim=-2)
+
+    def _seen(self, history: Tensor) -> Tensor:
+        return history if self.reach is None else history.clamp_max(self.reach)
+
     def look_up(self, positions: Tensor, history: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Score positions of the training text.
 
@@ -113,8 +124,7 @@ class ReferenceSchedule:
         """
         if self.reference is None:
             return None, None
-        seen = history if self.reach is None else history.clamp_max(self.reach)
-        logprobs = self.reference.train_logprobs(positions, seen)
+        logprobs = self.reference.train_logprobs(positions, self._seen(history))
         if self.schedule is None or not isinstance(self.schedule.config, Gated):
             return logprobs, None
         known = self.reference.train_reliability(positions, history)
@@ -126,13 +136,26 @@ class ReferenceSchedule:
         reference = self.reference
         if reference is None:
             return None
+        return lambda context, positions: reference.logprobs(self._read(context, positions))
+
+    @property
+    def score_members(self) -> Scorer | None:
+        """Its members as a scorer, (B,L) to (B,n,M,V), or None without a reference."""
+        if self.reference is None:
+            return None
+        members = members_of(self.reference)
 
         def score(context: Tensor, positions: int) -> Tensor:
-            reach = reference.order - 1 if self.reach is None else self.reach
-            read = history_windows(context, reach)[:, -positions:]
-            return reference.logprobs(read)  # (N,positions,V)
+            read = self._read(context, positions)
+            return torch.stack([one.logprobs(read) for one in members], dim=-2)
 
         return score
+
+    def _read(self, context: Tensor, positions: int) -> Tensor:
+        """Return what the reference reads before each of the last positions, (N,positions,·)."""
+        assert self.reference is not None
+        reach = self.reference.order - 1 if self.reach is None else self.reach
+        return history_windows(context, reach)[:, -positions:]
 
     def look(
         self, policy: Scorer, device: torch.device, limit: int

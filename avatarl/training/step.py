@@ -24,6 +24,7 @@ from avatarl.interfaces import (
     RewardInputs,
     hyperparameters_of,
 )
+from avatarl.model import Config as ModelConfig
 from avatarl.objective import ControllerState, LossOutput, Objective
 from avatarl.reward import Reward, Text
 from avatarl.training.figures import learning_facts
@@ -71,10 +72,10 @@ def step_hyperparameters(
     config: RunConfig, device: torch.device, dynamic: Hyperparameters
 ) -> dict[str, Hyperparameters]:
     """Return the numbers of each group that a step reads; ``dynamic`` is shared by all of them."""
-    return {
-        group: hyperparameters_of(config.raw[group], device, dynamic)
-        for group in ("explorer", "reward", "objective")
-    }
+    groups = ["explorer", "reward", "objective"]
+    if config.model.weighs_prior:
+        groups.append("model")
+    return {group: hyperparameters_of(config.raw[group], device, dynamic) for group in groups}
 
 
 @dataclass(frozen=True)
@@ -107,14 +108,15 @@ class Step:
         reward: Judges them.
         objective: Turns rewards into a loss.
         vocab_size: V.
-        prior: Whether networks add their logits to the reference's log-probabilities.
+        prior: Weighs the log-probabilities that networks add their logits to; None where they add
+            them to nothing.
     """
 
     explorer: Explorer
     reward: Reward
     objective: Objective
     vocab_size: int
-    prior: bool
+    prior: ModelConfig | None
 
     @classmethod
     def build(cls, config: RunConfig, text: Text) -> Step:
@@ -130,7 +132,7 @@ class Step:
             reward=structure.reward.build(text),
             objective=structure.objective.build(),
             vocab_size=len(text.characters),
-            prior=config.model.prior,
+            prior=config.model if config.model.prior else None,
         )
 
     def __call__(self, inputs: StepInputs, with_facts: bool) -> LossOutput:
@@ -154,7 +156,11 @@ class Step:
         players, batch, hparams = inputs.players, inputs.batch, inputs.hparams
         old_policy, rollouts = players.old_policy, players.rollouts
         horizon = self.explorer.config.steps_ahead
-        prior = batch.reference if self.prior else None
+        prior = None
+        if self.prior is not None and rollouts is None:
+            added = batch.reference if batch.members is None else batch.members
+            assert added is not None
+            prior = self.prior.weigh(added, hparams.get("model", {}))
         masks = None if batch.masks is None else batch.masks.flatten(0, 1)  # (B·R,…)
         logprobs = old_logprobs = None
         if rollouts is None and (old_policy is not None or masks is not None):
@@ -176,7 +182,8 @@ class Step:
         reference = batch.reference
         if rollouts is not None and rollouts.reference is not None:
             reference = rollouts.reference(contexts, horizon)  # (B·K,H,V)
-            prior = rollouts.reference(contexts, contexts.shape[1]) if self.prior else None
+        if rollouts is not None and rollouts.prior is not None:
+            prior = rollouts.prior(contexts, contexts.shape[1])  # (B·K,L,V)
         if masks is not None:
             logprobs = self._scored(players.policy, contexts, prior, masks)
             dropped = logprobs.detach()

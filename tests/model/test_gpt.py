@@ -13,7 +13,7 @@ from avatarl.model.gpt import GPT, Config, drop, rotate, rotation
 
 CPU = torch.device("cpu")
 V, LENGTH = 7, 6
-PLAIN = Config("tiny", "gpt", LENGTH, False, 2, 2, 8, "learned", 0.0)
+PLAIN = Config("tiny", "gpt", LENGTH, False, 1.0, 2, 2, 8, "learned", 0.0, "scalar")
 
 
 def network(**changes: Any) -> GPT:

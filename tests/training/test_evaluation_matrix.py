@@ -10,6 +10,7 @@ import torch
 
 from avatarl.config import RunConfig
 from avatarl.data import load
+from avatarl.reference.ensemble import members_of
 from avatarl.training import execute
 from avatarl.training.evaluation import HeldOut, evaluate
 from avatarl.training.learner import Learner
@@ -24,6 +25,15 @@ OPTIONS = {
     "long prior": ["model.prior=true", "reference=kneser_ney", "reference.order=6"],
     "ensemble": [
         "model.prior=true",
+        "reference=ensemble",
+        "reference.members.short.order=2",
+        "reference.members.long.order=4",
+        "reference.weights=[1,2]",
+    ],
+    "gates and fading": [
+        "model.prior=true",
+        "model.prior_gate=context",
+        "model.prior_weight=0.6",
         "reference=ensemble",
         "reference.members.short.order=2",
         "reference.members.long.order=4",
@@ -51,7 +61,11 @@ def slowly(learner: Learner, ids: np.ndarray) -> torch.Tensor:
         if learner.config.model.prior:
             assert reference is not None
             known = contexts if reach is None else contexts[:, read - min(read, reach) :]
-            prior = torch.stack([reference.logprobs(one) for one in known]).unsqueeze(1)
+            if learner.config.model.gates_members:
+                each = [[one.logprobs(c) for one in members_of(reference)] for c in known]
+                prior = 0.6 * torch.stack([torch.stack(one) for one in each]).unsqueeze(1)
+            else:
+                prior = torch.stack([reference.logprobs(one) for one in known]).unsqueeze(1)
         with torch.no_grad():
             logits = learner.model(contexts, prior_logprobs=prior, last=True)
         columns.append(logits.log_softmax(-1))

@@ -21,6 +21,11 @@ KINDS = [
     ["explorer=bandit", "reward=sum"],
     ["model.prior=true", "reference/schedule=gated"],
     ["model.dropout=0.2", "model.position=rotary"],
+    [
+        "model.prior=true",
+        "model.prior_gate=context",
+        "model.prior_weight={shape: linear, start: 1, end: 0, begin: 0, until: 1}",
+    ],
 ]
 
 

@@ -96,7 +96,7 @@ def test_the_result_is_of_the_step_that_did_best_on_the_slice(tiny: Tiny, more: 
         if step == best:
             # Kernels may differ in the last bit for weights that have no gradient.
             assert result["val/nats"] == pytest.approx(held_out_nats(again), rel=1e-7)
-    last = again.scorer(again.parameters)
+    last = again.scorer(again.parameters, 24)
     corpus = load(config.data)
     figures = evaluate(last, HeldOut.of(corpus.heldout, 8), device=CPU).metrics
     assert result["last/nats"] == pytest.approx(figures["val/nats"], rel=1e-7)
@@ -106,8 +106,7 @@ def test_the_result_is_of_the_step_that_did_best_on_the_slice(tiny: Tiny, more: 
     assert stored is not None
     again.load(stored)
     assert held_out_nats(again) != pytest.approx(result["val/nats"], rel=1e-4)
-    by_headline = again.scorer(again.state.headline)
-    found = evaluate(by_headline, HeldOut.of(corpus.heldout, 8), device=CPU).metrics
+    found = evaluate(again.headline, HeldOut.of(corpus.heldout, 8), device=CPU).metrics
     assert found["val/nats"] == pytest.approx(result["val/nats"], rel=1e-7)
 
 

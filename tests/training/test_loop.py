@@ -107,7 +107,14 @@ def test_a_run_that_is_done_is_not_computed_again(tiny: Tiny) -> None:
         ("explorer=temperature", "explorer.guidance=0.3"),
         ("explorer=temperature", "explorer.horizon=3", "explorer.positions=last"),
         ("model.dropout=0.2", "model.position=rotary", "objective.sync_every=3"),
-        ("trainer.average=ema", "trainer.average_start=0.3", "trainer.keep_best=true"),
+        (
+            "trainer.average=ema",
+            "trainer.average_start=0.3",
+            "trainer.keep_best=true",
+            "model.prior=true",
+            "model.prior_gate=context",
+            "model.prior_weight={shape: cosine, start: 1, end: 0, begin: 0, until: 1}",
+        ),
     ],
 )
 @pytest.mark.parametrize("polls", [0, 6, 17])

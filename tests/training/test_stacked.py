@@ -102,8 +102,16 @@ def test_metrics_stay_equal_over_two_hundred_steps(tiny: Tiny) -> None:
         ["objective=cross_entropy"],
         ["optimizer=muon"],
         ["model.dropout=0.2", "model.position=rotary", "objective.sync_every=5"],
+        [
+            "model.prior=true",
+            "model.prior_gate=context",
+            "model.prior_weight={shape: linear, start: 1, end: 0, begin: 0, until: 1}",
+        ],
     ],
-    ids=["last", "bandit", "selves", "controllers", "gated", "control", "muon", "dropout"],
+    ids=[
+        *["last", "bandit", "selves", "controllers", "gated", "control", "muon"],
+        *["dropout", "fading"],
+    ],
 )
 def test_every_step_is_what_it_is_alone(tiny: Tiny, overrides: list[str]) -> None:
     # From one state: drawn actions and rounded updates turn a last bit into another future.

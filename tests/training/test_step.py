@@ -187,7 +187,7 @@ def test_rollouts_estimate_the_value_of_writing_on_without_bias() -> None:
         reward=config.reward.build(text),
         objective=config.objective.build(),
         vocab_size=4,
-        prior=False,
+        prior=None,
     )
     hparams = {
         name: hyperparameters_of(config.raw[name], CPU)
@@ -461,7 +461,7 @@ def test_cached_rollouts_equal_rereading_everything(words: Corpus, prior: bool) 
     inputs = learner.inputs(learner.batches.at(3))
     assert inputs.players.rollouts is not None
     priors = learner.score_reference if prior else None
-    rollouts = Rollouts(rereading(old_policy, priors), learner.score_reference)
+    rollouts = Rollouts(rereading(old_policy, priors), learner.score_reference, priors)
     players = dataclasses.replace(inputs.players, rollouts=rollouts)
     cached, reread = (
         learner.step_function.collect(one)[0].exploration

@@ -22,6 +22,8 @@ Tiny = Callable[..., RunConfig]
 OFF: dict[str, tuple[str, list[str]]] = {
     "data.dev_fraction": ("0.2", ["health.on_calibration=warn"]),
     "trainer.epochs": ("7", ["trainer.steps=5"]),
+    "model.prior_gate": ("context", ["model.prior=false"]),
+    "model.prior_weight": ("0.5", ["model.prior=false"]),
     "trainer.average_decay": ("0.5", ["trainer.average=none"]),
     "trainer.average_start": ("0.5", ["trainer.average=none"]),
     "explorer.select_share": ("0.7", ["explorer.select=all"]),
@@ -44,6 +46,8 @@ OFF: dict[str, tuple[str, list[str]]] = {
 ON = {
     "data.dev_fraction": ["reference=ngram4", "reference/schedule=hand_over"],
     "trainer.epochs": ["trainer.steps=null"],
+    "model.prior_gate": ["model.prior=true"],
+    "model.prior_weight": ["model.prior=true"],
     "trainer.average_decay": ["trainer.average=ema"],
     "trainer.average_start": ["trainer.average=ema"],
     "explorer.select_share": ["explorer.select=drop_lowest"],
