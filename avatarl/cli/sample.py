@@ -96,7 +96,7 @@ def _written(
     for chosen, confidence in generate(
         score,
         prompt,
-        context_length=learner.config.model.context_length,
+        reads=learner.reads,
         temperatures=[args.temperature],
         characters=args.characters,
         seed=seed,

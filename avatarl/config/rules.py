@@ -135,6 +135,16 @@ def _rollouts_fit_the_schedule(config: RunConfig) -> None:
         )
 
 
+def _rollouts_fit_the_history(config: RunConfig) -> None:
+    if config.explorer.steps_ahead > 1 and config.reference.reads_before_window:
+        raise ConfigError(
+            "reference.history",
+            "text",
+            "window, or explorer.horizon=1",
+            "rollouts hold a window and nothing of the text before it",
+        )
+
+
 def _rollouts_fit_the_context(config: RunConfig) -> None:
     length = config.model.context_length
     if config.explorer.steps_ahead > length:
@@ -196,5 +206,6 @@ RULES = [
     _others_can_be_left_alone,
     _rollouts_fit_the_objective,
     _rollouts_fit_the_schedule,
+    _rollouts_fit_the_history,
     _rollouts_fit_the_context,
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from avatarl.errors import ConfigError
-from avatarl.options import Option
+from avatarl.options import Later, Option
 from avatarl.reference.counts import check_order
 from avatarl.reference.schedule import Gated, ScheduleConfig, check_rungs
 
@@ -105,6 +105,11 @@ class Config(Option, ABC):
         return False
 
     @property
+    def reads_before_window(self) -> bool:
+        """Whether it reads the text before the policy's window, too."""
+        return False
+
+    @property
     def parts(self) -> int:
         """Members that can be read apart; 1 where it isn't made of several."""
         return 1
@@ -148,14 +153,24 @@ class CountedConfig(Config):
             (leaks the label at high order); ``auto`` decides by order.
         cache_dir: Where built tables are kept; ``null`` is the user's cache directory.
         schedule: How its weight changes as training goes on.
+        history: What it reads before a character: the policy's window alone, or the text before it,
+            too.
     """
 
     cross_fit: int | str | None
     cache_dir: str | None
     schedule: ScheduleConfig
+    history: Annotated[Literal["window", "text"], Later("window")]
 
     def __post_init__(self) -> None:
         """Refuse impossible folds, and a schedule that the order has no room for."""
+        if self.history == "text" and self.cross_fit in ("loo", None):
+            raise ConfigError(
+                "cross_fit",
+                self.cross_fit,
+                "auto or a number of folds, or history=window",
+                "with their whole history, single occurrences would give the character away",
+            )
         if self.cross_fit not in ("auto", "loo", None) and (
             isinstance(self.cross_fit, str | bool) or not 2 <= self.cross_fit <= 1000
         ):
@@ -164,6 +179,11 @@ class CountedConfig(Config):
         order = getattr(self, "order", None)
         if isinstance(order, int):
             check_rungs(self.schedule, order)
+
+    @property
+    @override
+    def reads_before_window(self) -> bool:
+        return self.history == "text"
 
     @property
     @override

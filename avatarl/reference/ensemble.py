@@ -35,7 +35,7 @@ class Config(CountedConfig):
 
     Attributes:
         members: Options of this group by a name of one's own; their ``cross_fit``, ``cache_dir``
-            and ``schedule`` give way to the ensemble's.
+            ``schedule`` and ``history`` give way to the ensemble's.
         weights: One positive number per member, in any unit; ``null`` tunes them.
         dev_fraction: Share of the training text, cut from its end, that tunes the weights.
     """
@@ -72,11 +72,9 @@ class Config(CountedConfig):
     def shared_members(self) -> list[CountedConfig]:
         """Give the members in order, with the ensemble's own cross-fitting and cache."""
         shared: dict[str, Any] = {"cross_fit": self.cross_fit, "cache_dir": self.cache_dir}
-        constant = Constant("constant")
-        return [
-            dataclasses.replace(member, **shared, schedule=constant)
-            for member in self.members.values()
-        ]
+        # How far back they read is asked of the ensemble.
+        shared |= {"schedule": Constant("constant"), "history": "window"}
+        return [dataclasses.replace(member, **shared) for member in self.members.values()]
 
     @override
     def build(self, train_ids: np.ndarray, vocab_size: int, device: torch.device) -> Ensemble:
@@ -199,6 +197,8 @@ def _tuned(
             return {"weights": tune(passing, train_ids, vocab_size, begin)}
 
     settings = [{**dataclasses.asdict(member), "cache_dir": None} for member in members]
+    for setting in settings:
+        del setting["history"]  # it doesn't count here
     rule = {"rule": "Ensemble", "members": settings, "dev_fraction": config.dev_fraction}
     name = fingerprint(train_ids, vocab_size, rule)
     return cached(config.cache_dir, name, make)["weights"]

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -160,7 +160,8 @@ def calibration_error(confidence: np.ndarray, hit: np.ndarray, bins: int = BINS)
 
 
 def _build(name: str, order: int, train_ids: np.ndarray, vocab_size: int, folder: str) -> Reference:
-    common = (None, folder, Constant("constant"))
+    common: tuple[None, str, Constant, Literal["window"]]
+    common = (None, folder, Constant("constant"), "window")
     if name == "infinigram":
         long = infinigram.Config(name, name, *common, 32, 1, order, DEV_FRACTION)
         return long.build(train_ids, vocab_size, torch.device("cpu"))

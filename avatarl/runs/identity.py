@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -35,12 +36,16 @@ _LATER: dict[str, Any] = {
     "model.dropout": 0.0,
     "model.prior_gate": "scalar",
     "model.prior_weight": 1.0,
+    "reference.history": "window",
     "trainer.keep_best": False,
     "trainer.patience": None,
     "trainer.average": "none",
     "trainer.average_decay": 0.999,
     "trainer.average_start": 0.0,
 }
+
+#: Members of an ensemble have the keys of a reference.
+_MEMBER = re.compile(r"^reference\.members\.[^.]+\.")
 
 _Flat = Mapping[str, Any]
 #: Keys that other keys switch off, each with when, by dotted keys. A test trains both ways.
@@ -144,7 +149,8 @@ def _that_matter(
         key = f"{prefix}{name}"
         if key in off or key in _NEUTRAL or (name == "kind" and _kind_came_later(key, settings)):
             continue
-        if key in _LATER and value == _LATER[key]:
+        later = _MEMBER.sub("reference.", key)
+        if later in _LATER and value == _LATER[later]:
             continue
         kept[name] = _that_matter(value, f"{key}.", off) if isinstance(value, Mapping) else value
     return kept

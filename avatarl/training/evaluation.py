@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from avatarl.reference import MISSING
 from avatarl.runs.stride import least_context, usual_stride
 
 CALIBRATION_BINS = 15
@@ -26,7 +27,7 @@ _ALONE = "a text of one character has no other to be ahead of"
 #: Figures that can be infinite by nature, and when.
 INFINITE_WHEN = {"val/margin": _ALONE, "train/margin": _ALONE}
 
-# (context (B,L), scored positions at its end) → log-probs (B,n,V)
+# (text (B,H+L) that ends with the windows, scored positions at its end) → log-probs (B,n,V)
 Scorer = Callable[[Tensor, int], Tensor]
 
 
@@ -38,16 +39,25 @@ class HeldOut:
         ids: (M,) the held-out characters.
         context_length: L.
         stride: Characters predicted a window, at its end; each is predicted once.
+        before: H, characters before each window that scorers get as well, ``MISSING`` where the
+            text hasn't begun yet.
     """
 
     ids: npt.NDArray[Any]
     context_length: int
     stride: int
+    before: int = 0
 
     @classmethod
-    def of(cls, ids: npt.NDArray[Any], context_length: int, stride: int | None = None) -> HeldOut:
+    def of(
+        cls,
+        ids: npt.NDArray[Any],
+        context_length: int,
+        stride: int | None = None,
+        before: int = 0,
+    ) -> HeldOut:
         """Choose the usual stride where none is given."""
-        return cls(ids, context_length, stride or usual_stride(context_length))
+        return cls(ids, context_length, stride or usual_stride(context_length), before)
 
     def starts(self, limit: int | None) -> npt.NDArray[np.int64]:
         """Starts of all windows, or of about ``limit`` predictions, evenly spread."""
@@ -123,11 +133,15 @@ def evaluate(
 
 
 def _cut(held_out: HeldOut, limit: int | None) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return the windows' contexts (W,L) and the characters to be predicted (W,stride)."""
+    """Return the windows with what comes before, (W,H+L), and what to predict, (W,stride)."""
     length = held_out.context_length
     starts = held_out.starts(limit)[:, None]
     after = np.arange(least_context(length, held_out.stride), length + 1)
-    return held_out.ids[starts + np.arange(length)], held_out.ids[starts + after]
+    before, ids = held_out.before, held_out.ids
+    if not before:
+        return ids[starts + np.arange(length)], ids[starts + after]
+    padded = np.concatenate([np.full(before, MISSING), ids])
+    return padded[starts + np.arange(before + length)], ids[starts + after]
 
 
 def _score(
@@ -138,7 +152,7 @@ def _score(
     Args:
         score: The policy.
         reference: What it is compared with, or None.
-        distinct: (U,L) contexts.
+        distinct: (U,H+L) contexts.
         places: (W,) which of them each window has.
         target: (W,stride) characters to be predicted.
 

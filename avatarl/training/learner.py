@@ -286,7 +286,13 @@ class Learner:
     def scorer(self, weights: Mapping[str, Tensor], step: int) -> Scorer:
         """Return what scores held-out or prompted contexts by the weights of a step."""
         prior, forward = self.prior_at(step), forward_by(self.model, weights)
-        return lambda context, positions: self.scoring.ends(forward, context, prior, positions)
+        length, ends = self.config.model.context_length, self.scoring.ends
+        return lambda context, positions: ends(forward, context, prior, positions, length)
+
+    @property
+    def reads(self) -> int:
+        """Characters that scorers look at: the window, and what the reference reads before it."""
+        return self.reference_schedule.before + self.config.model.context_length
 
     def prior_at(self, step: int) -> Scorer | None:
         """What networks add their logits to at a step, or None: (B,L) to (B,n,V) or (B,n,M,V)."""

@@ -35,7 +35,10 @@ class Monitors:
         self.learner, self.state, self.recording = learner, learner.state, recording
         self.config, self.limits, self._corpus = learner.config, learner.config.health, corpus
         self._held_out = HeldOut.of(
-            corpus.heldout, self.config.model.context_length, self.config.trainer.eval_stride
+            corpus.heldout,
+            self.config.model.context_length,
+            self.config.trainer.eval_stride,
+            learner.reference_schedule.before,
         )
 
     def log(self, facts: dict[str, Tensor]) -> None:

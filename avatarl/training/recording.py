@@ -162,7 +162,7 @@ class Recording:
             reliability: Of all held-out text.
         """
         config, corpus, learner = self._config, self._corpus, self._learner
-        samples = sample_texts(learner.headline, config, corpus, learner.device)
+        samples = sample_texts(learner.headline, config, corpus, learner.device, learner.reads)
         shown = (f"--- temperature {one['temperature']} ---\n{one['text']}\n" for one in samples)
         write_atomic(self.folder.samples, "\n".join(shown))
         code = provenance.code()

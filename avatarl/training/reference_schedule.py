@@ -88,9 +88,13 @@ class ReferenceSchedule:
         if reference is not None and isinstance(config, CountedConfig):
             self.schedule = ScheduleState(config.schedule, reference.order)
         self.moves = needs_development(config)
+        # Characters before the window that it reads.
+        self.before = 0
+        if reference is not None and config.reads_before_window:
+            self.before = reference.order - 1
         self.slice = None
         if development is not None:
-            self.slice = HeldOut.of(development, context_length)
+            self.slice = HeldOut.of(development, context_length, before=self.before)
 
     @property
     def reach(self) -> int | None:
@@ -108,7 +112,9 @@ class ReferenceSchedule:
         members = members_of(self.reference)
         return torch.stack([one.train_logprobs(positions, seen) for one in members], dim=-2)
 
-    def _seen(self, history: Tensor) -> Tensor:
+    def _seen(self, history: Tensor) -> Tensor | int | None:
+        if self.before:  # as much as there is
+            return self.reach
         return history if self.reach is None else history.clamp_max(self.reach)
 
     def look_up(self, positions: Tensor, history: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -127,7 +133,7 @@ class ReferenceSchedule:
         logprobs = self.reference.train_logprobs(positions, self._seen(history))
         if self.schedule is None or not isinstance(self.schedule.config, Gated):
             return logprobs, None
-        known = self.reference.train_reliability(positions, history)
+        known = self.reference.train_reliability(positions, None if self.before else history)
         return logprobs, self.schedule.gate(known, logprobs)
 
     @property

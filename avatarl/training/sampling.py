@@ -16,7 +16,7 @@ TEMPERATURES = (0.5, 0.8, 1.0)
 
 
 def sample_texts(
-    score: Scorer, config: RunConfig, corpus: Corpus, device: torch.device
+    score: Scorer, config: RunConfig, corpus: Corpus, device: torch.device, reads: int
 ) -> list[dict[str, Any]]:
     """Let a policy go on from the first held-out window.
 
@@ -25,6 +25,7 @@ def sample_texts(
         config: Of the run; the seed decides what is drawn.
         corpus: Its text.
         device: Where to compute.
+        reads: Characters that the scorer looks at.
 
     Returns:
         ``temperature`` and ``text`` of each sample.
@@ -33,7 +34,7 @@ def sample_texts(
     for chosen, _ in generate(
         score,
         corpus.heldout[: config.model.context_length].tolist(),
-        context_length=config.model.context_length,
+        reads=reads,
         temperatures=TEMPERATURES,
         characters=config.trainer.sample_characters,
         seed=config.seed,
@@ -52,7 +53,7 @@ def generate(
     score: Scorer,
     prompt: Sequence[int],
     *,
-    context_length: int,
+    reads: int,
     temperatures: Sequence[float],
     characters: int,
     seed: int,
@@ -63,7 +64,7 @@ def generate(
     Args:
         score: The policy.
         prompt: Ids to begin with, at least one.
-        context_length: Characters the policy sees.
+        reads: Characters that the scorer looks at.
         temperatures: S of them; 0 always takes the most probable character.
         characters: How many to write.
         seed: Of the draws.
@@ -74,7 +75,7 @@ def generate(
     """
     generator = torch.Generator().manual_seed(seed)
     heat = torch.tensor(temperatures).unsqueeze(-1)  # (S,1)
-    context = torch.tensor(list(prompt)[-context_length:], dtype=torch.int64)
+    context = torch.tensor(list(prompt)[-reads:], dtype=torch.int64)
     context = context.repeat(len(temperatures), 1)  # (S,L)
     for _ in range(characters):
         logprobs = score(context.to(device), 1)[:, 0].float().cpu()  # (S,V)
@@ -82,4 +83,4 @@ def generate(
         drawn = torch.multinomial(probs, 1, generator=generator)
         choice = torch.where(heat > 0, drawn, logprobs.argmax(-1, keepdim=True))  # (S,1)
         yield choice.squeeze(-1), logprobs.gather(-1, choice).exp().squeeze(-1)
-        context = torch.cat([context, choice], dim=1)[:, -context_length:]
+        context = torch.cat([context, choice], dim=1)[:, -reads:]

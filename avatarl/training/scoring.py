@@ -67,19 +67,21 @@ class Scoring:
         context: Tensor,
         reference: Reference | None,
         positions: int,
+        length: int,
     ) -> Tensor:
-        """Score the last positions of contexts (B,L): (B,positions,V) fp32.
+        """Score the last positions of contexts (B,H+L): (B,positions,V) fp32.
 
         Args:
             forward: The pass.
-            context: Windows.
+            context: Windows, with what comes before them where the reference reads it.
             reference: What the network adds its logits to, or None.
             positions: How many; the network itself scores one or all, and so must the reference.
+            length: L, characters the network reads.
         """
-        last = positions == 1
-        prior = None if reference is None else reference(context, 1 if last else context.shape[1])
+        last, window = positions == 1, context[:, -length:]
+        prior = None if reference is None else reference(context, 1 if last else window.shape[1])
         with self.autocast():
-            logits = forward(context, last=last, prior_logprobs=prior)
+            logits = forward(window, last=last, prior_logprobs=prior)
         return _normalised(logits[:, -positions:])
 
     def network(self, forward: Callable[..., Tensor]) -> Network:

@@ -19,7 +19,9 @@ from avatarl.reference.table import RowTable
 
 
 def table(ids, vocab_size, order, alpha=1.0):
-    config = Config("add_alpha", "add_alpha", None, None, Constant("constant"), order, alpha)
+    config = Config(
+        "add_alpha", "add_alpha", None, None, Constant("constant"), "window", order, alpha
+    )
     return config.build(np.asarray(ids), vocab_size, torch.device("cpu"))
 
 

@@ -30,6 +30,7 @@ def settings_of(cross_fit=None, max_context=9, min_count=1, base_order=2):
         cross_fit,
         None,
         Constant("constant"),
+        "window",
         max_context,
         min_count,
         base_order,

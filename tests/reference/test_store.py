@@ -16,7 +16,9 @@ IDS = np.random.default_rng(0).integers(0, 9, 4000)
 
 
 def kneser_ney(cache_dir, ids=IDS, order=5, fit=None):
-    config = Config("kneser_ney", "kneser_ney", fit, str(cache_dir), Constant("constant"), order)
+    config = Config(
+        "kneser_ney", "kneser_ney", fit, str(cache_dir), Constant("constant"), "window", order
+    )
     return config.build(ids, 9, torch.device("cpu"))
 
 

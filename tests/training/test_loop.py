@@ -107,6 +107,7 @@ def test_a_run_that_is_done_is_not_computed_again(tiny: Tiny) -> None:
         ("explorer=temperature", "explorer.guidance=0.3"),
         ("explorer=temperature", "explorer.horizon=3", "explorer.positions=last"),
         ("model.dropout=0.2", "model.position=rotary", "objective.sync_every=3"),
+        ("model.prior=true", "reference=kneser_ney", "reference.history=text"),
         (
             "trainer.average=ema",
             "trainer.average_start=0.3",
