@@ -107,7 +107,8 @@ def test_prior_and_kl_term_hold_the_policy_together(tiny: Tiny) -> None:
     assert 0 <= facts["train/kl"].item() < 0.02
     for _ in range(5):
         facts = subject.train_step(with_facts=True)
-    wanted = facts["train/policy"] + 0.7 * facts["train/kl"]
+    assert 0 < facts["train/kl_coef"].item() <= 0.7  # it is warmed up
+    wanted = facts["train/policy"] + facts["train/kl_coef"] * facts["train/kl"]
     torch.testing.assert_close(facts["train/loss"], wanted)
 
 
