@@ -15,6 +15,7 @@ from avatarl.explorer import Config as Shared
 from avatarl.explorer import exhaustive
 from avatarl.interfaces import Batch
 from avatarl.objective.grpo import ClippedObjective
+from avatarl.reference import MISSING
 from avatarl.reward import Text
 from avatarl.training.learner import Learner
 from avatarl.training.step import Players, Step, StepInputs
@@ -79,8 +80,8 @@ def choices(learner: Learner, corpus: Corpus, text: str, follows: str | None) ->
     Raises:
         DataError: A character isn't in the vocabulary.
     """
-    ids = corpus.encode(text).tolist()[-learner.config.model.context_length :]
-    context = torch.tensor([ids], device=learner.device)  # (1,L)
+    ids = corpus.encode(text).tolist()[-learner.reads :]
+    context = torch.tensor([ids], device=learner.device)  # (1,H+L)
     learner.prepare_step()
     reference = learner.score_reference
     ref_logprobs = None if reference is None else reference(context, 1)  # (1,1,V)
@@ -129,11 +130,15 @@ def _played(
         old,
         [scoring.functional(learner.model, one) for one in learner.state.league.players()],
     )
+    schedule, members = learner.reference_schedule, None
+    if learner.config.model.gates_members and schedule.score_members is not None:
+        members = schedule.score_members(context, 1)  # (1,1,M,V)
     batch = Batch(
-        context=context,
+        context=context[:, -learner.config.model.context_length :],
         target=torch.tensor([[target]], device=context.device),
         positions=torch.zeros(1, 1, dtype=torch.int64, device=context.device),
         reference=reference,
+        members=members,
     )
     inputs = StepInputs(players, batch, learner.hparams, learner.state.controller_state)
     experience, played = step.collect(inputs)
@@ -157,7 +162,9 @@ def passage(learner: Learner, corpus: Corpus, characters: int) -> list[Seen]:
     """
     length = learner.config.model.context_length
     held_out = torch.from_numpy(corpus.heldout[: length + characters].astype(np.int64))
-    windows = held_out.unfold(0, length + 1, 1)  # (N,L+1)
+    before = learner.reference_schedule.before
+    padded = torch.nn.functional.pad(held_out, (before, 0), value=MISSING)
+    windows = padded.unfold(0, before + length + 1, 1)  # (N,H+L+1)
     scored = [
         learner.score(part[:, :-1].to(learner.device), 1)[:, 0].cpu()
         for part in torch.split(windows, _CONTEXTS)

@@ -300,7 +300,7 @@ class Learner:
         score = schedule.score_members if config.gates_members else schedule.score
         if not config.prior or score is None or not config.weighs_prior:
             return score if config.prior else None
-        progress = torch.tensor(step / self.steps, device=self.device)
+        progress = torch.full((), step / self.steps, device=self.device)
         numbers = {**self.hparams["model"], "progress": progress}
         return lambda context, positions: config.weigh(score(context, positions), numbers)
 

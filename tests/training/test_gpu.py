@@ -30,6 +30,15 @@ KINDS = [
     ["optimizer=adamw", "objective.sync_every=5", "objective=grpo"],
     ["optimizer=adamw", "explorer=bandit", "reference=trigram"],
     ["optimizer=adamw", "trainer.precision=bf16", "model.n_embd=64"],
+    [
+        "optimizer=adamw",
+        "model.dropout=0.2",
+        "model.position=rotary",
+        "trainer.average=ema",
+        "model.prior=true",
+        "model.prior_gate=context",
+        "model.prior_weight={shape: linear, start: 1, end: 0, begin: 0, until: 1}",
+    ],
 ]
 
 

@@ -16,6 +16,12 @@ from avatarl.training.learner import Learner
 Tiny = Callable[..., RunConfig]
 
 
+BEFORE = [
+    *["model.prior=true", "model.prior_weight=0.5"],
+    *["reference=kneser_ney", "reference.order=12", "reference.history=text"],
+]
+
+
 def trained(config: RunConfig, steps: int = 3) -> tuple[Learner, Corpus]:
     corpus = load(config.data)
     learner = Learner(config, corpus, torch.device("cpu"))
@@ -68,6 +74,7 @@ def test_the_push_of_expected_accuracy_is_its_policy_gradient(tiny: Tiny) -> Non
         ["objective=grpo", "objective.sync_every=5", "reward=sum", "model.prior=true"],
         ["opponent=league", "opponent.every=2", "reward=opponent", "objective.past_kl_coef=0.1"],
         ["explorer.action_weighting=uniform", "objective.baseline=none", "reward=match"],
+        [*BEFORE, "model.prior_gate=context", "model.dropout=0.2", "objective.sync_every=5"],
     ],
 )
 def test_every_game_can_be_looked_at(tiny: Tiny, overrides: list[str]) -> None:
@@ -82,11 +89,12 @@ def test_without_the_text_s_character_nothing_is_rewarded(tiny: Tiny) -> None:
     assert all(one.reward is None for one in choices(learner, corpus, "The ", None))
 
 
-def test_a_passage_is_scored_as_an_evaluation_scores_it(tiny: Tiny) -> None:
-    learner, corpus = trained(tiny())
+@pytest.mark.parametrize("words", [[], BEFORE], ids=["window", "text"])
+def test_a_passage_is_scored_as_an_evaluation_scores_it(tiny: Tiny, words: list[str]) -> None:
+    learner, corpus = trained(tiny(*words))
     seen = passage(learner, corpus, 200)
     assert "".join(one.character for one in seen) == corpus.decode(corpus.heldout[8:208])
-    part = HeldOut(corpus.heldout[:208], 8, 1)
+    part = HeldOut(corpus.heldout[:208], 8, 1, learner.reference_schedule.before)
     wanted = evaluate(learner.score, part, device=learner.device).metrics
     assert summary(seen) == pytest.approx((wanted["val/nats"], wanted["val/accuracy"]), rel=1e-5)
 
