@@ -177,6 +177,17 @@ def _monitors_can_act(config: RunConfig) -> None:
             )
 
 
+def _kept_weights_find_their_prior(config: RunConfig) -> None:
+    climbs = getattr(getattr(config.reference, "schedule", None), "kind", "") == "ladder"
+    if config.trainer.keep_best and config.model.prior and climbs:
+        raise ConfigError(
+            "trainer.keep_best",
+            True,
+            "false, or another reference.schedule, or model.prior=false",
+            "the prior climbs on after the weights that are kept, and they would be scored with it",
+        )
+
+
 def _stride_fits(config: RunConfig) -> None:
     stride, length = config.trainer.eval_stride, config.model.context_length
     if stride is not None and stride > length:
@@ -195,6 +206,7 @@ def _numbers_fit_fp32(config: RunConfig) -> None:
 RULES = [
     _numbers_fit_fp32,
     _stride_fits,
+    _kept_weights_find_their_prior,
     _monitors_can_act,
     _truth_is_visible,
     _reference_is_there,

@@ -37,7 +37,6 @@ class Config(base.Config):
     n_embd: Annotated[int, Ge(1)]
     position: Annotated[Literal["learned", "rotary"], Later("learned")]
     dropout: Annotated[float, Ge(0), Lt(1), Later(0.0)]  # while learning alone
-
     prior_gate: Annotated[Literal["scalar", "context"], Later("scalar")]
 
     def __post_init__(self) -> None:

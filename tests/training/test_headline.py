@@ -140,5 +140,7 @@ def test_what_cannot_be_had_is_refused_by_name(tiny: Tiny) -> None:
         tiny("trainer.patience=3")
     with pytest.raises(ConfigError, match=r"trainer\.average"):
         tiny("trainer.average=swa")
+    with pytest.raises(ConfigError, match=r"trainer\.keep_best"):
+        tiny(*BEST, "model.prior=true", "reference=ngram4", "reference/schedule=ladder")
     with pytest.raises(ConfigError, match=r"data\.dev_fraction"):
         execute(tiny("trainer.keep_best=true", "data.dev_fraction=0.0001"))
