@@ -18,7 +18,9 @@ class Config(Option):
     steps: Annotated[int, Ge(1)] | None  # null: epochs decides
     epochs: Annotated[float, Gt(0)]
     batch_size: Annotated[int, Ge(1)]  # windows
-    micro_batch_size: Annotated[int, Ge(1)] | None  # windows read at once; null: all of them
+    micro_batch_size: Annotated[
+        Annotated[int, Ge(1)] | None, Later(None)
+    ]  # windows read at once; null: all of them
     log_every: Annotated[int, Ge(1)]  # steps
     eval_every: Annotated[int, Ge(1)]  # steps
     eval_positions: Annotated[int, Ge(1)]  # held-out positions in a periodic evaluation

@@ -28,15 +28,17 @@ from typing_extensions import override
 from avatarl.errors import ConfigError
 from avatarl.explorer import sampling
 from avatarl.interfaces import Hyperparameters, Schedule, is_on, over_a_run
+from avatarl.options import Later
 
 
 @dataclass(frozen=True)
 class Config(sampling.Config):
     """What the behaviour policy is mixed of."""
 
-    proposal: Literal["policy", "tempered", "optimal"]
-    policy_temperature: Annotated[float, Gt(0)] | Schedule  # τ
-    stand_in: Literal["policy", "reference"]  # whose probabilities are taken for the truth's
+    proposal: Annotated[Literal["policy", "tempered", "optimal"], Later("policy")]
+    policy_temperature: Annotated[Annotated[float, Gt(0)] | Schedule, Later(2.0)]  # τ
+    # Whose probabilities are taken for the truth's.
+    stand_in: Annotated[Literal["policy", "reference"], Later("policy")]
     reference_share: Annotated[float, Ge(0), Le(1)] | Schedule  # r
     uniform_share: Annotated[float, Ge(0), Le(1)] | Schedule  # u
 

@@ -11,7 +11,7 @@ from annotated_types import Ge, Lt
 from torch import Tensor
 
 from avatarl.interfaces import Exploration, Hyperparameters, Schedule
-from avatarl.options import Option
+from avatarl.options import Later, Option
 
 # (actions (B,T,K) or None for all V, steps ahead) → matches (B,T,K); the text itself stays unseen.
 Query = Callable[[Tensor | None, int], Tensor]
@@ -29,7 +29,8 @@ class Config(Option, ABC):
     # highest_entropy divides by what is left; a dropped position counts 0 in the mean instead.
     select: Literal["all", "highest_entropy", "drop_lowest", "drop_random"]
     select_share: Annotated[float, Ge(0), Lt(1)] | Schedule  # kept (highest_entropy) or dropped
-    select_below: Annotated[float, Ge(0)] | Schedule | None  # nats; drops these instead of a share
+    # nats; drops these instead of a share
+    select_below: Annotated[Annotated[float, Ge(0)] | Schedule | None, Later(None)]
 
     @abstractmethod
     def build(self) -> Explorer:

@@ -10,7 +10,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from avatarl.interfaces import Hyperparameters, Schedule, check_at_least, current
+from avatarl.interfaces import Hyperparameters, Schedule, current
 from avatarl.options import Later, Option
 
 # What a network keeps of what it has read, for instance keys and values of each block. All tensors
@@ -24,11 +24,7 @@ class Config(Option, ABC):
 
     context_length: Annotated[int, Ge(1)]  # characters the policy sees
     prior: bool  # logits = weight · gate · log reference + network, with a learned gate
-    prior_weight: Annotated[float | Schedule, Later(1.0)]
-
-    def __post_init__(self) -> None:
-        """Refuse a prior that would be turned round."""
-        check_at_least("prior_weight", self.prior_weight, 0)
+    prior_weight: Annotated[float | Schedule, Ge(0), Later(1.0)]
 
     @property
     def gates_members(self) -> bool:

@@ -41,7 +41,6 @@ class Config(base.Config):
 
     def __post_init__(self) -> None:
         """Refuse a width that the heads can't share, or pairs of channels that don't come out."""
-        super().__post_init__()
         if self.n_embd % self.n_head:
             raise ConfigError(
                 "n_embd", self.n_embd, f"a multiple of n_head={self.n_head}", "heads share it"

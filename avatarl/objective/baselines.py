@@ -17,13 +17,14 @@ from __future__ import annotations
 
 from abc import ABC
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import Tensor
 from typing_extensions import override
 
 from avatarl.interfaces import Hyperparameters, Schedule
 from avatarl.objective import regularised, terms
+from avatarl.options import Later
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Config(regularised.Config):
     """Settings of objectives that may compare rewards."""
 
     baseline: Literal["group_mean", "leave_one_out", "constant", "none"]
-    baseline_value: float | Schedule  # of constant
+    baseline_value: Annotated[float | Schedule, Later(1.0)]  # of constant
 
     @property
     @override

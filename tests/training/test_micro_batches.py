@@ -38,6 +38,9 @@ KINDS = [
     ["explorer=bandit", "objective=expected", "reward=propensity"],
     [*ROLLOUTS, *OLD, "opponent=past", "opponent.every=1", "model.prior=true"],
     ["objective=cross_entropy"],
+    ["model.dropout=0.2", *OLD],
+    ["model.dropout=0.2", *ROLLOUTS],
+    ["model.prior=true", "model.prior_gate=context", "model.prior_weight=0.5"],
 ]
 PART = "trainer.micro_batch_size=5"  # of 16 windows: the last part is a smaller one
 
