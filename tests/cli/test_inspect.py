@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,24 @@ def test_what_cannot_be_shown_is_one_line(
     err = capsys.readouterr().err
     assert named in err
     assert err.count("\n") == 1
+
+
+def test_a_run_that_is_older_than_some_settings_can_still_be_looked_at(
+    kept: Result, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = tmp_path / "runs" / kept.directory.name
+    shutil.copytree(kept.directory, old)
+    for key in ("explorer.select_below", "trainer.micro_batch_size"):
+        raw = json.loads((old / "config.json").read_text())
+        group, _, name = key.partition(".")
+        del raw[group][name]
+        (old / "config.json").write_text(json.dumps(raw))
+    words = ["--characters", "30", "--json"]
+    assert cli.main(["inspect", str(kept.directory), *words]) == 0
+    expected = capsys.readouterr().out
+    assert cli.main(["inspect", str(old), *words]) == 0
+    assert capsys.readouterr().out == expected
+    del raw["optimizer"]["lr"]  # which every run has had
+    (old / "config.json").write_text(json.dumps(raw))
+    assert cli.main(["inspect", str(old), *words]) == 2
+    assert "optimizer.lr" in capsys.readouterr().err
