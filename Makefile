@@ -42,7 +42,7 @@ release-check: $(READY)  ## Build the wheel, check its metadata and licence, ins
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_wheel.py
 
 .PHONY: test-hostile
-test-hostile: $(READY)  ## Try odd configurations and damaged files (AVATARL_FUZZ=1000 tries more)
+test-hostile: $(READY)  ## Try odd configurations, damaged files, kills (AVATARL_FUZZ=1000, AVATARL_KILLS=50: more)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m hostile tests/hostile
 
 .PHONY: test-gpu

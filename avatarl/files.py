@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import hashlib
 import json
 import logging
 import math
@@ -17,7 +18,7 @@ import re
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +28,8 @@ log = logging.getLogger("avatarl")
 
 #: How a file is called while it is written, after a dot and its name.
 _TEMPORARY = ".part"
+#: Under this key a JSON object may carry the digest of the rest.
+_DIGEST = "sha256"
 #: Whole numbers with more digits are damage; a float holds no more than 308 before its point.
 _MOST_DIGITS = 300
 # What a number that no float holds has somewhere; other things may have it too.
@@ -89,6 +92,30 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Replace ``path`` by ``value`` as indented JSON; non-finite numbers are refused."""
     write_atomic(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_checked(path: Path, content: Mapping[str, Any]) -> None:
+    """Replace ``path`` by a JSON object that carries its own digest, for :func:`read_checked`."""
+    write_json(path, {**content, _DIGEST: _digest(content)})
+
+
+def read_checked(path: Path) -> Any:
+    """Read what :func:`write_checked` wrote, or JSON without a digest, as earlier versions did.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: It isn't JSON, or isn't what was written.
+    """
+    content = read_json(path)
+    if isinstance(content, dict) and _DIGEST in content:
+        stored = content.pop(_DIGEST)
+        if stored != _digest(content):
+            raise ValueError(f"{path} isn't what was stored")
+    return content
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def replace_quickly(path: Path, content: str) -> None:

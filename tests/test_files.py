@@ -119,3 +119,14 @@ def test_what_killed_writers_left_is_swept_and_what_is_being_written_is_not(
     os.utime(tmp_path / "kept.part", (long_ago, long_ago))
     sweep_temporaries(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [new.name, "kept.part"]
+
+
+def test_an_object_carries_its_digest_and_one_without_is_read_as_before(tmp_path: Path) -> None:
+    path, content = tmp_path / "x.json", {"runs": [{"lr": 0.001}], "name": "s", "n": 3}
+    files.write_checked(path, content)
+    assert files.read_checked(path) == content
+    path.write_text(path.read_text().replace("0.001", "0.002"))
+    with pytest.raises(ValueError, match=f"{path} isn't what was stored"):
+        files.read_checked(path)
+    files.write_json(path, content)
+    assert files.read_checked(path) == content

@@ -14,6 +14,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -36,6 +37,10 @@ _log = logging.getLogger("avatarl")
 MOST_GIB = "AVATARL_CACHE_GIB"
 """Environment variable: how many GiB of tables are kept; 20 by default."""
 _MOST_GIB = 20.0
+
+#: How a folder is called while it is written; one that is older was left by a process killed then.
+_TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.\w+")
+_ABANDONED_AFTER_S = 3600.0
 
 # Folders whose digests this process has checked, by inode and time of change of their index.
 _checked: set[tuple[Path, int, int]] = set()
@@ -157,7 +162,10 @@ def _write(folder: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _evict(newest: Path) -> None:
-    """Let the tables go that were used least recently, until the rest is within the bound."""
+    """Let the tables go that were used least recently, until the rest is within the bound.
+
+    What processes left that were killed while they wrote goes first.
+    """
     try:
         most = float(os.environ.get(MOST_GIB, _MOST_GIB)) * 2**30
     except ValueError:
@@ -166,7 +174,10 @@ def _evict(newest: Path) -> None:
     sizes: list[tuple[float, int, Path]] = []
     for folder in newest.parent.iterdir():
         with contextlib.suppress(OSError):
-            if not folder.name.startswith(".") and (folder / "index.json").is_file():
+            if _TEMPORARY.fullmatch(folder.name):
+                if time.time() - folder.stat().st_mtime > _ABANDONED_AFTER_S:
+                    shutil.rmtree(folder, ignore_errors=True)
+            elif not folder.name.startswith(".") and (folder / "index.json").is_file():
                 size = sum(path.stat().st_size for path in folder.iterdir())
                 sizes.append(((folder / "index.json").stat().st_atime, size, folder))
     total = sum(size for _, size, _ in sizes)

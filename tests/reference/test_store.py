@@ -152,3 +152,15 @@ def test_the_cache_lets_go_of_what_was_used_least_recently(tmp_path, monkeypatch
     monkeypatch.setenv(store.MOST_GIB, "0")
     kneser_ney(tmp_path, order=5)
     assert len(folders(tmp_path)) == 1  # the newest stays, whatever the bound
+
+
+def test_what_killed_writers_left_goes_and_what_is_being_written_does_not(tmp_path):
+    left, fresh = (tmp_path / f".{letter * 32}.x1y2z3" for letter in "ab")
+    other = tmp_path / ".somebody"
+    for folder in (left, fresh, other):
+        folder.mkdir()
+        (folder / "table.npy").write_bytes(b"x")
+    for folder in (left, other):
+        os.utime(folder, (1, 1))
+    kneser_ney(tmp_path, order=2)
+    assert (left.exists(), fresh.exists(), other.exists()) == (False, True, True)

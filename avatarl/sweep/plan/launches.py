@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from avatarl.files import read_object, write_atomic, write_json
+from avatarl.files import read_object, write_atomic, write_checked, write_json
 from avatarl.runs import ownership
 from avatarl.runs.outputs import SweepFolder
 from avatarl.runs.ownership import Owner
@@ -45,7 +45,7 @@ class LaunchRecord:
 
     def write_plan(self, plan: Plan, multirun: str = "") -> None:
         """Write the plan down, and what Hydra keeps of the command, if it is told."""
-        write_json(self._folder / self.sweep.plan.name, plan.to_json(self.sweep.path))
+        write_checked(self._folder / self.sweep.plan.name, plan.to_json(self.sweep.path))
         if multirun:
             write_atomic(self._folder / self.sweep.multirun.name, multirun)
             self._publish(self.sweep.multirun.name)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from avatarl.errors import UserError, in_short
-from avatarl.files import read_json, write_json
+from avatarl.files import read_checked, write_checked
 from avatarl.names import resolved_word
 from avatarl.runs.find import PLAN_SCHEMA, outputs_of
 from avatarl.runs.flatten import flatten
@@ -136,7 +136,7 @@ class Plan:
     def write(self, directory: Path) -> Path:
         """Write ``plan.json`` into ``directory`` and return its path."""
         path = SweepFolder(directory).plan
-        write_json(path, self.to_json(directory))
+        write_checked(path, self.to_json(directory))
         return path
 
     def with_corpora(self, files: Mapping[str, Path]) -> Plan:
@@ -159,7 +159,7 @@ class Plan:
         """
         sweep = SweepFolder(directory)
         try:
-            return cls._read(sweep, read_json(sweep.plan))
+            return cls._read(sweep, read_checked(sweep.plan))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UserError(
                 f"{sweep.plan} can't be read ({in_short(error)}); valid: a plan as the sweep's "

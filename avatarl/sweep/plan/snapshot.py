@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import logging
 import os
 import shutil
 import subprocess
@@ -16,10 +17,12 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from avatarl.files import read_json, write_json
+from avatarl.files import read_json, read_object, write_json
 from avatarl.source import ROOT, settings_folder
 from avatarl.sweep.plan.rollback import Rollback, mark_of
 from avatarl.tracking.provenance import SNAPSHOT_NOTE, version
+
+log = logging.getLogger("avatarl")
 
 #: Written last inside a snapshot: its presence means the copy is whole.
 MANIFEST = SNAPSHOT_NOTE
@@ -55,7 +58,7 @@ def freeze(output_dir: Path, root: Path | None = None, rollback: Rollback | None
     """Copy the source to ``<output_dir>/code/<hash>`` unless it is there, and return that path.
 
     Args:
-        output_dir: Where outputs go.
+        output_dir: Where outputs go; a copy that is damaged is made anew, with one line.
         root: Root of the source; by default of the package that is running.
         rollback: Removes a fresh copy again, unless another sweep uses it by then.
     """
@@ -65,7 +68,8 @@ def freeze(output_dir: Path, root: Path | None = None, rollback: Rollback | None
     contents = _contents(root)
     digest = _digest(contents)
     target = _target(output_dir, digest)
-    if _in_use(target):
+    there = _in_use(target)
+    if there and verify(target):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     target.parent.chmod(target.parent.stat().st_mode & ~0o022)
@@ -83,6 +87,10 @@ def freeze(output_dir: Path, root: Path | None = None, rollback: Rollback | None
             mode = (original if original.exists() else path).stat().st_mode
             path.chmod(mode & 0o755 | (0o700 if path.is_dir() else 0o400))
         made = mark_of(partial / MANIFEST)
+        if there:
+            log.warning("%s isn't what was stored: copied again", target)
+            shutil.move(target, partial.with_name(f"{partial.name}-damaged"))
+            shutil.rmtree(partial.with_name(f"{partial.name}-damaged"), ignore_errors=True)
         try:
             partial.rename(target)
         except OSError:
@@ -90,7 +98,7 @@ def freeze(output_dir: Path, root: Path | None = None, rollback: Rollback | None
                 raise
             shutil.rmtree(partial)  # another process made the same snapshot meanwhile
         else:
-            if rollback is not None:
+            if rollback is not None and not there:  # others may rely on what was there
                 rollback.shared(target, made, MANIFEST)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -139,7 +147,7 @@ def verify(code: Path) -> bool:
         if path.is_file() and path.name != MANIFEST and "__pycache__" not in path.parts
     ]
     contents = {name: (code / name).read_bytes() for name in names}
-    return _digest(contents) == manifest(code)["sha256"]
+    return _digest(contents) == read_object(code / MANIFEST).get("sha256")
 
 
 def source_files(root: Path) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avatarl.files import write_json
+from avatarl.files import write_checked
 from avatarl.runs import ownership, slurm_jobs
 from avatarl.sweep import failure
 from avatarl.sweep.plan.planned import PlannedRun
@@ -182,4 +182,4 @@ def _write_packs(
     }
     for number, members in enumerate(packs):
         content = {**shared, "runs": [run.to_json() for run in members]}
-        write_json(directory / f"pack-{number}.json", content)
+        write_checked(directory / f"pack-{number}.json", content)

@@ -26,12 +26,13 @@ from typing import Any
 from loky.backend import resource_tracker
 
 from avatarl import storage, terminal
-from avatarl.files import read_json, write_json
+from avatarl.files import read_checked, read_json, write_json
 from avatarl.runs import ownership
 from avatarl.signals import SignalFlag
 from avatarl.storage import Later, Patience
 from avatarl.sweep import failure
 from avatarl.sweep.outcome import Event, RunOutcome
+from avatarl.sweep.plan import snapshot
 from avatarl.sweep.plan.planned import PlannedRun
 from avatarl.sweep.slurm.submission import note_job
 from avatarl.sweep.workers import machine
@@ -64,12 +65,12 @@ class Supervise:
 
         Raises:
             JobInterrupted: SIGTERM came; SLURM decides what happens to the job.
+            ValueError: The pack, or the frozen source, isn't what was stored.
         """
         terminal.secure()
         directory = Path(self.submission)
         told_to_stop = _JobSignals(lambda name: note_job(directory, number, "stopping", name))
-        with storage.patient(_FIRST_PATIENCE_S, directory):
-            pack = storage.persist(lambda: read_json(directory / f"pack-{number}.json"))
+        pack = read_pack(directory, number)
         runs = [PlannedRun.from_json(run) for run in pack["runs"]]
         note_job(directory, number, "working")
         outcomes = work_through(directory, pack, runs, told_to_stop)
@@ -85,6 +86,23 @@ class Supervise:
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, number)
+
+
+def read_pack(directory: Path, number: int) -> dict[str, Any]:
+    """Read a job's pack, and look whether the source that it is to run is as it was frozen.
+
+    Raises:
+        ValueError: One of them isn't what was stored; the job fails, and its runs can be queued
+            again.
+    """
+    with storage.patient(_FIRST_PATIENCE_S, directory):
+        pack: dict[str, Any] = storage.persist(
+            lambda: read_checked(directory / f"pack-{number}.json")
+        )
+        code = Path(pack["code"])
+        if not storage.persist(lambda: snapshot.verify(code)):
+            raise ValueError(f"the frozen source {code} isn't what was stored")
+    return pack
 
 
 class _JobSignals:

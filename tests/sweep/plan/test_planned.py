@@ -5,9 +5,11 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from avatarl.errors import UserError
 from avatarl.sweep.plan.planned import Candidate, Plan, make_plan, swept_keys
 from avatarl.sweep.slurm.packs import make_packs
 
@@ -97,6 +99,13 @@ def test_a_plan_survives_its_file(tmp_path):
     assert read.keys == plan.keys == ("seed",)
     raw = json.loads((tmp_path / "plan.json").read_text())
     assert set(raw["runs"][0]) >= {"id", "name", "directory", "overrides", "config", "is_control"}
+
+
+def test_a_plan_with_another_number_in_it_is_refused(tmp_path):
+    path = make_plan("s", [candidate(0, optimizer__lr=0.25)], corpus={}).write(tmp_path)
+    path.write_text(path.read_text().replace("0.25", "0.75"))
+    with pytest.raises(UserError, match=r"plan\.json can't be read .*isn't what was stored"):
+        Plan.read(tmp_path)
 
 
 def test_swept_keys_of_a_swapped_group_are_its_name_alone():

@@ -177,6 +177,27 @@ def test_tampering_shows(tree):
     assert not snapshot.verify(code)
 
 
+@pytest.mark.parametrize("damage", ["changed", "missing", "added", "manifest"])
+def test_a_damaged_copy_is_told_and_made_anew(tree, damage, caplog):
+    code = snapshot.freeze(tree / "outputs", tree)
+    whole = files(code)
+    if damage == "changed":
+        (code / "avatarl" / "a.py").write_text("committed = 2\n")
+    elif damage == "missing":
+        (code / "avatarl" / "a.py").unlink()
+    elif damage == "added":
+        (code / "avatarl" / "json.py").write_text("")
+    else:
+        (code / snapshot.MANIFEST).write_text("{}")
+    assert not snapshot.verify(code)
+    with Rollback() as rollback:
+        assert snapshot.freeze(tree / "outputs", tree, rollback) == code
+    assert caplog.messages == [f"{code} isn't what was stored: copied again"]
+    assert snapshot.verify(code)
+    assert files(code) == whole
+    assert [path.name for path in code.parent.iterdir()] == [code.name]
+
+
 def test_without_git_the_package_is_frozen(tmp_path):
     root = tmp_path / "site-packages"
     (root / "avatarl" / "sweep").mkdir(parents=True)
