@@ -167,6 +167,7 @@ def test_what_is_remembered_of_jobs_that_slurm_has_forgotten(tmp_path):
 def test_retry_runs_what_is_not_done(sweep, capsys, tmp_path, monkeypatch):
     changes = {"workers": 1, "freeze": False, "execute": "sweep_executors:run"}
     settings = {**shipped("local"), **changes}
+    del settings["storage_patience_s"]  # an earlier version had no such setting
     write_json(sweep / "launch.json", launches.description("local", settings))
     running = next((tmp_path / "outputs" / "runs").glob("*-0000000000000003"))
     folder = RunFolder(running)

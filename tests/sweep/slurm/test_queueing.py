@@ -47,6 +47,13 @@ def told() -> list[str]:
     return []
 
 
+def ended():
+    """A client that is no more."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    return dataclasses.replace(ownership.this_process(), pid=process.pid)
+
+
 def test_what_slurm_takes_at_once_is_noted(queue, plan, told):
     submission = queue.add(plan.runs)
     assert submission.jobs == tuple(f"1_{n}" for n in range(10))
@@ -92,12 +99,7 @@ def test_what_is_not_queued_yet_waits_and_is_nobodys_loss(queue, plan, slurm):
     assert {row.state for row in rows} == {RunState.QUEUED}
     assert {row.reason for row in rows} == {"its job isn't queued yet"}
     note = Submission.read(queue.sweep / "slurm" / "1")
-    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
-        pass
-    note = dataclasses.replace(
-        note, client=dataclasses.replace(ownership.this_process(), pid=ended.pid)
-    )
-    note.write({})
+    dataclasses.replace(note, client=ended()).write({})
     assert {row.state for row in look_at(plan, queue.sweep).rows} == {RunState.NEW}
 
 
@@ -132,7 +134,7 @@ def test_jobs_of_a_client_that_ended_before_it_noted_them_are_found(
         (slurm.here / "jobs" / "2").write_text(json.dumps([7, str(place / "submitit" / "x")]))
     (slurm.here / "jobs" / "8").write_text(json.dumps([2, "/another/sweep/of/that/name"]))
     before = Submission.read(place)
-    dataclasses.replace(before, jobs=tuple(noted)).write({})
+    dataclasses.replace(before, jobs=tuple(noted), client=ended()).write({})
     [found] = submissions(queue.sweep)
     expected = [f"2_{n}" for n in range(7)] if noted else [f"1_{n}" for n in range(10)]
     assert found.jobs == (*noted, *expected)
