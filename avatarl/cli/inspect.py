@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--next", metavar="CHAR",
-        help="the text's next character (default: what follows TEXT in the corpus)",
+        help="the text's next character (default: what follows TEXT, or its end, in the corpus)",
     )  # fmt: skip
     parser.add_argument(
         "--characters", type=int, default=_DEFAULT_CHARACTERS, metavar="N",

@@ -21,6 +21,7 @@ from avatarl.training.learner import Learner
 from avatarl.training.step import Players, Step, StepInputs
 
 _CONTEXTS = 64  # of a passage, in one forward pass
+_FEW = 4  # characters, by which a place in the corpus is known
 
 
 @dataclass(frozen=True)
@@ -180,10 +181,16 @@ def passage(learner: Learner, corpus: Corpus, characters: int) -> list[Seen]:
 
 
 def continuation(corpus: Corpus, text: str) -> str | None:
-    """Return the character that first follows a text in the corpus, or None."""
-    at = corpus.text.find(text)
-    after = corpus.text[at + len(text) : at + len(text) + 1]
-    return after or None if at >= 0 else None
+    """Return the character that first follows a text in the corpus, or None.
+
+    Where it doesn't occur there, the longest end of it that does counts, down to a few characters.
+    """
+    for start in range(max(1, len(text) - _FEW + 1)):
+        end = text[start:]
+        at = corpus.text.find(end)
+        if at >= 0 and (after := corpus.text[at + len(end) : at + len(end) + 1]):
+            return after
+    return None
 
 
 def summary(seen: Sequence[Seen]) -> tuple[float, float]:

@@ -102,5 +102,7 @@ def test_a_passage_is_scored_as_an_evaluation_scores_it(tiny: Tiny, words: list[
 def test_what_follows_is_looked_up_in_the_corpus(tiny: Tiny) -> None:
     corpus = load(tiny().data)
     assert continuation(corpus, corpus.text[50:90]) == corpus.text[90]
-    assert continuation(corpus, "no such words zzz") is None
-    assert continuation(corpus, corpus.text) is None
+    assert continuation(corpus, "no such words zzzz") is None
+    # Never read before: what follows the longest end of it that was.
+    assert continuation(corpus, "zzzz" + corpus.text[50:90]) == corpus.text[90]
+    assert continuation(corpus, corpus.text[-400:]) != ""
