@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import importlib.util
 import inspect
 import json
 import math
@@ -22,6 +23,7 @@ from types import UnionType
 from typing import Annotated, Any, TypeVar, Union
 
 from avatarl.errors import ConfigError, did_you_mean
+from avatarl.source import entry_points
 
 T = TypeVar("T")
 
@@ -32,8 +34,9 @@ class Option:
 
     Attributes:
         name: Its own, as in ``conf/<group>/<name>.yaml``.
-        kind: The module that declares it: one of the group's package, or any importable one by its
-            dotted name. The same as ``name`` unless it is given.
+        kind: The module that declares it: one of the group's package, one that an installed
+            package offers by an entry point, or any importable one by its dotted name. The same as
+            ``name`` unless it is given.
     """
 
     name: str
@@ -74,8 +77,8 @@ def read(declaration: type[T], raw: object, key: str) -> T:
         kind = raw.get("kind", raw.get("name"))
         if kind is None:
             raise ConfigError(f"{prefix}name", None, "a value; it is missing")
+        declaration, kind = _find(declaration, kind, f"{prefix}kind")
         raw = {**raw, "kind": kind}
-        declaration = _find(declaration, kind, f"{prefix}kind")
     types = field_types(declaration)  # type: ignore[arg-type]
     for name in raw:
         if name not in types:
@@ -94,23 +97,30 @@ def read(declaration: type[T], raw: object, key: str) -> T:
         raise ConfigError(f"{prefix}{error.key}", error.value, error.valid, error.why) from None
 
 
-def _find(base: type[T], kind: object, key: str) -> type[T]:
-    """Import the subclass of a group's ``Config`` that a kind names."""
+def _find(base: type[T], kind: object, key: str) -> tuple[type[T], str]:
+    """Import the subclass of a group's ``Config`` that a kind names.
+
+    Returns:
+        The class, and the kind: of one that an installed package offers, its module's full name.
+    """
     package = base.__module__.rpartition(".")[0]
     why = ""
     if isinstance(kind, str) and re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", kind):
         module = kind if "." in kind else f"{package}.{kind}"
+        if "." not in kind and importlib.util.find_spec(module) is None:
+            module = entry_points(package).get(kind, module)
         try:
             found = getattr(importlib.import_module(module), "Config", None)
             if _is_option(found, base):
-                return found
+                ours = module.rpartition(".")[0] == package
+                return found, kind if ours else module
             why = f"{module} has no Config of {package}"
         except ImportError as error:
             missing = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(
                 f"{error.name}."
             )
             why = "" if missing else str(error)
-    options = _options(base)
+    options = [*_options(base), *entry_points(package)]
     valid = f"{', '.join(options)}, or the dotted name of a module with a Config of {package}"
     raise ConfigError(key, kind, valid + did_you_mean(str(kind), options), why)
 

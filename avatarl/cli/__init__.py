@@ -26,6 +26,7 @@ COMMANDS = {
     "sync": ("avatarl.cli.sync", "upload offline wandb runs"),
     "backfill": ("avatarl.cli.backfill", "re-create wandb runs from local files"),
     "wandb-report": ("avatarl.cli.wandb_report", "write a comparison as a W&B report"),
+    "new": ("avatarl.cli.new", "write an option of your own to start from"),
     "reproduce": ("avatarl.cli.reproduce", "run a run again and compare its metrics"),
 }
 

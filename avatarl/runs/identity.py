@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from avatarl.runs.flatten import flatten
+from avatarl.source import is_elsewhere, module_sha256
 
 ID_DIGITS = 16
 
@@ -153,7 +154,7 @@ def _line(settings: dict[str, Any], corpus_sha256: str) -> str:
 def _that_matter(
     settings: Mapping[str, Any], prefix: str, off: Collection[str] = ()
 ) -> dict[str, Any]:
-    kept = {}
+    kept: dict[str, Any] = {}
     for name, value in settings.items():
         key = f"{prefix}{name}"
         if key in off or key in _NEUTRAL or (name == "kind" and _kind_came_later(key, settings)):
@@ -161,6 +162,9 @@ def _that_matter(
         later = _MEMBER.sub("reference.", key)
         if later in _LATER and value == _LATER[later]:
             continue
+        if name == "kind" and is_elsewhere(value):
+            # Another's module has no version that we know: what it computes is what it says.
+            kept["source_sha256"] = module_sha256(value)
         kept[name] = _that_matter(value, f"{key}.", off) if isinstance(value, Mapping) else value
     return kept
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from avatarl.errors import ConfigError, in_short
 from avatarl.runs.outputs import Outputs
 from avatarl.signals import leaving
+from avatarl.source import is_elsewhere, modules_elsewhere
 from avatarl.sweep import failure
 from avatarl.sweep.failure import FailurePolicy
 from avatarl.sweep.outcome import SweepOutcome
@@ -70,6 +71,12 @@ class Backend(ABC):
     name: ClassVar[str]
     raw: Mapping[str, Any]
     settings: LauncherSettings
+
+    def elsewhere(self, plan: Plan) -> set[str]:
+        """Modules of others that the runs, and whoever sees to them, import."""
+        policy = self.settings.failure_policy
+        named = {module for run in plan.runs for module in modules_elsewhere(run.config)}
+        return named | ({policy} if is_elsewhere(policy) else set())
 
     @abstractmethod
     def preview(self, plan: Plan, sweep: Path, console: Console) -> None:

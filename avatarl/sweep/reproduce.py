@@ -6,7 +6,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from avatarl.runs import ownership
 from avatarl.runs.folder import RunFolder
 from avatarl.runs.journal import parse_line
 from avatarl.runs.outputs import Outputs
+from avatarl.source import modules_elsewhere, package_of
 from avatarl.sweep.plan import snapshot
 from avatarl.terminal import say
 
@@ -115,7 +116,8 @@ def reproduce(directory: Path, tolerance: float, threads: int | None, console: C
     corpus = str(bundle.corpus) if bundle.corpus else None
     write_json(request, {"config": config, "corpus": corpus, "threads": threads})
     say(console, f"running {directory.name} again in {target}")
-    _run(code, request, threads)
+    elsewhere = [package_of(module)[0] for module in modules_elsewhere(config)]
+    _run(code, request, threads, elsewhere)
     again = next(folder.path for folder in Outputs(target).run_folders())
     differences = compare(directory, again, tolerance)
     for line in differences[:20]:
@@ -182,8 +184,8 @@ def _checked_code(code: Path | None, console: Console) -> Path:
     return code
 
 
-def _run(code: Path, request: Path, threads: int | None) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(code)}
+def _run(code: Path, request: Path, threads: int | None, elsewhere: Sequence[Path]) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [code, *elsewhere]))}
     if threads is not None:
         environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     done = subprocess.run(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import itertools
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from avatarl import composition
+from avatarl import composition, source
 from avatarl.config import GROUPS, RunConfig, parse
 from avatarl.data import load as load_corpus
 from avatarl.errors import ConfigError
@@ -202,6 +203,8 @@ def test_what_is_no_option_is_refused_in_one_line(group: str, kind: str, words: 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A package of somebody else's with an option of several groups; how to make Hydra see it."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mylab"]:
+        monkeypatch.delitem(sys.modules, name)  # of the test before
     (tmp_path / "mylab").mkdir()
     for group, code in MODULES.items():
         (tmp_path / "mylab" / f"own_{group}.py").write_text(code)
@@ -227,6 +230,38 @@ def test_a_module_and_a_file_of_ones_own_are_an_option(
     again = execute(config)
     raw = {**config.raw, "output_dir": str(tmp_path / "b")}
     assert again["val/nats"] == execute(parse(raw))["val/nats"]
+
+
+def test_the_source_of_a_module_is_part_of_a_runs_identity(elsewhere: str, tmp_path: Path) -> None:
+    words = [*TINY, elsewhere, f"output_dir={tmp_path / 'out'}"]
+    shipped = composition.identify(composition.compose(words))[0]
+    own = composition.compose([*words, "reward=own"])
+    before = composition.identify(own)[0]
+    module = tmp_path / "mylab" / "own_reward.py"
+    text = module.read_text()
+    module.write_text(text + "# edited\n")
+    assert composition.identify(own)[0] != before
+    module.write_text(text)
+    assert composition.identify(own)[0] == before
+    assert composition.identify(composition.compose(words))[0] == shipped
+
+
+def test_an_installed_package_offers_an_option_by_an_entry_point(
+    elsewhere: str, tmp_path: Path
+) -> None:
+    """The dotted name is what is written down: workers needn't ask again."""
+    told = tmp_path / "mylab-1.0.dist-info"
+    told.mkdir()
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: mylab\nVersion: 1.0\n")
+    (told / "entry_points.txt").write_text("[avatarl.reward]\nfocal = mylab.own_reward\n")
+    settings = tmp_path / "conf" / "reward" / "own.yaml"
+    settings.write_text(settings.read_text().replace("mylab.own_reward", "focal"))
+    source.entry_points.cache_clear()
+    config = composition.compose([*TINY, elsewhere, "reward=own"])
+    assert config.reward.kind == "mylab.own_reward"
+    with pytest.raises(ConfigError, match="did you mean 'focal'"):
+        composition.compose([*TINY, elsewhere, "reward=own", "reward.kind=fokal"])
+    source.entry_points.cache_clear()
 
 
 def test_a_network_without_a_cache_of_its_own_rolls_out(elsewhere: str) -> None:

@@ -20,6 +20,7 @@ from avatarl.report.curves import CHARACTERS, Axis, read_journals
 from avatarl.report.load import Runs
 from avatarl.report.plots.canvas import write
 from avatarl.report.plots.data import PlotData
+from avatarl.source import entry_points
 
 
 def find_plots(names: Sequence[str] = ()) -> dict[str, ModuleType]:
@@ -38,6 +39,7 @@ def find_plots(names: Sequence[str] = ()) -> dict[str, ModuleType]:
 
 def _find(name: str, own: dict[str, ModuleType]) -> ModuleType:
     valid = f"valid: {', '.join(own)}, or the dotted name of a module with draw(data)"
+    name = entry_points("avatarl.plot").get(name, name) if name not in own else name
     if "." not in name:
         plot = own.get(name.replace("-", "_"))
         if plot is None:

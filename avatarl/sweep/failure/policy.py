@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from avatarl.errors import ConfigError, did_you_mean
+from avatarl.source import entry_points
 from avatarl.sweep.failure.faults import Fault
 
 _PACKAGE = "avatarl.sweep.failure"
@@ -93,6 +95,8 @@ def _policy(name: str) -> type[FailurePolicy]:
     module = name if "." in name else f"{_PACKAGE}.{name}"
     option: Any = None
     try:
+        if "." not in name and importlib.util.find_spec(module) is None:
+            module = entry_points("avatarl.failure").get(name, module)
         option = getattr(importlib.import_module(module), "Policy", None)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from avatarl.files import read_json, read_object, write_json
-from avatarl.source import ROOT, settings_folder
+from avatarl.source import ROOT, package_of, settings_folder
 from avatarl.sweep.plan.rollback import Rollback, mark_of
 from avatarl.tracking.provenance import SNAPSHOT_NOTE, version
 
@@ -54,18 +54,25 @@ def source_root() -> Path:
     return ROOT
 
 
-def freeze(output_dir: Path, root: Path | None = None, rollback: Rollback | None = None) -> Path:
+def freeze(
+    output_dir: Path,
+    root: Path | None = None,
+    rollback: Rollback | None = None,
+    elsewhere: Iterable[str] = (),
+) -> Path:
     """Copy the source to ``<output_dir>/code/<hash>`` unless it is there, and return that path.
 
     Args:
         output_dir: Where outputs go; a copy that is damaged is made anew, with one line.
         root: Root of the source; by default of the package that is running.
         rollback: Removes a fresh copy again, unless another sweep uses it by then.
+        elsewhere: Modules of others whose packages are copied too.
     """
     root = root or source_root()
     if (root / MANIFEST).exists():
         return root  # already running from a snapshot
-    contents = _contents(root)
+    originals = _originals(root, elsewhere)
+    contents = {name: path.read_bytes() for name, path in originals.items()}
     digest = _digest(contents)
     target = _target(output_dir, digest)
     there = _in_use(target)
@@ -83,7 +90,8 @@ def freeze(output_dir: Path, root: Path | None = None, rollback: Rollback | None
         # Whatever the umask is: what jobs will import is written by its owner alone, and read by
         # whoever may read the original.
         for path in (*partial.rglob("*"), partial):
-            original = root / path.relative_to(partial)
+            inside = path.relative_to(partial)
+            original = originals.get(str(inside), root / inside)
             mode = (original if original.exists() else path).stat().st_mode
             path.chmod(mode & 0o755 | (0o700 if path.is_dir() else 0o400))
         made = mark_of(partial / MANIFEST)
@@ -117,16 +125,24 @@ def _in_use(target: Path) -> bool:
     return True
 
 
-def location(output_dir: Path, root: Path | None = None) -> Path:
+def location(output_dir: Path, root: Path | None = None, elsewhere: Iterable[str] = ()) -> Path:
     """Where :func:`freeze` would put the source as it is now; nothing is written."""
     root = root or source_root()
     if (root / MANIFEST).exists():
         return root
-    return _target(output_dir, _digest(_contents(root)))
+    originals = _originals(root, elsewhere)
+    contents = {name: path.read_bytes() for name, path in originals.items()}
+    return _target(output_dir, _digest(contents))
 
 
-def _contents(root: Path) -> dict[str, bytes]:
-    return {name: (root / name).read_bytes() for name in source_files(root)}
+def _originals(root: Path, elsewhere: Iterable[str]) -> dict[str, Path]:
+    """Every file of a snapshot, by its name there."""
+    files = {name: root / name for name in source_files(root)}
+    for module in elsewhere:
+        entry, names = package_of(module)
+        own = {name: entry / name for name in names if _is_source(entry, name, untracked=True)}
+        files = {**own, **files}
+    return files
 
 
 def _target(output_dir: Path, digest: str) -> Path:

@@ -73,7 +73,8 @@ class SlurmBackend(Backend):
                 f"No {missing} on this machine: shown is what a login node would submit, arrays "
                 "of at most 1,000 jobs, with the paths and the Python of this machine",
             )
-        code = snapshot.location(sweep.parent.parent.absolute())
+        output_dir, own = sweep.parent.parent.absolute(), self.elsewhere(plan)
+        code = snapshot.location(output_dir, elsewhere=own)
         directory = next_directory(sweep)
         for first in range(0, len(packs), limit := slurm_jobs.max_array_size()):
             count = min(limit, len(packs) - first)
@@ -107,7 +108,8 @@ class SlurmBackend(Backend):
         if set("%\\") & set(place):
             valid = "a path without % and \\, which SLURM replaces in the names of logs"
             raise ConfigError("output_dir", place, valid)
-        code = snapshot.freeze(sweep.parent.parent.absolute(), rollback=rollback)
+        output_dir, own = sweep.parent.parent.absolute(), self.elsewhere(plan)
+        code = snapshot.freeze(output_dir, rollback=rollback, elsewhere=own)
         request.show_left_out(console)
         pending = _pending(plan)
         queue = Queue(sweep, code, self.settings, lambda line: say(console, line, "yellow"))

@@ -82,10 +82,10 @@ class LocalBackend(Backend):
 
     def prepare(self, plan: Plan, sweep: Path, rollback: Rollback, console: Console) -> Work:
         """Freeze the source; the runs begin when the work does."""
-        output_dir = sweep.parent.parent
         code = None
         if self.settings.freeze:
-            code = snapshot.freeze(output_dir, rollback=rollback)
+            output_dir, own = sweep.parent.parent, self.elsewhere(plan)
+            code = snapshot.freeze(output_dir, rollback=rollback, elsewhere=own)
             request.show_left_out(console)
         slots = machine.slots(self.settings.workers, len(plan.runs))
         if self._warm is not None:

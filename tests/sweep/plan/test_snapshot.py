@@ -198,6 +198,22 @@ def test_a_damaged_copy_is_told_and_made_anew(tree, damage, caplog):
     assert [path.name for path in code.parent.iterdir()] == [code.name]
 
 
+def test_a_package_that_lies_elsewhere_comes_along(tree, tmp_path, monkeypatch):
+    for name in ("own/__init__.py", "own/deep/focal.py", "own/rows.csv", "own/my_secret.py"):
+        put(tmp_path / "else", name, f"# {name}")
+    put(tmp_path / "else", "other.py")
+    (tmp_path / "else" / "own" / "deep" / "focal.py").chmod(0o640)
+    monkeypatch.syspath_prepend(tmp_path / "else")
+    own = {"own.deep.focal"}
+    code = snapshot.freeze(tree / "outputs", tree, elsewhere=own)
+    assert code == snapshot.location(tree / "outputs", tree, own)
+    assert set(files(code)) == {
+        ".gitignore", "avatarl/a.py", "own/__init__.py", "own/deep/focal.py",
+    }  # fmt: skip
+    assert stat.S_IMODE((code / "own/deep/focal.py").stat().st_mode) == 0o640
+    assert snapshot.verify(code)
+
+
 def test_without_git_the_package_is_frozen(tmp_path):
     root = tmp_path / "site-packages"
     (root / "avatarl" / "sweep").mkdir(parents=True)
