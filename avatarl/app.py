@@ -24,6 +24,8 @@ from avatarl.text import printable
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 # Whether the user set it; from then on it is set for Hydra's sake.
 _full_error_wanted = False
+# Here, as processes of other launchers import this module and call no main.
+composition.register_resolvers()
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -43,7 +45,6 @@ def main(words: Sequence[str] | None = None) -> None:
     _full_error_wanted = os.environ.get(_FULL_ERROR, "0") not in ("", "0")
     # Hydra then lets exceptions pass, instead of printing them its own way with exit code 1.
     os.environ[_FULL_ERROR] = "1"
-    composition.register_resolvers()
     before = set(_sweeps())
     try:
         with _told():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 # Private to Hydra: its grid sweeper has no other address, and a copy would be ours to keep up to
@@ -13,13 +14,21 @@ from hydra_plugins.avatarl_launcher.launcher import AvatarlLauncher
 
 
 class CheckedOnceSweeper(BasicSweeper):
-    """Leaves the checking of combinations to our launchers; for others, checks as Hydra does.
+    """Leaves the checking of combinations to our launchers; for others, does as they do.
 
     Hydra composes each combination once to see whether it can be composed, some 60 ms each: a
     minute for a thousand runs. Our launchers compose and validate all of them before anything is
     written, so that it would only be done twice. Nor is anything written here before: a sweep that
     is refused has nothing to take back from a folder that another client uses.
+
+    Args:
+        control: For launchers of others: launch the matched cross-entropy runs as well.
+        further: ``max_batch_size`` and ``params``, as Hydra's.
     """
+
+    def __init__(self, control: bool = False, **further: Any) -> None:
+        super().__init__(**further)
+        self.control = control
 
     def sweep(self, arguments: list[str]) -> Any:
         """Launch all combinations, once it is certain that they are what was typed.
@@ -45,3 +54,23 @@ class CheckedOnceSweeper(BasicSweeper):
             for job in returned[-1]:
                 _ = job.return_value  # raises what a job has raised
         return returned
+
+    def get_job_batch(self) -> Sequence[Sequence[str]]:
+        """Return the next combinations for a launcher of others, checked and written down.
+
+        Raises:
+            UserError: One of them can't be run.
+        """
+        from avatarl.composition.others import write_down
+        from avatarl.composition.sweep import Composer
+
+        assert self.hydra_context is not None
+        assert self.config is not None
+        batch = super().get_job_batch()
+        composer = Composer(self.hydra_context, self.config)
+        directory = Path(str(self.config.hydra.sweep.dir))
+        later = self.batch_index > 1
+        return write_down(composer, batch, directory, control=self.control, later_batch=later)
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Nothing: :meth:`get_job_batch` has checked more than Hydra would."""
