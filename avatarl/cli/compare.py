@@ -80,6 +80,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format", choices=_FORMATS, default="rich", help="how the table is written (rich)"
     )
     parser.add_argument(
+        "--json",
+        action="store_const",
+        dest="format",
+        const="json",
+        help="as --format json",
+    )
+    parser.add_argument(
         "--plot", type=Path, metavar="DIR", help="also write the plots there, as PNG and SVG"
     )
     parser.add_argument(

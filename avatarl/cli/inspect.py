@@ -76,7 +76,8 @@ def main(args: argparse.Namespace) -> int:
     )
     views = [_look(folder, step, args) for step in steps or [None]]
     if args.json:
-        print(json.dumps({"run": folder.path.name, "views": [_plain(one) for one in views]}))
+        told = {"schema": 1, "run": folder.path.name, "views": [_plain(one) for one in views]}
+        print(json.dumps(told))
     elif args.html is None:
         for view in views:
             _show(view)

@@ -51,7 +51,7 @@ def main(args: argparse.Namespace) -> int:
     corpus = load(args.data)
     rows = _measure(corpus, orders)
     if args.json:
-        found = {"corpus": corpus.name, "corpus_sha256": corpus.text_sha256}
+        found = {"schema": 1, "corpus": corpus.name, "corpus_sha256": corpus.text_sha256}
         print(json.dumps({**found, "references": [row.as_dict() for row in rows]}, indent=2))
     else:
         _print(corpus, rows)

@@ -39,6 +39,7 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         for row in rows:
             record = {
+                "schema": 1,
                 "id": row.run.id,
                 "run": row.run.directory,
                 "label": row.run.label,

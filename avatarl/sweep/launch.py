@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ from avatarl.sweep.failure import FailurePolicy
 from avatarl.sweep.outcome import SweepOutcome
 from avatarl.sweep.plan.launches import LaunchRecord, names_text
 from avatarl.sweep.plan.planned import Plan
-from avatarl.sweep.plan.request import SweepRequest
+from avatarl.sweep.plan.request import SweepRequest, plan_record
 from avatarl.sweep.plan.rollback import Mark, Rollback, mark_of, remove_empty, remove_unused
 from avatarl.terminal import say
 
@@ -33,7 +34,7 @@ Work = Callable[[Console], "SweepOutcome | None"]
 class LauncherSettings:
     """Settings that all launchers have; conf/hydra/launcher/ says what each means."""
 
-    dry_run: bool
+    dry_run: bool | Literal["json"]
     stack: Annotated[int, Ge(1)] | Literal["auto"]
     failure_policy: str
     max_failures: int | None
@@ -130,6 +131,9 @@ def launch(
         ConfigError: Nothing can be launched from here, or nothing can be written.
         UserError: The launch was refused; all that was written is removed again.
     """
+    if backend.settings.dry_run == "json":
+        console.file.write(json.dumps(plan_record(plan), allow_nan=False) + "\n")
+        return None
     if backend.settings.dry_run:
         backend.preview(plan, sweep, console)
         return None

@@ -77,7 +77,7 @@ class AvatarlLauncher(Launcher):
         plan = plan_sweep(request)
         console = make_console()
         typed, distinct = len(plan.positions), len(set(plan.positions))
-        if distinct < typed:
+        if distinct < typed and self.settings.get("dry_run") != "json":
             console.print(f"{typed} typed, {distinct} distinct: what is equal is computed once")
         outcome = launch(self.backend(), plan, request.directory, console, request)
         if outcome is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,6 +71,32 @@ def show_left_out(console: Console) -> None:
     if left:
         some = ", ".join([*left[:_MOST_LEFT_OUT], *["…"][: len(left) > _MOST_LEFT_OUT]])
         say(console, f"{len(left)} files aren't copied with the source: {some}", "yellow")
+
+
+def plan_record(plan: Plan) -> dict[str, Any]:
+    """What a launch would do, as JSON values; docs/automation.md says what each means."""
+    runs = [(run, status_of(run.folder).state) for run in plan.runs]
+    ahead = [run for run, state in runs if state is not RunState.DONE]
+    return {
+        "schema": 1,
+        "sweep": plan.name,
+        "command": list(plan.command),
+        "corpus": dict(plan.corpus),
+        "keys": list(plan.keys),
+        "runs": [
+            {
+                "id": run.id,
+                "run": run.directory,
+                "label": run.label,
+                "state": str(state),
+                "is_control": run.is_control,
+                "overrides": list(run.overrides),
+                "config": dict(run.config),
+            }
+            for run, state in runs
+        ],
+        "estimate": dataclasses.asdict(estimate(ahead, Path(plan.runs[0].config["output_dir"]))),
+    }
 
 
 def show_plan(plan: Plan, console: Console, workers: int) -> None:
