@@ -19,6 +19,8 @@ def prepare_process() -> None:
     """Let nothing created here be writable by everybody, and nothing printed end the process."""
     terminal.secure()
     os.umask(os.umask(0o022) | 0o002)
+    # What Apple's GPUs can't do is done by the processor, and torch says so; read as torch loads.
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     # A module of one's own beside one's runs can be an option (``kind: focal``, ``--plots mine``).
     with contextlib.suppress(FileNotFoundError):  # the folder was removed meanwhile
         if not {"", here := str(Path.cwd())} & set(sys.path):

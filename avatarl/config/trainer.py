@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -41,8 +42,9 @@ class Config(Option):
 
     def __post_init__(self) -> None:
         """Refuse a device that torch couldn't name, and patience with what isn't looked at."""
-        if self.device not in {"auto", "cpu", "cuda"} and not self.device.startswith("cuda:"):
-            raise ConfigError("device", self.device, "auto, cpu, cuda or cuda:N")
+        if not re.fullmatch(r"auto|cpu|(cuda|mps|xpu)(:\d{1,4})?", self.device):
+            valid = "auto, cpu, cuda, mps or xpu, or one of several: cuda:1"
+            raise ConfigError("device", self.device, valid)
         if self.patience is not None and not self.keep_best:
             why = "it counts evaluations of the development slice without a better one"
             raise ConfigError("patience", self.patience, "null, or keep_best=true", why)

@@ -12,8 +12,14 @@ from avatarl.errors import ConfigError
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-def free_memory() -> int:
-    """Count the bytes this process may still take: of the machine, and of its job's limit."""
+def free_memory(device: torch.device | None = None) -> int:
+    """Count the bytes this process may still take: of the machine, and of its job's limit.
+
+    Args:
+        device: A GPU whose own memory is meant; one that shares the machine's is as none.
+    """
+    if _has_its_own(device):
+        return int(torch.get_device_module(device).mem_get_info(device)[0])
     free = int(psutil.virtual_memory().available)
     try:
         limit = (_CGROUP / "memory.max").read_text().strip()
@@ -38,10 +44,9 @@ def require_memory(
     Raises:
         ConfigError: They aren't free; names ``key``, ``value`` and ``what``.
     """
-    on_gpu = device is not None and device.type == "cuda"
-    free = int(torch.cuda.mem_get_info(device)[0]) if on_gpu else free_memory()
+    free = free_memory(device)
     if needed > free:
-        place = f" on {device}" if on_gpu else ""
+        place = f" on {device}" if _has_its_own(device) else ""
         raise ConfigError(
             key,
             value,
@@ -49,3 +54,7 @@ def require_memory(
             f"{what} would take {needed / 2**30:,.1f} GiB and {free / 2**30:,.1f} GiB are free"
             f"{place}",
         )
+
+
+def _has_its_own(device: torch.device | None) -> bool:
+    return device is not None and hasattr(torch.get_device_module(device), "mem_get_info")

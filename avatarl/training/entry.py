@@ -21,6 +21,7 @@ from avatarl.runs.outputs import Outputs
 from avatarl.runs.progress import Progress
 from avatarl.runs.result import Result
 from avatarl.training.checkpoint import read_latest
+from avatarl.training.device import pick_device
 from avatarl.training.endings import Interrupted
 from avatarl.training.learner import Learner
 from avatarl.training.monitors import Monitors
@@ -210,18 +211,3 @@ def _resume(learner: Learner, folder: RunFolder) -> None:
     else:
         learner.load(found)
         log.info("continuing after step %d of %d", learner.step, learner.steps)
-
-
-def pick_device(name: str) -> torch.device:
-    """Turn ``trainer.device`` into a device that is there.
-
-    Raises:
-        ConfigError: No such GPU.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        found = torch.cuda.device_count()
-        raise ConfigError("trainer.device", name, "auto or cpu", f"{found} GPU(s) found")
-    return device

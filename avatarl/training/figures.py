@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from avatarl.training.device import widest
+
 #: Figures (by the start of their names) whose record is the mean of all steps since the last one;
 #: any other describes the latest batch.
 AVERAGED = ("train/", "opponent/", "reward/expected", "reward/hit_probability")
@@ -48,7 +50,8 @@ class Means:
 
     Attributes:
         names: Of the figures.
-        total: (F,) float64 sums since the last record; None where there was no step.
+        total: (F,) sums since the last record, float64 where the device has it; None where there
+            was no step.
         steps: How many.
     """
 
@@ -59,7 +62,8 @@ class Means:
     def add(self, facts: Mapping[str, Tensor]) -> None:
         """Take in a step's averaged figures."""
         self.names = [name for name in facts if name.startswith(AVERAGED)]
-        values = torch.stack([facts[name] for name in self.names]).double()
+        values = torch.stack([facts[name] for name in self.names])
+        values = values.to(widest(values.device))
         self.total = values if self.total is None else self.total + values
         self.steps += 1
 
@@ -73,7 +77,7 @@ class Means:
         """Continue from what :meth:`state_dict` returned; a checkpoint may lack it."""
         if not state.get("steps"):
             return cls()
-        total = torch.tensor(state["total"], dtype=torch.float64, device=device)
+        total = torch.tensor(state["total"], dtype=widest(device), device=device)
         return cls(state["names"], total, state["steps"])
 
     def take(self) -> dict[str, Tensor]:

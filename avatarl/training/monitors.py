@@ -12,6 +12,7 @@ from torch import Tensor
 
 from avatarl.data import Corpus
 from avatarl.training.checkpoint import read_latest
+from avatarl.training.device import widest
 from avatarl.training.endings import Diverged, Stopped
 from avatarl.training.evaluation import Evaluation, HeldOut, Scorer, evaluate
 from avatarl.training.health import Alarm
@@ -52,7 +53,8 @@ class Monitors:
         described |= self.state.means.take()
         # The only place where training waits for the device: one transfer for all figures.
         waiting = [*described.values(), facts["train/loss"], *self.state.norms]
-        values = torch.stack([value.double() for value in waiting]).tolist()
+        wide = widest(self.learner.device)
+        values = torch.stack([value.to(wide) for value in waiting]).tolist()
         self.state.norms = []
         metrics: dict[str, float] = dict(zip(described, values, strict=False))
         loss, *norms = values[len(described) :]

@@ -13,6 +13,7 @@ import time
 import torch
 
 from avatarl.training.compiled import Remarks
+from avatarl.training.device import wait_for
 
 _TIMES = 5
 _NOTICEABLE = 1.2
@@ -22,9 +23,13 @@ def precision_of(setting: str, device: torch.device, remarks: Remarks) -> torch.
     """Return what ``trainer.precision`` stands for, or None; tell ``remarks`` if it costs time."""
     if setting == "fp32":
         return None
+    if not torch.amp.is_autocast_available(device.type):
+        line = f"not to be had on {device.type}: fp32 instead"
+        remarks.append((logging.WARNING, f"trainer.precision=bf16: {line}"))
+        return None
     factor = slowdown(device)
     if factor > _NOTICEABLE:
-        where = "GPU" if device.type == "cuda" else "processor"
+        where = "processor" if device.type == "cpu" else "GPU"
         line = f"products take {factor:.1f} times as long as in fp32 on this {where}"
         remarks.append((logging.WARNING, f"trainer.precision=bf16: {line}"))
     return torch.bfloat16
@@ -33,7 +38,7 @@ def precision_of(setting: str, device: torch.device, remarks: Remarks) -> torch.
 @functools.cache
 def slowdown(device: torch.device) -> float:
     """Time a matrix product in bf16 over one in fp32, the least of a few each."""
-    size = 2048 if device.type == "cuda" else 256  # some tenths of a millisecond either way
+    size = 256 if device.type == "cpu" else 2048  # some tenths of a millisecond either way
     wide = torch.ones(size, size, device=device)
     return _seconds(wide.bfloat16()) / _seconds(wide)
 
@@ -43,7 +48,6 @@ def _seconds(matrix: torch.Tensor) -> float:
     for _ in range(1 + _TIMES):
         before = time.perf_counter()
         matrix @ matrix
-        if matrix.is_cuda:
-            torch.cuda.synchronize(matrix.device)
+        wait_for(matrix.device)
         taken.append(time.perf_counter() - before)
     return min(taken[1:])

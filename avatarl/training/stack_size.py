@@ -14,7 +14,7 @@ from avatarl.data import Corpus
 from avatarl.data import load as load_corpus
 from avatarl.errors import ConfigError
 from avatarl.reference.free_memory import free_memory
-from avatarl.training.entry import pick_device
+from avatarl.training.device import pick_device, wait_for
 from avatarl.training.learner import Learner
 from avatarl.training.stack import Stack
 
@@ -77,10 +77,7 @@ def choose_stack(configs: Sequence[RunConfig], prepared_corpus: Path | None = No
 
 def _fitting(learner: Learner) -> int:
     """How many such learners a quarter of the free memory holds."""
-    if learner.device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(learner.device)
-    else:
-        free = free_memory()
+    free = free_memory(learner.device)
     weights = sum(weight.numel() for weight in learner.parameters.values())
     return int(free // (4 * _BYTES_A_WEIGHT * weights))
 
@@ -93,7 +90,7 @@ def _measure(first: Learner, configs: Sequence[RunConfig], corpus: Corpus) -> in
         stack = Stack(learners[:size])
         try:
             solo, together = _time_in_turns(first, stack)
-        except torch.cuda.OutOfMemoryError:
+        except torch.OutOfMemoryError:
             log.warning("%d runs as one don't fit into the GPU's memory", size)
         else:
             share = together / (size * solo)
@@ -113,10 +110,10 @@ def _time_in_turns(learner: Learner, stack: Stack) -> tuple[float, float]:
     clock = time.process_time if alone else time.perf_counter
 
     def timed(step: Callable[[], object]) -> float:
-        _wait(learner.device)
+        wait_for(learner.device)
         before = clock()
         step()
-        _wait(learner.device)
+        wait_for(learner.device)
         return clock() - before
 
     solo, together = [], []
@@ -127,8 +124,3 @@ def _time_in_turns(learner: Learner, stack: Stack) -> tuple[float, float]:
             solo.append(one)
             together.append(many)
     return min(solo), min(together)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -301,7 +301,7 @@ def test_look_up_exports_to_one_graph_and_maps():
 
 
 def test_more_memory_than_is_free_is_refused_before_work(monkeypatch):
-    monkeypatch.setattr("avatarl.reference.free_memory.free_memory", lambda: 1000)
+    monkeypatch.setattr("avatarl.reference.free_memory.free_memory", lambda device=None: 1000)
     counts = count_grams(np.arange(500) % 7, 7, 3)
     with pytest.raises(ConfigError, match=r"reference\.order=3 .* GiB are free"):
         tabulate(counts, KneserNey(), None)
