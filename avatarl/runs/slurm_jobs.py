@@ -14,6 +14,8 @@ _FRESH_S = 2.0
 #: Seconds squeue may take before the controller counts as unreachable.
 _PATIENCE_S = 30.0
 
+#: Each element of an array on a line of its own, in whatever state and partition, hidden or not.
+_SQUEUE = ("squeue", "-a", "-h", "-r", "--states=all")
 #: squeue's long-form fields and widths; fixed columns, since reasons and node lists hold spaces.
 _FIELDS = (
     ("JobArrayID", 40), ("State", 20), ("RestartCnt", 10), ("NodeList", 80), ("Reason", 60),
@@ -185,7 +187,7 @@ def writing_to(directory: Path, name: str) -> list[str] | None:
         Their ids, in order of an array's elements; ``None`` when the controller can't be reached.
     """
     layout = "JobArrayID:40,STDOUT:4096"
-    out = _run(["squeue", "-h", "-r", "--states=all", f"--name={name}", "-O", layout])
+    out = _run([*_SQUEUE, f"--name={name}", "-O", layout])
     if out is None or out[0] != 0:
         return None
     lines = out[1].splitlines()
@@ -206,9 +208,7 @@ def max_array_size() -> int:
 
 def _squeue(ids: frozenset[str]) -> dict[str, Job] | None:
     layout = ",".join(f"{name}:{width}" for name, width in _FIELDS)
-    out = _run(
-        ["squeue", "-h", "-r", "--states=all", f"--jobs={','.join(sorted(ids))}", "-O", layout]
-    )
+    out = _run([*_SQUEUE, f"--jobs={','.join(sorted(ids))}", "-O", layout])
     if out is None:
         return None
     code, text, errors = out
