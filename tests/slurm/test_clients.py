@@ -12,6 +12,8 @@ import sys
 import pytest
 from conftest import ROOT, slurm
 
+from avatarl.sweep.slurm.sbatch import Refused, sbatch
+
 #: A run takes longer than another client needs to compose the sweep, on a busy machine too.
 SLOWLY = {"AVATARL_TEST_PAUSE_S": "0.4"}
 
@@ -62,7 +64,7 @@ def test_a_refused_client_leaves_the_sweep_of_another(sweep, check):
     before = {name: (sweep.sweep / name).read_bytes() for name in ("plan.json", "launch.json")}
     code, out = sweep.finish(sweep.start("hydra.launcher.partition=none-such"))
     assert code == 2, out
-    assert "invalid partition" in out
+    assert "Invalid partition" in out
     assert before == {name: (sweep.sweep / name).read_bytes() for name in before}
     code, out = sweep.finish(client)
     assert code == 0, out
@@ -125,10 +127,16 @@ def test_more_jobs_than_the_cluster_has_room_for_are_told_and_queued_in_parts(
     check()
 
 
-def test_a_client_that_is_ended_while_it_waits_for_room_leaves_nothing(small_cluster, sweep):
-    for _ in range(4):
-        slurm("sbatch", "--hold", "-o/dev/null", "--wrap=true")
+def test_a_client_that_is_ended_while_it_waits_for_room_leaves_nothing(
+    small_cluster, sweep, tmp_path
+):
+    held = tmp_path / "held.sh"
+    held.write_text("#!/bin/bash\n#SBATCH --hold --output=/dev/null\n")
     try:
+        with pytest.raises(Refused) as refused:
+            while True:
+                sbatch(held)
+        assert refused.value.full
         client = sweep.start()
         assert client.stdout is not None
         told = ""
