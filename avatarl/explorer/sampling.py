@@ -11,8 +11,13 @@ valid and one forward pass scores all its steps. Past its first wrong character 
 compared with the text position by position, so from there on nothing is a hit; the reference
 still judges it on its own context.
 
+With a discount γ a step's return is its reward and γ^n of what comes n steps later. The gradient of
+the discounted return from a rollout's start would count step t by γ^t besides
+(``discounting=start``); as is usual, it isn't by default (``step``), so that late steps are learned
+from as much as early ones.
+
 Source: Veach & Guibas 1995, §3.2 (balance heuristic); Precup et al. 2000, §3 (per-decision
-importance sampling).
+importance sampling); Thomas 2014, *Bias in natural actor-critic algorithms*, §3 (γ^t).
 """
 
 from __future__ import annotations
@@ -43,6 +48,11 @@ class Config(base.Config):
     @override
     def actions_a_position(self) -> int | None:
         return self.samples
+
+    @property
+    def discounts_from_start(self) -> bool:
+        """Whether a rollout's later steps count less themselves, not their rewards alone."""
+        return False
 
 
 class Sampling(ABC):
@@ -147,15 +157,21 @@ class Sampling(ABC):
         importance = torch.cat(importances, dim=1)  # (B,H,K)
         old_logprobs = torch.cat(olds, dim=1)  # (B·K,H,V)
         # A step counts by how likely the policy was to get there and act so (per decision).
+        shares = importance.cumprod(dim=1).nan_to_num(0.0).clamp_max(1 / LEAST_PROPOSAL) / k
+        discount, weights = self.now("discount", hparams), shares
+        if self.config.discounts_from_start:
+            times = torch.arange(horizon, device=importance.device).view(1, horizon, 1)
+            weights = shares * discount**times
         return Exploration(
             actions=torch.cat(actions, dim=1),  # (B,H,K)
-            weights=importance.cumprod(dim=1).nan_to_num(0.0).clamp_max(1 / LEAST_PROPOSAL) / k,
+            weights=weights,
+            shares=shares,
             group=torch.full_like(importance, 1 / k),
             matches=torch.cat(matches, dim=1),
             contexts=written,  # (B·K,L)
             old_logprobs=old_logprobs,
             old_probs=old_logprobs.exp(),
-            carry=self.now("discount", hparams) * importance,
+            carry=discount * importance,
         )
 
 

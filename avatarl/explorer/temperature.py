@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
@@ -20,7 +20,8 @@ class RolloutConfig(sampling.Config):
 
     guidance: Annotated[float, Ge(0), Le(1)] | Schedule  # share drawn from the reference
     horizon: Annotated[int, Ge(1)]  # characters each rollout writes
-    discount: Annotated[float, Ge(0), Le(1)] | Schedule  # of later rewards within a rollout
+    discount: Annotated[float, Ge(0), Le(1)] | Schedule  # γ, of later rewards within a rollout
+    discounting: Literal["step", "start"]  # from each step on, or γ^t more: from the start
 
     def __post_init__(self) -> None:
         """Refuse rollouts that would start at every position of a window."""
@@ -37,6 +38,11 @@ class RolloutConfig(sampling.Config):
     @override
     def steps_ahead(self) -> int:
         return self.horizon
+
+    @property
+    @override
+    def discounts_from_start(self) -> bool:
+        return self.discounting == "start"
 
     @property
     @override

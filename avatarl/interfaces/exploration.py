@@ -26,6 +26,7 @@ class Exploration:
         old_probs: Likewise, its probabilities.
         carry: (B,T,K) what a return counts one step earlier in a rollout: the discount times the
             action's importance; None outside rollouts.
+        shares: (B,T,K) in rollouts, what ``weights`` are before they are discounted; else None.
         position_weights: (B,T) how much each position counts in the loss, or None for 1.
         dropped_logprobs: As ``old_logprobs``, with what dropout takes from the trained policy taken
             from the acting one too; None without dropout.
@@ -39,6 +40,7 @@ class Exploration:
     old_logprobs: Tensor
     old_probs: Tensor
     carry: Tensor | None = None
+    shares: Tensor | None = None
     position_weights: Tensor | None = None
     dropped_logprobs: Tensor | None = None
 
@@ -50,7 +52,9 @@ class Exploration:
     @property
     def policy_weights(self) -> Tensor:
         """(B,T,K) weights of a mean under the acting policy: exact, or its unbiased estimate."""
-        return self.old_probs if self.actions is None else self.weights
+        if self.actions is None:
+            return self.old_probs
+        return self.weights if self.shares is None else self.shares
 
     def select(self, values: Tensor) -> Tensor:
         """Pick the actions' entries of values shaped as ``old_logprobs``: to (B,T,K)."""

@@ -33,6 +33,7 @@ _LATER: dict[str, Any] = {
     "explorer.policy_temperature": 2.0,
     "explorer.stand_in": "policy",
     "objective.baseline_value": 1.0,
+    "explorer.discounting": "step",
     "model.position": "learned",
     "model.dropout": 0.0,
     "model.prior_gate": "scalar",
@@ -72,6 +73,7 @@ _SWITCHED_OFF: dict[str, Callable[[_Flat], bool]] = {
     "explorer.policy_temperature": lambda flat: flat.get("explorer.proposal") != "tempered",
     "explorer.stand_in": lambda flat: flat.get("explorer.proposal") != "optimal",
     "objective.baseline_value": lambda flat: flat.get("objective.baseline") != "constant",
+    "explorer.discounting": lambda flat: flat.get("explorer.horizon") == 1,
     "optimizer.final_fraction": lambda flat: flat.get("optimizer.schedule") == "constant",
     "objective.covariance_share": lambda flat: flat.get("objective.covariance") == "none",
     "objective.covariance_kl_coef": lambda flat: (

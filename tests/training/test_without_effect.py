@@ -32,6 +32,7 @@ OFF: dict[str, tuple[str, list[str]]] = {
     "explorer.policy_temperature": ("3", ["explorer=bandit", "explorer.proposal=policy"]),
     "explorer.stand_in": ("reference", ["explorer=bandit", "explorer.proposal=tempered"]),
     "objective.baseline_value": ("3", ["objective.baseline=group_mean"]),
+    "explorer.discounting": ("start", ["explorer=temperature", "explorer.discount=0.5"]),
     "optimizer.final_fraction": ("0.5", ["optimizer.schedule=constant"]),
     "objective.covariance_share": ("0.5", ["objective.covariance=none"]),
     "objective.covariance_kl_coef": ("0.5", ["objective.covariance=clip"]),
@@ -56,6 +57,11 @@ ON = {
     "explorer.policy_temperature": ["explorer=bandit", "explorer.proposal=tempered"],
     "explorer.stand_in": ["explorer=bandit", "explorer.proposal=optimal"],
     "objective.baseline_value": ["objective.baseline=constant"],
+    "explorer.discounting": [
+        "explorer=temperature",
+        "explorer.horizon=2",
+        "explorer.positions=last",
+    ],
     "optimizer.final_fraction": ["optimizer.schedule=cosine"],
     "objective.covariance_share": ["objective.covariance=clip"],
     "objective.covariance_kl_coef": ["objective.covariance=kl", "objective.sync_every=2"],
@@ -67,7 +73,8 @@ ON = {
     "health.max_rollbacks": ["health.on_nonfinite=act"],
 }
 # What switches these off keeps another key on.
-APART = ["objective.covariance_share", "explorer.policy_temperature", "explorer.stand_in"]
+APART = ["objective.covariance_share", "explorer.policy_temperature", "explorer.stand_in",
+         "explorer.discounting"]  # fmt: skip
 TEXT = "0" * 64
 
 
