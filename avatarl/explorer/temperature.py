@@ -12,6 +12,7 @@ from typing_extensions import override
 from avatarl.errors import ConfigError
 from avatarl.explorer import sampling
 from avatarl.interfaces import Hyperparameters, Schedule, is_on
+from avatarl.options import Later
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class RolloutConfig(sampling.Config):
     guidance: Annotated[float, Ge(0), Le(1)] | Schedule  # share drawn from the reference
     horizon: Annotated[int, Ge(1)]  # characters each rollout writes
     discount: Annotated[float, Ge(0), Le(1)] | Schedule  # γ, of later rewards within a rollout
-    discounting: Literal["step", "start"]  # from each step on, or γ^t more: from the start
+    # From each step on, or γ^t more: from the start.
+    discounting: Annotated[Literal["step", "start"], Later("step")]
 
     def __post_init__(self) -> None:
         """Refuse rollouts that would start at every position of a window."""

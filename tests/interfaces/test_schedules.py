@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avatarl import composition
@@ -67,6 +67,7 @@ def test_a_schedule_that_stays_where_it_is_is_the_number(name: str) -> None:
         assert all(torch.equal(found[fact], value) for fact, value in facts.items())
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["linear", "cosine"]),
     st.floats(-5, 5),
