@@ -62,13 +62,13 @@ PANELS = [
         True,
     ),
     (
-        "expected · rank-aware, β = −0.25, rest −0.1 beyond 2",
+        "expected · rank-aware, rest beyond 2",
         ["objective=expected", "reward=rank_aware", "reward.top_k=2", *BARE],
         False,
     ),
     (
         "expected · gain over its past, entropy 0.1",
-        ["objective=expected", "reward=gain", "opponent=past", "opponent.decay=0.99", *BONUS],
+        ["objective=expected", "reward=gain", "opponent=past", "opponent.decay=0.9", *BONUS],
         False,
     ),
     ("dr_grpo · origin, entropy 0.1", ["objective=dr_grpo", "reward=origin", *BONUS], True),

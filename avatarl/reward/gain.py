@@ -2,7 +2,8 @@
 
 r(a) = 1[a = y] · (base + w · clamp(log π_old(a) − log π_past(a), low, high)). As soon as the past
 has caught up, a hit pays ``base`` alone; with 0 only progress is paid, which needs another reward
-beside it (``reward=sum``) to begin with. The average is ``opponent=past`` with a decay near 1.
+beside it (``reward=sum``) to begin with. The average is ``opponent=past`` with a decay; the longer
+its memory and the larger w, the more the policy overshoots before the past catches up.
 
 Source: after Hatamizadeh et al. 2025, arXiv 2510.01265 (log-likelihood gain over a moving average).
 """
