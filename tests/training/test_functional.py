@@ -70,7 +70,7 @@ def test_what_a_zero_leaves_out_is_structure(tiny: Tiny) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs g++")
-@pytest.mark.parametrize("kind", [[], ["model.dropout=0.2", "model.position=rotary"]])
+@pytest.mark.parametrize("kind", [[], *KINDS[-2:]], ids=" ".join)
 def test_a_compiled_stack_is_its_runs(tiny: Tiny, kind: list[str]) -> None:
     words = ["optimizer=adamw", "trainer.compile=on", *kind]
     configs = [tiny(*words, f"seed={seed}") for seed in range(2)]
