@@ -124,15 +124,6 @@ def _from_elsewhere(flat: _Flat, group: str) -> bool:
     return any("." in str(flat.get(f"{group}.kind", "")) for group in groups)
 
 
-def value_before(key: str) -> Any:
-    """Return the value of a key that came later with which a run is what it was before.
-
-    Raises:
-        KeyError: The key was there from the beginning.
-    """
-    return None if key not in _LATER and is_neutral(key) else _LATER[key]
-
-
 def is_neutral(key: str) -> bool:
     """Whether a dotted configuration key can't change a result."""
     return key in _NEUTRAL or key.partition(".")[0] in _NEUTRAL

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 
 from avatarl.config import RunConfig, parse
@@ -13,7 +9,6 @@ from avatarl.data import Corpus
 from avatarl.data import load as load_corpus
 from avatarl.errors import ConfigError, DataError, UserError
 from avatarl.runs.folder import RunFolder
-from avatarl.runs.identity import value_before
 from avatarl.runs.outputs import Outputs
 from avatarl.training.checkpoint import read_checkpoint, read_latest
 from avatarl.training.learner import Learner
@@ -34,7 +29,7 @@ def load_policy(folder: RunFolder, step: int | None = None) -> tuple[Learner, Co
     if problems or not (raw and provenance):
         missing = folder.provenance if raw else folder.config
         raise UserError("; ".join(problems) or f"{folder.path} is no run: it has no {missing.name}")
-    config = _parse(raw)
+    config = parse(raw)
     corpus = _corpus(folder, config, str(provenance.get("corpus_sha256")))
     kept = folder.checkpoint_steps()
     if step is not None and kept and step not in kept:
@@ -45,22 +40,6 @@ def load_policy(folder: RunFolder, step: int | None = None) -> tuple[Learner, Co
     learner = Learner(config, corpus, torch.device("cpu"))
     learner.load(found)
     return learner, corpus
-
-
-def _parse(raw: Mapping[str, Any]) -> RunConfig:
-    """Parse the settings of a run; those that it is older than are what they were to it."""
-    settings = copy.deepcopy(dict(raw))
-    while True:
-        try:
-            return parse(settings)
-        except ConfigError as error:
-            group, _, name = error.key.partition(".")
-            if name in settings.get(group, {}):
-                raise
-            try:
-                settings[group][name] = value_before(error.key)
-            except (KeyError, TypeError):
-                raise error from None
 
 
 def _corpus(folder: RunFolder, config: RunConfig, known: str) -> Corpus:
