@@ -29,7 +29,7 @@ log = logging.getLogger("avatarl")
 #: How a file is called while it is written, after a dot and its name.
 _TEMPORARY = ".part"
 #: Under this key a JSON object may carry the digest of the rest.
-_DIGEST = "sha256"
+_DIGEST = "digest"
 #: Whole numbers with more digits are damage; a float holds no more than 308 before its point.
 _MOST_DIGITS = 300
 # What a number that no float holds has somewhere; other things may have it too.
@@ -107,11 +107,14 @@ def read_checked(path: Path) -> Any:
         ValueError: It isn't JSON, or isn't what was written.
     """
     content = read_json(path)
-    if isinstance(content, dict) and _DIGEST in content:
-        stored = content.pop(_DIGEST)
-        if stored != _digest(content):
-            raise ValueError(f"{path} isn't what was stored")
+    if isinstance(content, dict) and not is_intact(content):
+        raise ValueError(f"{path} isn't what was stored")
     return content
+
+
+def is_intact(content: dict[str, Any]) -> bool:
+    """Take the digest out of an object; whether the rest is true to it, or there was none."""
+    return _DIGEST not in content or content.pop(_DIGEST) == _digest(content)
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -1,12 +1,14 @@
 """Checkpoints: everything a run needs to go on bit for bit, whole or absent.
 
-``checkpoint-<step>.safetensors`` holds the tensors, ``checkpoint-<step>.json`` the plain numbers
-and the tensors' sha256. The JSON is written last: a pair counts only if it is complete and true.
+``checkpoint-<step>.safetensors`` holds the tensors, ``checkpoint-<step>.json`` the plain numbers,
+their digest and the tensors' sha256. The JSON is written last: a pair counts only if it is complete
+and true.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from typing import IO, Any
 from safetensors.torch import load, save
 from torch import Tensor
 
-from avatarl.files import read_object, replace_atomically, write_json
+from avatarl.files import is_intact, read_object, replace_atomically, write_checked
 from avatarl.runs import ownership
 from avatarl.runs.folder import RunFolder
 
@@ -56,10 +58,10 @@ def write_checkpoint(folder: RunFolder, checkpoint: Checkpoint) -> None:
     content = {
         "step": checkpoint.step,
         "sha256": hashlib.sha256(raw).hexdigest(),
-        "numbers": dict(checkpoint.numbers),
+        "numbers": json.loads(json.dumps(dict(checkpoint.numbers))),  # as they will be read
         **folder.stamp(),
     }
-    write_json(description, content)
+    write_checked(description, content)
 
 
 def read_latest(folder: RunFolder) -> Checkpoint | None:
@@ -80,7 +82,9 @@ def read_checkpoint(folder: RunFolder, step: int) -> Checkpoint | None:
     else:
         if ownership.superseded(folder, content.get("claim"), step):
             return None
-        if content and hashlib.sha256(raw).hexdigest() == content.get("sha256"):
+        if not is_intact(content):
+            problems.append(f"{description} isn't what was stored")
+        elif content and hashlib.sha256(raw).hexdigest() == content.get("sha256"):
             return Checkpoint(step, load(raw), content["numbers"])
         problems.append(f"{weights} isn't what was stored")
     log.warning("the checkpoint of step %d is damaged: %s", step, problems[0])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,15 +136,22 @@ def test_an_interrupted_run_ends_bit_for_bit_like_an_undisturbed_one(
             assert resumed[key] == undisturbed[key], key
 
 
-def test_a_damaged_checkpoint_is_passed_over(tiny: Tiny) -> None:
+@pytest.mark.parametrize("part", ["weights", "numbers"])
+def test_a_damaged_checkpoint_is_passed_over(tiny: Tiny, part: str) -> None:
     undisturbed = execute(tiny())
     config = tiny("trainer.checkpoint_every_s=0", folder="cut")
     with pytest.raises(Interrupted) as caught:
         execute(config, stop=stop_after(18))
     directory = caught.value.directory
     assert len(RunFolder(directory).checkpoint_steps()) == 2
-    newest = directory / f"checkpoint-{RunFolder(directory).checkpoint_steps()[-1]}.safetensors"
-    newest.write_bytes(newest.read_bytes()[:100])
+    weights, numbers = RunFolder(directory).checkpoint(18)
+    if part == "weights":
+        weights.write_bytes(weights.read_bytes()[:100])
+    else:
+        stored = numbers.read_text()
+        damaged = re.sub(r'"lr_factor": 1.0', '"lr_factor": 9.0', stored)
+        assert damaged != stored
+        numbers.write_text(damaged)
     resumed = execute(config)
     assert records(resumed.directory) == records(undisturbed.directory)
 
