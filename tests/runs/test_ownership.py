@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import multiprocessing
 import os
@@ -299,7 +300,7 @@ def test_a_result_stays_when_somebody_looks_at_the_run_again(tmp_path):
 def test_checkpoints_of_an_orphan_are_passed_over(lost):
     _, heir = lost
     for step, number in ((4, 1), (7, 1), (5, 2)):
-        owned = RunFolder(heir.folder.path, lambda number=number: number)
+        owned = RunFolder(heir.folder.path, functools.partial(int, number))
         write_checkpoint(owned, Checkpoint(step, {}, {"by": number}))
     assert read_latest(heir.folder).step == 7  # the heir hasn't begun: it may go on from there
     heir.begin(4)

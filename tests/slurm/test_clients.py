@@ -19,7 +19,7 @@ SLOWLY = {"AVATARL_TEST_PAUSE_S": "0.4"}
 
 
 def avatarl(sweep, *words):
-    command = [sys.executable, "-m", "avatarl.cli", *words, "--output-dir", sweep.directory]
+    command = [sys.executable, "-m", "avatarl", *words, "--output-dir", sweep.directory]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 

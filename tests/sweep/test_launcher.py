@@ -71,7 +71,7 @@ def test_a_sweep_runs_plans_first_compares_last_and_recomputes_nothing(tmp_path)
     command = [
         sys.executable,
         "-m",
-        "avatarl.cli",
+        "avatarl",
         "reproduce",
         one.id,
         "--output-dir",
