@@ -72,7 +72,8 @@ def _file(module: str) -> Path | None:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         return None
-    return None if spec is None or spec.origin is None else Path(spec.origin)
+    file = None if spec is None or spec.origin is None else Path(spec.origin)
+    return file if file is not None and file.is_file() else None
 
 
 @functools.cache
