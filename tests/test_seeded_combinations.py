@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def sample(number: int, folder: Path) -> tuple[list[str], RunConfig] | None:
     return words, config
 
 
-def figures(result: dict[str, Any]) -> dict[str, Any]:
+def figures(result: Mapping[str, Any]) -> dict[str, Any]:
     """What a run computed, without times and places."""
     computed = ("val/", "train/", "reward/", "best/", "opponent/", "health/", "reliability")
     return {key: value for key, value in result.items() if key.startswith(computed)}
