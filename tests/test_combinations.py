@@ -126,7 +126,7 @@ def test_a_valid_combination_takes_twenty_finite_steps(
          "objective__ent_max": 1.0}, "objective.ent_min"),
         (("propensity", "exhaustive", "expected"), {"reward__alpha": 1.5}, "reward.alpha"),
         (("propensity", "exhaustive", "expected"), {"reward__alpha": {"shape": "linear",
-         "start": 0, "end": 2, "begin": 0, "until": 1}}, "reward.alpha"),
+         "start": 0, "end": 2, "begin": 0, "until": 1}}, "reward.alpha.end"),
         (("match", "exhaustive", "dr_grpo"), {"reward__weight": {"shape": "linear",
          "start": 0, "end": 2, "begin": 0.5, "until": 0.1}}, "reward.weight.begin"),
         (("sum", "exhaustive", "dr_grpo"), {"reward__components": {}}, "reward.components"),
