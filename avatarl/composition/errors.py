@@ -59,7 +59,9 @@ def describe_error(error: BaseException, overrides: Sequence[str] = ()) -> str:
     # A slip that Hydra takes for replacing all settings of the launcher by one word.
     slips = (re.fullmatch(r"hydra\.(launcher|sweeper)=(\w+)", word) for word in overrides)
     if slip := next(filter(None, slips), None):
-        return f"{slip[0]!r} can't be used; valid: hydra/{slip[1]}={slip[2]}"
+        options = options_of(f"hydra/{slip[1]}")
+        meant = slip[2] if slip[2] in options else "|".join(options)
+        return refusal(_words(f"hydra.{slip[1]}", slip[2]), f"hydra/{slip[1]}={meant}")
     if isinstance(error, OSError) and not is_about_words(error):
         reason = (error.strerror or str(error)).lower()
         return f"output_dir: {error.filename}: {reason}; valid: a folder that can be written to"

@@ -63,7 +63,7 @@ def test_a_development_slice_without_a_window_is_refused_before_a_run_has_a_name
 
 def test_a_launcher_set_like_a_value_is_put_right() -> None:
     told = composition.describe_error(HydraException("…"), ["seed=1", "hydra.launcher=slurm"])
-    assert told == "'hydra.launcher=slurm' can't be used; valid: hydra/launcher=slurm"
+    assert told == "hydra.launcher='slurm' can't be used; valid: hydra/launcher=slurm"
 
 
 def test_the_control_shares_everything_but_the_game() -> None:

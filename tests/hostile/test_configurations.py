@@ -52,7 +52,8 @@ PAST = [
     "reward@foo=match", "+reward=match", "++reward=match", "reward=[match,mixed]", "seed=1,2",
     "objective.kl_coef=${nothing}", "objective.kl_coef=${objective.kl_coef}", "hydra.mode=foo",
     "objective.kl_coef=${foo:1}", "hydra.run.dir=null", "optimizer.lr=1e400", "name=a\x1bb",
-    "name=a\nb", "seed=choice()", "trainer.steps=1e3", "seed=null", "seed=true",
+    "hydra.launcher=" + "9" * 10_000, "name=a\nb", "seed=choice()", "trainer.steps=1e3",
+    "seed=null", "seed=true",
 ]  # fmt: skip
 
 
