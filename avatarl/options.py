@@ -75,7 +75,7 @@ def read(declaration: type[T], raw: object, key: str) -> T:
     prefix = f"{key}." if key else ""
     if issubclass(declaration, Option):
         kind = raw.get("kind", raw.get("name"))
-        if kind is None:
+        if kind is None and "kind" not in raw:
             raise ConfigError(f"{prefix}name", None, "a value; it is missing")
         declaration, kind = _find(declaration, kind, f"{prefix}kind")
         raw = {**raw, "kind": kind}

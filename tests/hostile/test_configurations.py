@@ -53,7 +53,7 @@ PAST = [
     "objective.kl_coef=${nothing}", "objective.kl_coef=${objective.kl_coef}", "hydra.mode=foo",
     "objective.kl_coef=${foo:1}", "hydra.run.dir=null", "optimizer.lr=1e400", "name=a\x1bb",
     "hydra.launcher=" + "9" * 10_000, "name=a\nb", "seed=choice()", "trainer.steps=1e3",
-    "seed=null", "seed=true",
+    "seed=null", "seed=true", "++model.kind=null", "++reward.kind=null",
 ]  # fmt: skip
 
 
