@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.util
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,13 @@ def settings_folder(root: Path, name: str) -> Path:
 CONF = settings_folder(ROOT, "conf")
 #: Sweeps that are kept in files.
 SWEEPS = settings_folder(ROOT, "sweeps")
+
+
+def options_of(group: str) -> list[str]:
+    """The options of a group that are shipped; empty for what is no group."""
+    if not re.fullmatch(r"[a-z_/]{1,40}", group):
+        return []
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 def is_elsewhere(module: object) -> bool:

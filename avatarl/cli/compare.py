@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from avatarl import terminal
 from avatarl.cli.options import add_output_dir
 from avatarl.errors import UserError
+from avatarl.report.metrics import AXES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -95,7 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "with draw(data); all by default",
     )  # fmt: skip
     parser.add_argument(
-        "--x", choices=("characters", "steps", "epochs", "seconds"), default="characters",
+        "--x", choices=tuple(AXES), default="characters",
         help="what curves are drawn against, in plots and page (characters); an epoch is as many "
         "characters as the training text has",
     )  # fmt: skip
@@ -126,7 +127,6 @@ def main(args: argparse.Namespace) -> int:
 
     stderr = terminal.console(stderr=True)
     if args.serve:
-        from avatarl.report.curves import AXES
         from avatarl.report.serve import serve
 
         # What isn't there is told at once, not when somebody opens the page.
@@ -147,8 +147,6 @@ def main(args: argparse.Namespace) -> int:
         sys.stdout.write(RENDERERS[args.format](comparison))
         sys.stdout.flush()
     _tell(runs, stderr)
-    from avatarl.report.curves import AXES
-
     if args.plot is not None:
         _write(args.plot, lambda: write_plots(runs, comparison, args.plot, plots, AXES[args.x]))
         terminal.say(stderr, f"plots: {args.plot}")

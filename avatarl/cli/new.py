@@ -10,7 +10,7 @@ from pathlib import Path
 
 from avatarl.errors import ConfigError, did_you_mean
 from avatarl.files import create_exclusively
-from avatarl.source import CONF
+from avatarl.source import CONF, options_of
 
 #: What is copied unless one says otherwise: the plainest option of each group.
 _PLAINEST = {
@@ -113,7 +113,7 @@ def _files(group: str, name: str, like: str | None, package: str) -> dict[Path, 
     code, test = Path(package, f"{name}.py"), Path("tests", f"test_{name}.py")
     if group in _MODULES:
         return {**files, code: _source(_MODULES[group]), test: _LOADS[group].format(**names)}
-    options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    options = options_of(group)
     like = like or _PLAINEST[group]
     if like not in options:
         raise ConfigError("--like", like, ", ".join(options) + did_you_mean(like, options))

@@ -12,7 +12,7 @@ import yaml
 
 from avatarl import terminal
 from avatarl.errors import ConfigError, did_you_mean
-from avatarl.source import CONF
+from avatarl.source import CONF, options_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +92,7 @@ def load(data: str) -> Corpus:
     from avatarl.data.base import Config
     from avatarl.options import read
 
-    options = sorted(path.stem for path in (CONF / "data").glob("*.yaml") if path.stem != "text")
+    options = [option for option in options_of("data") if option != "text"]
     if data in options:
         name, overrides = data, {}
     elif Path(data).expanduser().is_file():

@@ -17,9 +17,10 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
-from avatarl.composition.shipped import compose_shipped, options_of
+from avatarl.composition.shipped import compose_shipped
 from avatarl.errors import ConfigError, UserError, did_you_mean, refusal
 from avatarl.process import program
+from avatarl.source import options_of
 from avatarl.text import printable, shortened, spelled
 
 #: Packages whose exceptions come from what was typed, whatever their type.

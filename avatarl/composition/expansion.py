@@ -7,7 +7,8 @@ gives 3, 1, -1, and ``int(range(0,3,1.5))`` gives 0, 1, 2.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -62,7 +63,8 @@ def check_expansion(words: Iterable[str], loader: ConfigLoader) -> None:
         try:
             made = [
                 _plain(hydra.parse_override(f"{prefix}={value}").value())
-                for value in _at_most(theirs.sweep_string_iterator(), len(values))
+                # One more than there should be shows that there are too many.
+                for value in itertools.islice(theirs.sweep_string_iterator(), len(values) + 1)
             ]
         except Exception:
             made = []
@@ -111,15 +113,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {_plain(key): _plain(item) for key, item in value.items()}
     return value
-
-
-def _at_most(values: Iterator[str], count: int) -> Iterator[str]:
-    # One more than there should be shows that there are too many.
-    for _ in range(count + 1):
-        value = next(values, None)
-        if value is None:
-            return
-        yield value
 
 
 def _typed(value: Any) -> str:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from avatarl.composition.errors import describe_error, is_about_words
-from avatarl.composition.shipped import compose_shipped, options_of
+from avatarl.composition.shipped import compose_shipped
 from avatarl.errors import ConfigError, UserError
 from avatarl.names import check_name, resolved_word
 from avatarl.process import program
+from avatarl.source import options_of
 from avatarl.text import printable
 
 if TYPE_CHECKING:  # imports torch, which workers are to import at the same time, and errors needn't

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,13 +12,6 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from avatarl.source import CONF
-
-
-def options_of(group: str) -> list[str]:
-    """The options of a group that are shipped; empty for what is no group."""
-    if not re.fullmatch(r"[a-z_/]{1,40}", group):
-        return []
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 def launcher_settings(name: str) -> dict[str, Any]:

@@ -28,8 +28,11 @@ def position_weights(
     """
     if config.select == "all":
         return None
-    spread = -(logprobs.exp() * logprobs).sum(-1)  # (B,T)
-    order = noise if config.select == "drop_random" else spread
+    at_random = config.select == "drop_random"
+    spread = None
+    if not at_random or config.select_below is not None:
+        spread = -(logprobs.exp() * logprobs).sum(-1)  # (B,T)
+    order = noise if at_random else spread
     assert order is not None
     # Rank 0 is the lowest; ranks rather than a threshold, so that the share is exact.
     rank = order.flatten().argsort().argsort().view_as(order)  # (B,T)
@@ -38,6 +41,7 @@ def position_weights(
         dropped = 1 - share if config.select == "highest_entropy" else share
         lowest = torch.round(dropped * order.numel())
     else:
+        assert spread is not None
         lowest = (spread < current(config.select_below, hparams, "select_below")).sum()
     kept = (rank >= lowest).to(logprobs.dtype)
     return kept / kept.mean().clamp_min(1e-6) if config.select == "highest_entropy" else kept

@@ -13,30 +13,9 @@ from numpy.typing import NDArray
 
 from avatarl.report.comparison import Configuration
 from avatarl.report.load import Runs
+from avatarl.report.metrics import CHARACTERS, Axis
 from avatarl.report.statistics import t_quantile
 
-
-@dataclass(frozen=True)
-class Axis:
-    """What curves are drawn against.
-
-    Attributes:
-        column: Its key in a journal.
-        title: With the unit.
-    """
-
-    column: str
-    title: str
-
-
-#: By the words of ``avatarl compare --x``. An epoch is as many characters as the training text has.
-AXES = {
-    "characters": Axis("characters_seen", "characters seen"),
-    "steps": Axis("step", "steps"),
-    "epochs": Axis("epoch", "epochs"),
-    "seconds": Axis("time/elapsed_s", "seconds"),
-}
-CHARACTERS = AXES["characters"]
 #: Longest curve that is drawn; longer ones are thinned without losing their extremes.
 _POINTS = 2000
 

@@ -20,6 +20,28 @@ class Metric:
     digits: int
 
 
+@dataclass(frozen=True)
+class Axis:
+    """What curves are drawn against.
+
+    Attributes:
+        column: Its key in a journal.
+        title: With the unit.
+    """
+
+    column: str
+    title: str
+
+
+#: By the words of ``avatarl compare --x``. An epoch is as many characters as the training text has.
+AXES = {
+    "characters": Axis("characters_seen", "characters seen"),
+    "steps": Axis("step", "steps"),
+    "epochs": Axis("epoch", "epochs"),
+    "seconds": Axis("time/elapsed_s", "seconds"),
+}
+CHARACTERS = AXES["characters"]
+
 DEFAULT = (
     "val/nats", "val/accuracy", "val/ece", "val/entropy", "reward/hit_probability",
     "characters_seen", "seconds",

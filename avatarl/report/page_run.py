@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from avatarl.report.alarms import HEALTH, curve_of
-from avatarl.report.curves import Axis, Journals
+from avatarl.report.curves import Journals
+from avatarl.report.metrics import Axis
 from avatarl.runs.flatten import flatten
 from avatarl.runs.result import NO_METRICS
 from avatarl.runs.run import NGRAM_LEVELS, Run

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from avatarl.errors import UserError
 from avatarl.report.comparison import Comparison
-from avatarl.report.curves import CHARACTERS, Axis
 from avatarl.report.load import Runs
+from avatarl.report.metrics import CHARACTERS, Axis
 from avatarl.report.webpage import encode, render
 from avatarl.terminal import say
 

@@ -17,9 +17,10 @@ from typing import Any
 
 from avatarl.files import write_atomic
 from avatarl.report.comparison import Comparison
-from avatarl.report.curves import CHARACTERS, Axis, Curve, read_journals
+from avatarl.report.curves import Curve, read_journals
 from avatarl.report.downsample import min_max_indices
 from avatarl.report.load import Runs
+from avatarl.report.metrics import CHARACTERS, Axis
 from avatarl.report.page_data import page_data
 
 #: A page beyond this is thinned further.

@@ -69,6 +69,19 @@ class HeldOut:
                 starts = starts[np.linspace(0, len(starts) - 1, wanted).round().astype(np.int64)]
         return starts
 
+    def cut(self, limit: int | None) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Return windows with what comes before them, (W,H+L), and what to predict, (W,stride).
+
+        Args:
+            limit: About so many predictions; None for all.
+        """
+        starts = self.starts(limit)[:, None]
+        after = np.arange(least_context(self.context_length, self.stride), self.context_length + 1)
+        ids = self.ids
+        if self.before:
+            ids = np.concatenate([np.full(self.before, MISSING), ids])
+        return ids[starts + np.arange(self.before + self.context_length)], self.ids[starts + after]
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -104,7 +117,7 @@ def evaluate(
     Returns:
         Figures averaged over positions.
     """
-    context, target = _cut(held_out, limit)
+    context, target = held_out.cut(limit)
     # Short contexts repeat: each distinct one is computed once, exactly.
     rows = np.ascontiguousarray(context)
     keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
@@ -130,18 +143,6 @@ def evaluate(
     back = torch.from_numpy(np.argsort(order, kind="stable"))
     facts = {key: torch.cat([part[key] for part in parts])[back].flatten() for key in parts[0]}
     return summarise(facts)
-
-
-def _cut(held_out: HeldOut, limit: int | None) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return the windows with what comes before, (W,H+L), and what to predict, (W,stride)."""
-    length = held_out.context_length
-    starts = held_out.starts(limit)[:, None]
-    after = np.arange(least_context(length, held_out.stride), length + 1)
-    before, ids = held_out.before, held_out.ids
-    if not before:
-        return ids[starts + np.arange(length)], ids[starts + after]
-    padded = np.concatenate([np.full(before, MISSING), ids])
-    return padded[starts + np.arange(before + length)], ids[starts + after]
 
 
 def _score(

@@ -15,8 +15,8 @@ from avatarl.explorer import Config as Shared
 from avatarl.explorer import exhaustive
 from avatarl.interfaces import Batch
 from avatarl.objective.grpo import ClippedObjective
-from avatarl.reference import MISSING
 from avatarl.reward import Text
+from avatarl.training.evaluation import HeldOut
 from avatarl.training.learner import Learner
 from avatarl.training.step import Players, Step, StepInputs
 
@@ -162,15 +162,15 @@ def passage(learner: Learner, corpus: Corpus, characters: int) -> list[Seen]:
         characters: How many to predict; fewer where the text is shorter.
     """
     length = learner.config.model.context_length
-    held_out = torch.from_numpy(corpus.heldout[: length + characters].astype(np.int64))
     before = learner.reference_schedule.before
-    padded = torch.nn.functional.pad(held_out, (before, 0), value=MISSING)
-    windows = padded.unfold(0, before + length + 1, 1)  # (N,H+L+1)
+    held_out = HeldOut(corpus.heldout[: length + characters], length, 1, before)
+    # (N,H+L), (N,1)
+    windows, wanted = (torch.from_numpy(ids.astype(np.int64)) for ids in held_out.cut(None))
     scored = [
-        learner.score(part[:, :-1].to(learner.device), 1)[:, 0].cpu()
+        learner.score(part.to(learner.device), 1)[:, 0].cpu()
         for part in torch.split(windows, _CONTEXTS)
     ]
-    logprobs, target = torch.cat(scored), windows[:, -1]  # (N,V), (N,)
+    logprobs, target = torch.cat(scored), wanted[:, 0]  # (N,V), (N,)
     confidence, choice = logprobs.exp().max(-1)
     own = logprobs.gather(-1, target.unsqueeze(-1)).squeeze(-1).exp()
     rows = (one.tolist() for one in (target, own, choice, confidence))

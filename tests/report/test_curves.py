@@ -5,8 +5,9 @@ import pytest
 
 from avatarl.report.aggregate import compare
 from avatarl.report.alarms import HEALTH
-from avatarl.report.curves import AXES, Curve, Journals, band, read_journals
+from avatarl.report.curves import Curve, Journals, band, read_journals
 from avatarl.report.load import load_runs
+from avatarl.report.metrics import AXES
 from avatarl.report.plots import curves as curves_plot
 from avatarl.report.plots import health as health_plot
 from avatarl.report.plots.data import PlotData

@@ -11,8 +11,8 @@ import pytest
 
 from avatarl.report import webpage
 from avatarl.report.aggregate import compare
-from avatarl.report.curves import AXES
 from avatarl.report.load import load_runs
+from avatarl.report.metrics import AXES
 
 from .conftest import Outputs, config
 

@@ -14,7 +14,7 @@ from avatarl.data import load
 from avatarl.errors import ConfigError
 from avatarl.reference import MISSING, history_windows
 from avatarl.training import execute
-from avatarl.training.evaluation import HeldOut, _cut, evaluate
+from avatarl.training.evaluation import HeldOut, evaluate
 from avatarl.training.learner import Learner
 from avatarl.training.sampling import generate
 
@@ -32,7 +32,7 @@ def learner(config: RunConfig) -> Learner:
 @pytest.mark.parametrize("stride", [1, 3, 4])
 def test_a_character_is_predicted_from_what_stands_before_it_and_nothing_else(stride: int) -> None:
     ids = np.arange(20, dtype=np.uint8)
-    contexts, targets = _cut(HeldOut(ids, 4, stride, before=5), None)
+    contexts, targets = HeldOut(ids, 4, stride, before=5).cut(None)
     for context, own in zip(contexts, targets, strict=True):
         read = history_windows(torch.from_numpy(context.astype(np.int64))[None], 5)[0, -stride:]
         for row, target in zip(read.tolist(), own.tolist(), strict=True):

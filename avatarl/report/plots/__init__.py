@@ -16,8 +16,9 @@ from types import ModuleType
 
 from avatarl.errors import UserError, did_you_mean
 from avatarl.report.comparison import Comparison
-from avatarl.report.curves import CHARACTERS, Axis, read_journals
+from avatarl.report.curves import read_journals
 from avatarl.report.load import Runs
+from avatarl.report.metrics import CHARACTERS, Axis
 from avatarl.report.plots.canvas import write
 from avatarl.report.plots.data import PlotData
 from avatarl.source import entry_points

@@ -22,8 +22,6 @@ from avatarl.sweep.slurm.settings import SlurmSettings
 from avatarl.sweep.slurm.submission import NOTE, Submission, new_directory
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 60.0
-#: Of the settings, those that the environment may say where they are open.
-_SITE = ("account", "constraint", "partition", "qos", "wckey")
 
 
 @dataclass
@@ -128,7 +126,7 @@ class Queue:
         text = script(count, first, submission.directory, self.sweep.name, self.code, self.settings)
         path = submission.directory / "submitit" / f"{first}_submission.sh"
         path.write_text(text, encoding="utf-8")
-        settled = [name for name in _SITE if getattr(self.settings, name) is not None]
+        settled = [name for name, value in vars(self.settings).items() if value is not None]
         number = sbatch(path, [*settled, *self.settings.additional_parameters])
         new = [number] if count == 1 else [f"{number}_{element}" for element in range(count)]
         taken = self._note(dataclasses.replace(submission, jobs=(*submission.jobs, *new)))
