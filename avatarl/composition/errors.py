@@ -9,7 +9,6 @@ import re
 import shlex
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -25,6 +24,7 @@ from avatarl.text import printable, shortened, spelled
 
 #: Packages whose exceptions come from what was typed, whatever their type.
 _READERS = ("hydra", "omegaconf", "antlr4", "yaml")
+_OURS = ("avatarl", "hydra_plugins")
 
 
 def is_about_words(error: BaseException) -> bool:
@@ -36,12 +36,11 @@ def is_about_words(error: BaseException) -> bool:
         return True
     if not isinstance(error, Exception):
         return False
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        parts = Path(frame.filename).parts
-        if "avatarl" in parts or "hydra_plugins" in parts:
-            return False
-        if any(package in parts for package in _READERS):
-            return True
+    for frame, _ in reversed([*traceback.walk_tb(error.__traceback__)]):
+        # By name, not by file: a clone may be called avatarl, and hold its environment.
+        package = str(frame.f_globals.get("__name__")).partition(".")[0]
+        if package in (*_READERS, *_OURS):
+            return package in _READERS
     return False
 
 

@@ -108,3 +108,15 @@ def test_a_run_of_a_sweep_is_named_in_wandb_by_what_differs() -> None:
     tracking = {"group": None, "run_name": None}
     _name_in_sweep(tracking, config)
     assert tracking == {"group": "mine", "run_name": "reference=bigram confidence_weight=0.5"}
+
+
+@pytest.mark.parametrize(("package", "about"), [("hydra", True), ("avatarl", False)])
+def test_whose_error_it_is_is_told_by_the_module_wherever_it_lies(
+    package: str, about: bool
+) -> None:
+    # A clone called avatarl that holds its environment, and one of ours in a folder called hydra.
+    for place in ("/home/me/avatarl/.venv/hydra/x.py", "/home/me/hydra/avatarl/x.py"):
+        raises = compile("raise ValueError", place, "exec")
+        with pytest.raises(ValueError) as caught:
+            exec(raises, {"__name__": f"{package}.x"})
+        assert composition.is_about_words(caught.value) is about
