@@ -75,6 +75,10 @@ def test_one_run_tells_its_story_and_is_not_computed_twice(tmp_path: Path) -> No
         (["-m", "seed=0,1", "sweep_name=../../x"], "sweep_name='../../x'"),
         (["-m", "seed=sort(range(0,5,2),reverse=true)"], "valid: seed=4,2,0"),
         (["-m", "reference=glob(zzz*)"], "no option matches"),
+        (["-m", "seed=0,1", "hydra.launcher.control=3"], "hydra.launcher.control=3 can't be used"),
+        (["-m", "seed=0,1", "hydra.launcher.compare=null"], "hydra.launcher.compare=null"),
+        (["-m", "seed=0,1", "hydra.sweeper.control=3"], "hydra.sweeper.control=3 can't be used"),
+        (["-m", "seed=0,1", "hydra.sweeper.max_batch_size=x"], "hydra.sweeper.max_batch_size='x'"),
     ],
 )
 def test_bad_input_is_one_line_exit_code_2_and_nothing_written(

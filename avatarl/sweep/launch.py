@@ -31,6 +31,22 @@ Work = Callable[[Console], "SweepOutcome | None"]
 
 
 @dataclass(frozen=True)
+class Around:
+    """What a launcher does around the runs that were asked for."""
+
+    control: bool
+    compare: bool
+
+
+@dataclass(frozen=True)
+class Batches:
+    """How the sweeper hands combinations on, and whether it adds controls for others' launchers."""
+
+    control: bool
+    max_batch_size: Annotated[int, Ge(1)] | None
+
+
+@dataclass(frozen=True)
 class LauncherSettings:
     """Settings that all launchers have; conf/hydra/launcher/ says what each means."""
 

@@ -41,7 +41,11 @@ class AvatarlLauncher(Launcher):
     keeps_command = False
 
     def __init__(self, control: bool = True, compare: bool = True, **settings: Any) -> None:
-        self.control, self.compare, self.settings = control, compare, settings
+        from avatarl.options import read
+        from avatarl.sweep.launch import Around
+
+        own = read(Around, {"control": control, "compare": compare}, "hydra.launcher")
+        self.control, self.compare, self.settings = own.control, own.compare, settings
         self.config: DictConfig
         self.hydra_context: HydraContext
 

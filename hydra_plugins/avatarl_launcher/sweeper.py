@@ -23,12 +23,22 @@ class CheckedOnceSweeper(BasicSweeper):
 
     Args:
         control: For launchers of others: launch the matched cross-entropy runs as well.
-        further: ``max_batch_size`` and ``params``, as Hydra's.
+        max_batch_size: As Hydra's.
+        params: As Hydra's.
+
+    Raises:
+        ConfigError: One of them can't be used.
     """
 
-    def __init__(self, control: bool = False, **further: Any) -> None:
-        super().__init__(**further)
-        self.control = control
+    def __init__(
+        self, control: bool = False, max_batch_size: int | None = None, params: Any = None
+    ) -> None:
+        from avatarl.options import read
+        from avatarl.sweep.launch import Batches
+
+        own = read(Batches, {"control": control, "max_batch_size": max_batch_size}, "hydra.sweeper")
+        super().__init__(own.max_batch_size, params)
+        self.control = own.control
 
     def sweep(self, arguments: list[str]) -> Any:
         """Launch all combinations, once it is certain that they are what was typed.
