@@ -13,11 +13,11 @@ from avatarl.text import printable, visible
 _STYLE = """
 body { font: 14px system-ui, sans-serif; margin: 1.5em; color: #222; background: #fff; }
 main { display: flex; gap: 2.5em; overflow-x: auto; align-items: start; }
-section { flex: 0 0 auto; width: 34em; }
+section { flex: 0 0 auto; width: 40em; }
 h1, h2 { font-size: 1.1em; } h2 small, th { font-weight: normal; color: #666; }
 table { border-collapse: collapse; font: 12px ui-monospace, monospace; }
 td, th { padding: 0 .6em 0 0; text-align: right; white-space: pre; }
-td.bar { width: 9em; text-align: left; }
+td.bar { min-width: 9em; text-align: left; }
 td.bar i { display: block; height: .8em; background: #0072b2; }
 tr.text { font-weight: bold; } tr.text i { background: #009e73; }
 pre { white-space: pre-wrap; font: 13px/1.6 ui-monospace, monospace; }
