@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from avatarl.errors import ConfigError
-from avatarl.model.gpt import GPT, Config, drop, rotate, rotation
+from avatarl.model.gpt import GPT, Config, drop, rotate, rotation, softmax_attention
 
 CPU = torch.device("cpu")
 V, LENGTH = 7, 6
@@ -68,6 +68,27 @@ def slowly(model: GPT, context: torch.Tensor, masks: torch.Tensor | None) -> tor
         up = F.gelu(norm(x, f"{at}.norm_mlp") @ weights[f"{at}.mlp.up.weight"].T)
         x = x + kept(up @ weights[f"{at}.mlp.out.weight"].T, 2 * layer + 2)
     return norm(x, "norm") @ weights["token.weight"].T
+
+
+@pytest.mark.parametrize(("causal", "queries"), [(True, LENGTH), (False, LENGTH), (False, 1)])
+def test_attention_in_bf16_is_that_of_fp64_rounded(causal: bool, queries: int) -> None:
+    generator = torch.Generator().manual_seed(4)
+    q, k, v = (
+        torch.randn(3, 2, length, 16, generator=generator).bfloat16().requires_grad_()
+        for length in (queries, LENGTH, LENGTH)
+    )
+    exact = [part.detach().double().requires_grad_() for part in (q, k, v)]
+    seen = torch.ones(queries, LENGTH, dtype=torch.bool)
+    scores = exact[0] @ exact[1].mT / 4
+    weights = scores.masked_fill(~seen.tril() if causal else ~seen, -torch.inf).softmax(dim=-1)
+    expected = weights @ exact[2]
+    out = softmax_attention(q, k, v, causal=causal)
+    out.sum().backward()
+    expected.sum().backward()
+    torch.testing.assert_close(out.double(), expected, atol=0.02, rtol=0.02)
+    for part, truth in zip((q, k, v), exact, strict=True):
+        assert part.grad is not None and truth.grad is not None
+        torch.testing.assert_close(part.grad.double(), truth.grad, atol=0.03, rtol=0.03)
 
 
 @pytest.mark.parametrize("position", ["learned", "rotary"])
