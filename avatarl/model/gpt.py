@@ -101,14 +101,16 @@ def drop(x: Tensor, mask: Tensor | None, share: float) -> Tensor:
 
 def softmax_attention(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
     """Return each query's mean of the values (B,H,T,D), weighted by softmax attention."""
+    y: Tensor
     if q.device.type != "cpu" or q.dtype != torch.bfloat16:
-        fused: Tensor = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
-        return fused
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+        return y
     # Backwards, torch's kernel for this takes a CPU up to 15 times as long as three plain steps.
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(2, 3)  # (B,H,T,T)
     if causal:
         scores = scores + torch.full_like(scores[0, 0], -torch.inf).triu(1)
-    return scores.softmax(dim=-1) @ v
+    y = scores.softmax(dim=-1) @ v
+    return y
 
 
 class Attention(nn.Module):
