@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from avatarl.errors import UserError
 from avatarl.report.comparison import Configuration, Section
+from avatarl.report.identity import short_names
 from avatarl.report.load import apply_filter
 from avatarl.report.statistics import Paired, holm, paired
 from avatarl.report.where import FilterError
@@ -65,8 +66,9 @@ def _baseline(section: Section, against: str) -> Configuration:
         ]
         if not fit:
             members = [run for row in rows for run in row.runs]
+            names = short_names(section.keys)
             try:
-                kept = {run.run_id for run in apply_filter(against, members, members)}
+                kept = {run.run_id for run in apply_filter(against, members, members, names)}
             except FilterError as error:
                 if against.replace("-", "_").isidentifier():
                     raise _no_baseline(against, [], section) from None

@@ -14,7 +14,8 @@ from typing import Any
 import polars as pl
 
 from avatarl.errors import UserError
-from avatarl.report.identity import configuration_key
+from avatarl.report.identity import configuration_key, short_names
+from avatarl.report.requested import columns
 from avatarl.report.where import Filter, FilterError
 from avatarl.runs import records
 from avatarl.runs.find import select
@@ -146,9 +147,10 @@ def load_runs(
     runs = _adopt(_once(runs))
     filters = [where] if isinstance(where, str) else list(where)
     kept = runs
+    headings = short_names(columns(runs, chosen.swept_keys, ())) if filters else {}
     for text in filters:
         try:
-            kept = apply_filter(text, kept, runs)
+            kept = apply_filter(text, kept, runs, headings)
         except FilterError as error:
             errors.append(f"{error}; shown without this filter")
     if runs and not kept:
@@ -157,14 +159,25 @@ def load_runs(
     return Runs(tuple(kept), chosen.swept_keys, tuple(problems), tuple(errors), chosen.title)
 
 
-def apply_filter(text: str, runs: Sequence[Run], known: Sequence[Run]) -> list[Run]:
-    """Return those of ``runs`` that the filter keeps; ``known`` says which keys there are.
+def apply_filter(
+    text: str,
+    runs: Sequence[Run],
+    known: Sequence[Run],
+    headings: Mapping[str, str] | None = None,
+) -> list[Run]:
+    """Return those of ``runs`` that the filter keeps.
+
+    Args:
+        text: The filter.
+        runs: The runs.
+        known: Those that say which keys there are.
+        headings: Of the table, by key.
 
     Raises:
         FilterError: A syntax error or an unknown key.
     """
     rows = {id(run): facts(run) for run in known}
-    chosen = Filter(text, {key: value for row in rows.values() for key, value in row.items()})
+    chosen = Filter(text, dict.fromkeys(key for row in rows.values() for key in row), headings)
     return [run for run in runs if chosen(rows[id(run)])]
 
 

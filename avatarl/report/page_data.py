@@ -12,7 +12,7 @@ from typing import Any
 from avatarl.report.alarms import HEALTH, thresholds
 from avatarl.report.comparison import Comparison, Configuration, Section
 from avatarl.report.curves import Journals
-from avatarl.report.load import Runs
+from avatarl.report.load import Runs, facts
 from avatarl.report.metrics import describe, format_number, metric_heading
 from avatarl.report.page_run import MORE_HEALTH, newest, run_data
 from avatarl.report.remarks import legend, shared_keys
@@ -20,6 +20,7 @@ from avatarl.report.requested import result_metrics
 from avatarl.report.statistics import t_quantile
 from avatarl.report.style import PALETTE, looks
 from avatarl.report.table import Column, Grid, grid, level_cell
+from avatarl.report.where import LANGUAGE, spoken_names
 from avatarl.report.words import LEVEL_NAMES, row_name, show, word, words
 from avatarl.runs.run import Run
 from avatarl.runs.state import RunState
@@ -79,10 +80,13 @@ def page_data(
         "warnings": [*comparison.warnings, *_problems([*runs.problems, *journals.problems])],
         "footer": "Written by avatarl compare from the runs' own files.",
         "level_names": LEVEL_NAMES,
+        "language": LANGUAGE,
+        "names": spoken_names((key for run in runs for key in facts(run)), comparison.headings),
         "sections": sections,
         "groups": groups,
         "base": _factor_out(rows, "config"),
         "prov": _factor_out(rows, "prov"),
+        "facts": _factor_out(rows, "facts"),
         "runs": rows,
     }
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from avatarl.report.alarms import HEALTH, curve_of
 from avatarl.report.curves import Journals
+from avatarl.report.load import facts
 from avatarl.report.metrics import Axis
 from avatarl.runs.flatten import flatten
 from avatarl.runs.result import NO_METRICS
@@ -31,7 +32,7 @@ def run_data(run: Run, journals: Journals) -> dict[str, Any]:
     curves = journals.curves.get(run.run_id, {})
     drawn = [metric for metric in [*HEALTH, *MORE_HEALTH] if metric in curves]
     events = [e for e in journals.events.get(run.run_id, ()) if e.get("event") in _EVENTS]
-    notes = run.result.get("notes")
+    notes, numbers = run.result.get("notes"), _numbers(run)
     return {
         "id": run.run_id,
         "name": run.name,
@@ -44,7 +45,13 @@ def run_data(run: Run, journals: Journals) -> dict[str, Any]:
         "code": run.code,
         "dir": str(run.directory),
         "config": dict(run.config),
-        "result": {key: _short(value) for key, value in _numbers(run).items()},
+        "result": {key: _short(value) for key, value in numbers.items()},
+        # What a filter may ask besides.
+        "facts": {
+            key: None if _broken(value) else value
+            for key, value in facts(run).items()
+            if key not in (numbers if run.done else ()) and run.config.get(key, run) != value
+        },
         "samples": _samples(run),
         "reliability": _reliability(run),
         "events": [_event(event, drawn, journals.axis) for event in events[:_MOST_EVENTS]],

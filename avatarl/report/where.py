@@ -1,37 +1,49 @@
-"""The filter language of ``--where``: comparisons over a run's keys, and nothing else.
+"""The filter language of ``--where`` and of the page: comparisons over a run's keys, nothing else.
 
-It is Python's expression grammar, parsed by ``ast`` and interpreted here over a short list of
-allowed nodes; nothing is ever evaluated by Python itself.
+The language is data: :data:`LANGUAGE` says what it is written in and how it binds, and
+:func:`spoken_names` what each name means. Whoever reads it (this module, and the page's
+``filter.js``, which gets both with its data) has one loop over the levels of binding, and the
+comparisons of plain values; a table of cases holds both to the same answers.
 """
 
 from __future__ import annotations
 
-import ast
 import operator
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from avatarl.errors import UserError, did_you_mean
-from avatarl.report.identity import full_key
+from avatarl.report.metrics import METRIC_OF
 
 _EXAMPLE = "reward.confidence_weight>0 and reference.name=='ngram4'"
-_COMPARISONS: dict[type[ast.cmpop], tuple[str, Callable[[Any, Any], Any]]] = {
-    ast.Eq: ("==", operator.eq),
-    ast.NotEq: ("!=", operator.ne),
-    ast.Lt: ("<", operator.lt),
-    ast.LtE: ("<=", operator.le),
-    ast.Gt: (">", operator.gt),
-    ast.GtE: (">=", operator.ge),
-    ast.In: ("in", lambda left, right: left in right),
-    ast.NotIn: ("not in", lambda left, right: left not in right),
-    ast.Is: ("is", operator.eq),
-    ast.IsNot: ("is not", operator.ne),
-}
-#: Where a filter goes on: longer than any.
-_END = 1 << 20
-_WORDS = {"true": True, "false": False, "null": None}
+#: The language, as data that travels in the page.
+LANGUAGE: dict[str, Any] = {
+    # Alternatives of one expression, which Python (ASCII) and JavaScript read alike.
+    "tokens": {
+        "number": r"(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?",
+        "text": r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'",
+        "sign": r"not\s+in\b|is\s+not\b|(?:and|or|not|in|is)\b|[<>=!]=|[<>=()\[\]{},+-]",
+        "name": r"[A-Za-z_]\w*(?:[./]\w+)*",
+    },
+    # The loosest first: what a level makes of its parts, and the signs between them.
+    "levels": [
+        ["any", ["or"]],
+        ["all", ["and"]],
+        ["not", ["not"]],
+        ["compare", ["==", "!=", "<", "<=", ">", ">=", "in", "not in", "is", "is not"]],
+    ],
+    "brackets": {"(": ")", "[": "]", "{": "}"},
+    "constants": {
+        "True": True, "False": False, "None": None, "true": True, "false": False, "null": None,
+    },
+    # Brackets and negations within each other.
+    "deepest": 50,
+}  # fmt: skip
 
-_Term = Callable[[Mapping[str, Any]], Any]
+#: ``[kind, …]``: value (it), key (its name), list (its items), not, any, all (their parts),
+#: compare (the parts, the signs between them).
+Tree = list[Any]
 
 
 class FilterError(UserError):
@@ -42,135 +54,219 @@ class Filter:
     """A predicate over flat rows.
 
     Args:
-        text: For instance ``reward.confidence_weight>0 and reference.name=="ngram4"``. Keys are
-            dotted configuration keys, metrics (``val/nats``) or facts (``state``); a group alone
-            means its option's name, a heading its metric (``nats``), and the end of a key will do
-            where it is unambiguous.
+        text: For instance ``reward.confidence_weight>0 and reference.name=="ngram4"``.
         known: The keys there are (values are ignored).
+        headings: Of the table, by key.
 
     Raises:
         FilterError: A syntax error, something that isn't a comparison, or an unknown key.
     """
 
-    def __init__(self, text: str, known: Mapping[str, Any]) -> None:
-        self.text, self._known = text, known
-        try:
-            # Leading blanks would be an indentation error.
-            tree = ast.parse(text.strip(), mode="eval")
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            raise self._error(*_place(error)) from None
-        try:
-            self._predicate = self._term(tree.body)
-        except RecursionError:
-            raise self._error("it is nested too deeply") from None
+    def __init__(
+        self, text: str, known: Mapping[str, Any], headings: Mapping[str, str] | None = None
+    ) -> None:
+        self.text = text
+        reader = _Reader(text.strip())
+        self._tree = reader.read()
+        names = spoken_names(known, headings or {})
+        for key, place in reader.keys:
+            key[1] = reader.meant(key[1], place, names, known)
 
     def __call__(self, row: Mapping[str, Any]) -> bool:
         """Whether the filter keeps ``row``; a comparison with a missing key never holds."""
-        return bool(self._predicate(row))
+        return bool(_value(self._tree, row))
 
-    def _error(self, why: str, place: int | None = None) -> FilterError:
-        text = self.text.strip()
+
+def spoken_names(known: Iterable[str], headings: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return what each name may mean: one key, or several where it is ambiguous.
+
+    A name is a key, else a heading of the table, else a group (its option's name), else a
+    metric's short heading, else the end of a key.
+
+    Args:
+        known: The keys there are.
+        headings: Of the table, by key.
+    """
+    known = list(dict.fromkeys(known))
+    names = {key: [key] for key in known}
+    for key, heading in headings.items():
+        if key in known:
+            names.setdefault(heading, [key])
+    for key in known:
+        if key.endswith(".name"):
+            names.setdefault(key.removesuffix(".name"), [key])
+    for heading, metric in METRIC_OF.items():
+        if metric in known:
+            names.setdefault(heading, [metric])
+    ends: dict[str, list[str]] = {}
+    for key in known:
+        for mark in re.finditer(r"[./]", key):
+            ends.setdefault(key[mark.end() :], []).append(key)
+    return ends | names
+
+
+class _Reader:
+    """Reads a filter into a tree, level by level; ``keys`` are its names, with their places."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.at, self.depth = text, 0, 0
+        self.keys: list[tuple[Tree, int]] = []
+        self.tokens = [*self._tokens(), ("end", "", len(text))]
+
+    def _tokens(self) -> Iterable[tuple[str, str, int]]:
+        at = 0
+        while at < len(self.text):
+            match = _TOKEN.match(self.text, at)
+            if match is None or match.lastgroup is None:
+                raise self.error(f"a syntax error ({self.text[at]!r} isn't allowed here)", at)
+            word = match[match.lastgroup]
+            yield match.lastgroup, " ".join(word.split()), match.start(match.lastgroup)
+            at = match.end()
+
+    def read(self) -> Tree:
+        tree = self._level(0)
+        if self.tokens[self.at][0] != "end":
+            raise self._unexpected()
+        return tree
+
+    def _level(self, depth: int) -> Tree:
+        if depth == len(LANGUAGE["levels"]):
+            return self._operand()
+        kind, signs = LANGUAGE["levels"][depth]
+        if kind == "not":
+            if not self._takes(signs):
+                return self._level(depth + 1)
+            return ["not", [self._within(lambda: self._level(depth))]]
+        parts, between = [self._level(depth + 1)], []
+        while sign := self._takes(signs):
+            between.append(sign)
+            parts.append(self._level(depth + 1))
+        return [kind, parts, between] if between else parts[0]
+
+    def _operand(self) -> Tree:
+        kind, word, place = self.tokens[self.at]
+        if (opened := self._takes(LANGUAGE["brackets"])) is not None:
+            return self._within(lambda: self._bracket(opened))
+        if (sign := self._takes("+-")) is not None:
+            if self.tokens[self.at][0] != "number":
+                raise self._unexpected()
+            _, number = self._operand()
+            return ["value", -number if sign == "-" else number]
+        if kind not in ("number", "text", "name"):
+            raise self._unexpected()
+        self.at += 1
+        if kind == "number":
+            return ["value", float(word) if set(word) & set(".eE") else int(word)]
+        if kind == "text":
+            return ["value", re.sub(r"\\(.)", r"\1", self.text[place + 1 : place + len(word) - 1])]
+        if word in LANGUAGE["constants"]:
+            return ["value", LANGUAGE["constants"][word]]
+        self.keys.append((["key", word], place))
+        return self.keys[-1][0]
+
+    def _bracket(self, opened: str) -> Tree:
+        close, comma = LANGUAGE["brackets"][opened], None
+        parts: list[Tree] = []
+        while not self._takes(close):
+            if parts and comma is None:
+                raise self._unexpected(f"{opened!r} was never closed")
+            parts.append(self._level(0))
+            comma = self._takes(",")
+        if opened == "(" and len(parts) == 1 and comma is None:
+            return parts[0]
+        return ["list", parts]
+
+    def _within(self, read: Callable[[], Tree]) -> Tree:
+        self.depth += 1
+        if self.depth > LANGUAGE["deepest"]:
+            raise self.error("it is nested too deeply")
+        tree = read()
+        self.depth -= 1
+        return tree
+
+    def _takes(self, signs: Iterable[str]) -> str | None:
+        kind, word, _ = self.tokens[self.at]
+        if kind != "sign" or word not in signs:
+            return None
+        self.at += 1
+        return word
+
+    def _unexpected(self, unfinished: str = "") -> FilterError:
+        kind, word, place = self.tokens[self.at]
+        if kind == "end":
+            why = f"a syntax error ({unfinished})" if unfinished else "it ends too early"
+        elif word == "=":
+            why = "a syntax error (equality is ==)"
+        else:
+            why = f"a syntax error ({word!r} isn't allowed here)"
+        return self.error(why, place)
+
+    def meant(
+        self, name: str, place: int, names: Mapping[str, list[str]], known: Iterable[str]
+    ) -> str:
+        """Return the key that a name means.
+
+        Raises:
+            FilterError: None, or several.
+        """
+        meanings = names.get(name, [])
+        if len(meanings) == 1:
+            return meanings[0]
+        if meanings:
+            raise self.error(f"{name!r} could be any of {', '.join(sorted(meanings))}", place)
+        near = did_you_mean(name, known)
+        why = f"no run has the key {name!r}{near} (a word to compare with needs quotes)"
+        raise self.error(why, place)
+
+    def error(self, why: str, place: int | None = None) -> FilterError:
+        text = self.text
         pointed = text if place is None else f"{text[:place]}⟨here⟩{text[place:]}"
         return FilterError(
             f"--where {pointed!r}: {why}; valid: comparisons joined by and, or, not, "
             f"for instance {_EXAMPLE}"
         )
 
-    def _term(self, node: ast.expr) -> _Term:
-        if isinstance(node, ast.BoolOp):
-            parts = [self._term(value) for value in node.values]
-            if isinstance(node.op, ast.And):
-                return lambda row: all(part(row) for part in parts)
-            return lambda row: any(part(row) for part in parts)
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-            inner = self._term(node.operand)
-            return lambda row: not inner(row)
-        if isinstance(node, ast.Compare):
-            return self._comparison(node)
-        return self._value(node)
 
-    def _comparison(self, node: ast.Compare) -> _Term:
-        values = [self._value(value) for value in (node.left, *node.comparators)]
-        tests = [_COMPARISONS[type(op)] for op in node.ops]
-
-        def holds(row: Mapping[str, Any]) -> bool:
-            seen = [value(row) for value in values]
-            return all(
-                _compare(name, test, left, right)
-                for (name, test), left, right in zip(tests, seen, seen[1:], strict=False)
-            )
-
-        return holds
-
-    def _value(self, node: ast.expr) -> _Term:
-        if isinstance(node, ast.Constant) and isinstance(
-            node.value, str | int | float | bool | None
-        ):
-            constant = node.value
-            return lambda row: constant
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-            if isinstance(node.operand, ast.Constant) and isinstance(
-                node.operand.value, int | float
-            ):
-                sign = -1 if isinstance(node.op, ast.USub) else 1
-                number = sign * node.operand.value
-                return lambda row: number
-        elif isinstance(node, ast.Tuple | ast.List | ast.Set):
-            parts = [self._value(part) for part in node.elts]
-            return lambda row: [part(row) for part in parts]
-        name = _dotted(node)
-        if name is None:
-            raise self._error(f"{ast.unparse(node)!r} isn't allowed", node.col_offset)
-        if name in _WORDS:
-            word = _WORDS[name]
-            return lambda row: word
-        key = self._key(name, node.col_offset)
-        return lambda row: row.get(key)
-
-    def _key(self, name: str, place: int) -> str:
-        if (full := full_key(name, self._known)) in self._known:
-            return full
-        ends = [key for key in self._known if key.endswith((f".{name}", f"/{name}"))]
-        if len(ends) == 1:
-            return ends[0]
-        if ends:
-            raise self._error(f"{name!r} could be any of {', '.join(sorted(ends))}", place)
-        near = did_you_mean(name, self._known)
-        raise self._error(
-            f"no run has the key {name!r}{near} (a word to compare with needs quotes)", place
-        )
+_TOKEN = re.compile(
+    rf"\s*(?:{'|'.join(f'(?P<{kind}>{word})' for kind, word in LANGUAGE['tokens'].items())})",
+    re.ASCII,
+)
 
 
-def _compare(name: str, test: Callable[[Any, Any], Any], left: Any, right: Any) -> bool:
-    if name in ("==", "!=", "is", "is not"):
-        return bool(test(left, right))
-    if left is None or right is None:
-        return False
-    try:
-        return bool(test(left, right))
-    except TypeError:
+def _value(tree: Tree, row: Mapping[str, Any]) -> Any:
+    match tree:
+        case ["value", constant]:
+            return constant
+        case ["key", key]:
+            return row.get(key)
+        case ["list", parts]:
+            return [_value(part, row) for part in parts]
+        case ["not", [part]]:
+            return not _value(part, row)
+        case ["any", parts, _]:
+            return any(_value(part, row) for part in parts)
+        case ["all", parts, _]:
+            return all(_value(part, row) for part in parts)
+    _, parts, signs = tree
+    seen = [_value(part, row) for part in parts]
+    return all(map(_holds, signs, seen, seen[1:]))
+
+
+_ORDERS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+
+
+def _holds(sign: str, left: Any, right: Any) -> bool:
+    if sign in ("==", "is"):
+        return bool(left == right)
+    if sign in ("!=", "is not"):
+        return bool(left != right)
+    if sign in _ORDERS:
         # A word against a number orders neither way.
+        alike = any(isinstance(left, kind) and isinstance(right, kind) for kind in (str, _NUMBER))
+        return alike and bool(_ORDERS[sign](left, right))
+    if left is None or not isinstance(right, list if not isinstance(left, str) else (list, str)):
         return False
+    return (left in right) is (sign == "in")
 
 
-def _dotted(node: ast.expr) -> str | None:
-    """Return the key a node spells: ``a.b`` for configuration keys, ``a/b`` for metrics."""
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute):
-        left = _dotted(node.value)
-        return None if left is None else f"{left}.{node.attr}"
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-        left, right = _dotted(node.left), _dotted(node.right)
-        return None if left is None or right is None else f"{left}/{right}"
-    return None
-
-
-def _place(error: Exception) -> tuple[str, int | None]:
-    if not isinstance(error, SyntaxError):
-        return "it can't be read", None
-    if not error.offset:
-        return "it ends too early", _END
-    if error.text is not None and "=" in error.text and "==" not in error.text:
-        return "a syntax error (equality is ==)", error.offset - 1
-    return f"a syntax error ({error.msg})", error.offset - 1
+_NUMBER = (int, float)

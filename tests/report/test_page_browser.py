@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import time
 from collections.abc import Iterator
@@ -19,9 +20,11 @@ from avatarl.report.metrics import format_number
 from avatarl.report.serve import Server
 from avatarl.report.table import grid
 from avatarl.report.webpage import write_page
+from avatarl.report.where import Filter, spoken_names
 from avatarl.report.words import row_name
 
 from .conftest import OTHER_CORPUS, Outputs, config, demo
+from .test_where import CASES, HEADINGS, REFUSED, ROW, some_filter
 
 browser_module = pytest.importorskip("websocket", reason="needs websocket-client")
 
@@ -162,10 +165,38 @@ def test_the_pages_filter_means_what_the_command_lines_does(
         if run.state == "new"
     }
     got: list[str] = shown.js(
-        f"(() => {{ const keeps = compileFilter({json.dumps(text)}, knownKeys());"
+        f"(() => {{ const keeps = compileFilter({json.dumps(text)});"
         "return avatarl.data().runs.filter((run) => keeps(facts(run))).map((run) => run.id); })()"
     )
     assert set(got) == expected
+
+
+def test_the_pages_filter_gives_every_answer_of_the_language(shown: Browser) -> None:
+    rng, rows = random.Random(0), [dict(ROW, seed=seed) for seed in (0, 2)]
+    texts = [text for text, _ in CASES] + [some_filter(rng) for _ in range(500)]
+    names = spoken_names(ROW, HEADINGS)
+    asked = json.dumps({"texts": texts, "rows": rows, "names": names})
+    answers = shown.js(
+        f"(() => {{ const asked = {asked}, kept = D; D = {{ ...D, names: asked.names }};"
+        "const row = (row) => ({ get: (key) => row[key] });"
+        "try { return asked.texts.map((text) => { const tree = resolve(parse(text));"
+        "return asked.rows.map((one) => truth(evaluate(tree, row(one)))); }); }"
+        "finally { D = kept; } })()"
+    )
+    expected = [[Filter(text, ROW, HEADINGS)(row) for row in rows] for text in texts]
+    assert {True, False} <= {answer for pair in expected for answer in pair}
+    assert dict(zip(texts, answers, strict=True)) == dict(zip(texts, expected, strict=True))
+
+
+def test_the_pages_filter_refuses_what_the_language_does(shown: Browser) -> None:
+    texts, names = [text for text, _ in REFUSED], spoken_names(ROW, HEADINGS)
+    refused = shown.js(
+        f"(() => {{ const kept = D; D = {{ ...D, names: {json.dumps(names)} }};"
+        f"const refused = {json.dumps(texts)}.map((text) => {{"
+        "try { resolve(parse(text)); return ''; }"
+        "catch (error) { return error instanceof FilterError; } }); D = kept; return refused; })()"
+    )
+    assert refused == [True] * len(texts)
 
 
 def table(browser: Browser) -> list[list[str]]:

@@ -14,7 +14,7 @@ function applyFilter() {
     $("filter").classList.toggle("wrong", Boolean(text));
   };
   try {
-    passes = compileFilter(state.filter, knownKeys());
+    passes = compileFilter(state.filter);
     mark("");
   } catch (error) {
     if (!(error instanceof FilterError)) throw error;

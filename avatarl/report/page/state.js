@@ -15,29 +15,15 @@ function facts(run) {
   return factsOf.get(run.id);
 }
 function makeFacts(run) {
-  const { corpus, track } = D.sections[run.section];
-  const own = {
-    run_id: run.id, name: run.name, state: run.state, seed: run.seed, corpus, track,
-    code: run.code, is_control: run.control, directory: run.dir,
-  };
-  const get = (key) => {
-    if (key in own) return own[key];
-    const found = value(run, key);
-    return found === undefined && run.state === "done" ? run.result[key] : found;
-  };
+  const own = { ...D.facts, ...run.facts }, done = run.state === "done";
+  const tables = [own, run.config, D.base, done ? run.result : {}];
+  const get = (key) => tables.find((table) => Object.hasOwn(table, key))?.[key];
   // Words are looked for in what is on the screen, not in every shared default.
   let words = null;
-  const seen = () => [own, [run.reason], run.config, run.notes].flatMap(Object.values);
-  return { own, get, words: () => (words ??= seen().map(show).join(" ").toLowerCase()) };
-}
-function knownKeys() {
-  const known = new Set(Object.keys(D.base));
-  for (const run of D.runs) {
-    for (const table of [facts(run).own, run.config, run.result]) {
-      for (const key in table) known.add(key);
-    }
-  }
-  return known;
+  const { title } = D.sections[run.section];
+  const seen = () => [[run.name, run.state, run.reason, title], run.facts, run.config, run.notes]
+    .flatMap(Object.values);
+  return { get, words: () => (words ??= seen().map(show).join(" ").toLowerCase()) };
 }
 
 const section = () => D.sections[state.section];
