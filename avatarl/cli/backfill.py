@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 from avatarl.cli.options import add_output_dir, add_runs
 from avatarl.errors import UserError, in_short
 from avatarl.runs.find import select_folders
 from avatarl.runs.folder import RunFolder
+
+#: What a run was told that wasn't to be tracked.
+_UNTRACKED: dict[str, Any] = {
+    "name": "wandb", "kind": "wandb", "project": None, "entity": None, "group": None,
+    "run_name": None, "tags": [], "artifact": False,
+}  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,22 +52,16 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _send(folder: RunFolder, args: argparse.Namespace) -> int:
+    from avatarl.options import read
     from avatarl.runs import journal
     from avatarl.tracking import wandb as sink
 
     raw = folder.read_config()
-    tracking = raw["tracking"]
-    config = sink.Config(
-        name="wandb",
-        kind="wandb",
-        mode=args.mode,
-        project=args.project or tracking.get("project"),
-        entity=args.entity or tracking.get("entity"),
-        group=tracking.get("group"),
-        run_name=tracking.get("run_name"),
-        tags=tuple(tracking.get("tags", ())),
-        artifact=args.artifact or tracking.get("artifact", False),
-    )
+    tracking = raw["tracking"] if raw["tracking"]["name"] == "wandb" else _UNTRACKED
+    settings = {**_UNTRACKED, **tracking, "mode": args.mode}
+    for key in ("project", "entity", "artifact"):
+        settings[key] = getattr(args, key) or settings[key]
+    config = read(sink.Config, settings, "tracking")
     header, records = journal.read(folder.journal)
     opened = config.open(raw, header["run_id"], folder.path, history=records)
     if opened is None:

@@ -128,6 +128,9 @@ def _name_in_sweep(tracking: dict[str, Any], config: DictConfig) -> None:
     """Group a run of a sweep under the sweep, and name it by what was overridden for it."""
     if "group" in tracking and tracking["group"] is None:
         tracking["group"] = Path(str(config.hydra.sweep.dir)).name
+    if "dir" in tracking and tracking["dir"] is None and not os.environ.get("WANDB_DIR"):
+        # wandb's own viewer shows the runs of one folder.
+        tracking["dir"] = str(Path(str(config.hydra.sweep.dir)).expanduser().absolute())
     if "run_name" in tracking and tracking["run_name"] is None:
         typed = [str(override) for override in config.hydra.overrides.task]
         outside = ("output_dir=", "tracking", "sweep_name=", "name=", "trainer.")
@@ -143,7 +146,8 @@ def _name_in_sweep(tracking: dict[str, Any], config: DictConfig) -> None:
 
 def _ask_environment(tracking: dict[str, Any]) -> None:
     """Let wandb's own variables say what the configuration doesn't; wandb itself reads others."""
-    for key, variable in (("project", "WANDB_PROJECT"), ("run_name", "WANDB_NAME")):
+    variables = {"project": "WANDB_PROJECT", "run_name": "WANDB_NAME", "notes": "WANDB_NOTES"}
+    for key, variable in variables.items():
         if key in tracking and tracking[key] is None:
             tracking[key] = os.environ.get(variable) or None
     if tracking.get("tags") == []:

@@ -39,6 +39,18 @@ class Config(Option):
         """
         return None
 
+    def answer(self, raw: Mapping[str, Any], run_id: str, directory: Path) -> None:
+        """Tell the stored result to whoever had a run started that is done already.
+
+        Args:
+            raw: The whole resolved configuration.
+            run_id: The run's id.
+            directory: The run's.
+
+        Raises:
+            Exception: Whatever is raised where it can't be told.
+        """
+
 
 class Sink(Protocol):
     """What receives a run's records."""

@@ -24,31 +24,53 @@ def state(directory: Path) -> State:
     return known if known in ("never", "complete") else "owed"
 
 
-def note(directory: Path, reached: State) -> None:
-    """Write down how far a run has got."""
-    _write(directory, state=reached)
+def note(directory: Path, reached: State, log_bytes: int | None = None) -> None:
+    """Write down how far a run has got, and how much of its log."""
+    _write(directory, state=reached, **({} if log_bytes is None else {"log_bytes": log_bytes}))
 
 
-def settle(directory: Path, run_id: str) -> Path:
-    """Return the folder that wandb's files of a run go to: WANDB_DIR, or the run's own.
+def log_sent(directory: Path) -> int:
+    """How many bytes of the run's log the server has, as far as is known."""
+    found = _noted(directory).get("log_bytes")
+    return found if isinstance(found, int) else 0
 
-    What isn't the run's own is written down, so that the files are found without the variable.
+
+def name(directory: Path, wandb_id: str) -> None:
+    """Write down which wandb run a run is, where that isn't its own id."""
+    _write(directory, wandb_id=wandb_id)
+
+
+def wandb_id(directory: Path) -> str | None:
+    """Which wandb run a run is, where that was written down."""
+    found = _noted(directory).get("wandb_id")
+    return found if isinstance(found, str) else None
+
+
+def place(configured: str | None) -> Path | None:
+    """The folder for wandb's files that is asked for, by ``tracking.dir`` or WANDB_DIR."""
+    elsewhere = configured or os.environ.get("WANDB_DIR")
+    return Path(elsewhere).expanduser().absolute() if elsewhere else None
+
+
+def settle(directory: Path, wandb_id: str, configured: str | None = None) -> Path:
+    """Return the folder that wandb's files of a run go to: the one asked for, or the run's own.
+
+    What isn't the run's own is written down, so that the files are found without being told.
     """
-    elsewhere = os.environ.get("WANDB_DIR")
-    if not elsewhere:
+    elsewhere = place(configured)
+    if elsewhere is None:
         return directory
-    place = Path(elsewhere).expanduser().absolute()
-    place.mkdir(parents=True, exist_ok=True)
-    _write(directory, state=state(directory), dir=str(place), run_id=run_id)
-    return place
+    elsewhere.mkdir(parents=True, exist_ok=True)
+    _write(directory, state=state(directory), dir=str(elsewhere), run_id=wandb_id)
+    return elsewhere
 
 
 def offline(directory: Path) -> list[Path]:
     """Folders of a run's offline wandb runs, wherever they were put."""
     noted = _noted(directory)
-    place, run_id = noted.get("dir"), noted.get("run_id")
-    if isinstance(place, str) and isinstance(run_id, str):  # shared with other runs
-        return sorted(Path(place).glob(f"wandb/offline-run-*-{run_id}"))
+    folder, run_id = noted.get("dir"), noted.get("run_id")
+    if isinstance(folder, str) and isinstance(run_id, str):  # shared with other runs
+        return sorted(Path(folder).glob(f"wandb/offline-run-*-{run_id}"))
     return sorted(directory.glob("wandb/offline-run-*"))
 
 
@@ -56,7 +78,7 @@ def _noted(directory: Path) -> dict[str, Any]:
     return read_object(directory / _NOTE)
 
 
-def _write(directory: Path, **changes: str) -> None:
+def _write(directory: Path, **changes: str | int) -> None:
     (directory / _NOTE).parent.mkdir(exist_ok=True)
     write_json(directory / _NOTE, {**_noted(directory), **changes})
 

@@ -51,6 +51,14 @@ class Tracker:
                 )
             return cls(None)
 
+    @staticmethod
+    def answer(config: base.Config, raw: Mapping[str, Any], run_id: str, directory: Path) -> None:
+        """Tell the result of a run that is done already to whoever had it started again."""
+        try:
+            config.answer(raw, run_id, directory)
+        except Exception as error:
+            log.warning("wandb wasn't told the stored result: %s", in_short(error))
+
     def _try(self, method: str, *arguments: Any) -> None:
         if self._sink is None or self._failed:
             return

@@ -13,12 +13,15 @@ import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from typing_extensions import override
 
 from avatarl.names import check_words
-from avatarl.tracking import base, delivery
+from avatarl.options import Later
+from avatarl.runs import journal
+from avatarl.runs.folder import RunFolder
+from avatarl.tracking import base, delivery, source
 
 log = logging.getLogger("avatarl")
 
@@ -28,6 +31,11 @@ log = logging.getLogger("avatarl")
 _INIT_TIMEOUT_S = 30.0
 _FINISH_TIMEOUT_S = 60.0
 _GRACE_S = 2.0
+
+#: What ``x`` names in the records; steps are wandb's own axis.
+_AXES = {
+    "characters": "characters_seen", "epochs": "epoch", "seconds": "time/elapsed_s", "steps": None,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,12 +49,20 @@ class Config(base.Config):
     run_name: str | None
     tags: tuple[str, ...]
     artifact: bool  # upload the final checkpoint
+    notes: Annotated[str | None, Later(None)]
+    dir: Annotated[str | None, Later(None)]
+    x: Annotated[Literal["characters", "steps", "epochs", "seconds"], Later("characters")]
+    system: Annotated[bool, Later(False)]
+    console: Annotated[bool, Later(False)]
+    code: Annotated[bool, Later(False)]
 
     def __post_init__(self) -> None:
         """Refuse names and tags that wandb or a terminal couldn't show."""
         for key in ("project", "entity", "group", "run_name"):
             if (name := getattr(self, key)) is not None:
                 check_words(key, name, 512)
+        if self.dir is not None:
+            check_words("dir", self.dir, 3_000)
         for place, tag in enumerate(self.tags):
             check_words(f"tags.{place}", tag, 64)
 
@@ -70,13 +86,40 @@ class Config(base.Config):
         if mode == "disabled":
             return None
         online = mode != "offline"
+        wandb_id = _of_agent() or delivery.wandb_id(directory) or run_id
         if online:
             delivery.note(directory, "owed")
+        if wandb_id != run_id:
+            delivery.name(directory, wandb_id)
+        if not online:
+            _forget_fragments(directory, wandb_id)
+        place = delivery.settle(directory, wandb_id, self.dir)
+        run = self._init(raw, wandb_id, mode, place)
+        if online:
+            # The server has taken this run over, and what is missing there comes from the history.
+            _forget_fragments(directory, wandb_id)
+        sink = WandbSink(run, directory, self, online)
+        sink.replay(history)
+        return sink
+
+    @override
+    def answer(self, raw: Mapping[str, Any], run_id: str, directory: Path) -> None:
+        wandb_id = _of_agent()
+        mode = resolve_mode(self.mode)
+        if wandb_id is None or mode == "disabled" or wandb_id == delivery.wandb_id(directory):
+            return
+        folder = RunFolder(directory)
+        result = folder.read_result()
+        run = self._init(raw, wandb_id, mode, delivery.place(self.dir) or directory)
+        sink = WandbSink(run, directory, self, online=False)
+        sink.replay(journal.read(folder.journal)[1])
+        if result is not None:
+            sink.summary(result)
+        sink.finish()
+
+    def _init(self, raw: Mapping[str, Any], wandb_id: str, mode: str, place: Path) -> Any:
         import wandb
 
-        if not online:
-            _forget_fragments(directory, run_id)
-        place = delivery.settle(directory, run_id)
         wandb.setup(wandb.Settings(silent=True))  # or logging in says so
         try:
             run = wandb.init(
@@ -85,18 +128,18 @@ class Config(base.Config):
                 group=self.group,
                 job_type="control" if _kind(raw["objective"]) == "cross_entropy" else "train",
                 name=self.run_name or f"{raw['name']}-seed{raw['seed']}",
-                id=run_id,  # a resumed run stays one run
+                id=wandb_id,  # a resumed run stays one run
                 resume="allow",
                 reinit="create_new",  # several runs may be open in one process
                 mode=mode,  # type: ignore[arg-type]
                 dir=place,
                 config=dict(raw),
-                notes=os.environ.get("WANDB_NOTES"),  # wandb itself asks once a process
+                notes=self.notes,
                 tags=[raw["reward"]["name"], raw["reference"]["name"], *self.tags],
                 settings=wandb.Settings(
                     silent=True,
-                    console="off",
-                    x_disable_stats=True,
+                    console="off",  # runs of one process would get each other's: WandbSink sends it
+                    x_disable_stats=not self.system,
                     finish_timeout_raises=True,
                     init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", _INIT_TIMEOUT_S)),
                     finish_timeout=float(os.environ.get("WANDB_FINISH_TIMEOUT", _FINISH_TIMEOUT_S)),
@@ -105,16 +148,22 @@ class Config(base.Config):
         except wandb.errors.CommError:
             _abandon()
             raise
-        if online:
-            # The server has taken this run over, and what is missing there comes from the history.
-            _forget_fragments(directory, run_id)
-        run.define_metric("characters_seen", hidden=True)
-        run.define_metric("epoch", hidden=True)
-        for pattern in ("train/*", "val/*", "reward/*", "health/*"):
-            run.define_metric(pattern, step_metric="characters_seen")
-        sink = WandbSink(run, directory, self.artifact, online)
-        sink.replay(history)
-        return sink
+        for axis in ("characters_seen", "epoch"):
+            run.define_metric(axis, hidden=True)
+        if (chosen := _AXES[self.x]) is not None:
+            run.define_metric("*", step_metric=chosen)
+        if self.code:
+            with source.gathered(raw) as folder:
+                name = f"source-{self.project or 'avatarl'}"
+                run.log_code(folder, name=name, include_fn=lambda path: True)
+        return run
+
+
+def _of_agent() -> str | None:
+    """The wandb run that ``wandb agent`` started this process for."""
+    if not os.environ.get("WANDB_SWEEP_ID"):
+        return None
+    return os.environ.get("WANDB_RUN_ID") or None
 
 
 def resolve_mode(mode: str) -> str:
@@ -142,9 +191,11 @@ def _logged_in() -> bool:
 class WandbSink:
     """One open wandb run."""
 
-    def __init__(self, run: Any, directory: Path, artifact: bool, online: bool) -> None:
-        self._run, self._directory, self._artifact = run, directory, artifact
+    def __init__(self, run: Any, directory: Path, config: Config, online: bool) -> None:
+        self._run, self._directory, self._config = run, directory, config
         self._online = online
+        # How many bytes of the run's log wandb has.
+        self._told = delivery.log_sent(directory) if run.resumed else 0
         self._best = math.inf
         # 0 means without end, to wandb.
         self._patience = float(run.settings.finish_timeout) or threading.TIMEOUT_MAX - _GRACE_S
@@ -163,6 +214,7 @@ class WandbSink:
         """Log one record; the x-axis is characters seen."""
         self._run.log({key: value for key, value in record.items() if key != "step"}, step=step)
         self._note_best(step, record)
+        self._tell_log()
 
     def _note_best(self, step: int, record: Mapping[str, Any]) -> None:
         # Under the names of result.json, so that running and finished runs share their columns.
@@ -170,6 +222,19 @@ class WandbSink:
         if nats is not None and nats < self._best:
             self._best = nats
             self._run.summary.update({"best/nats": nats, "best/step": step})
+
+    def _tell_log(self, whole: bool = False) -> None:
+        """Send what has come to the run's own log, printed lines included."""
+        if not self._config.console:
+            return
+        with contextlib.suppress(OSError), RunFolder(self._directory).log.open("rb") as file:
+            file.seek(self._told)
+            text = file.read()
+            if not whole:
+                text = text[: text.rfind(b"\n") + 1]
+            self._told += len(text)
+            if text:
+                self._run.write_logs(text.decode(errors="replace"))
 
     def alarm(self, message: str, raised: bool) -> None:
         """Send an alert when an alarm is raised."""
@@ -203,7 +268,7 @@ class WandbSink:
         # After a new step has begun: the end of the one before writes its figures to the summary.
         scalars = {k: v for k, v in values.items() if isinstance(v, int | float | str | bool)}
         self._run.summary.update(scalars)
-        if self._artifact:
+        if self._config.artifact:
             checkpoint = wandb.Artifact(f"checkpoint-{values['run_id']}", type="model")
             for path in sorted(self._directory.glob(f"checkpoint-{values['steps']}.*")):
                 checkpoint.add_file(str(path))
@@ -218,14 +283,15 @@ class WandbSink:
         Raises:
             TimeoutError: The server hasn't taken everything in time; ``avatarl sync`` continues.
         """
+        self._tell_log(whole=True)
         try:
             # wandb's own limit doesn't hold where a request is under way that isn't answered.
             _within(self._patience + _GRACE_S, self._run.finish)
         except TimeoutError:
             _abandon()
             raise
-        if self._online and complete:
-            delivery.note(self._directory, "complete")
+        if self._online:
+            delivery.note(self._directory, "complete" if complete else "owed", self._told)
 
 
 def _within(seconds: float, action: Callable[[], None]) -> None:

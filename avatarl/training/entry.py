@@ -20,6 +20,7 @@ from avatarl.runs.folder import RunFolder
 from avatarl.runs.outputs import Outputs
 from avatarl.runs.progress import Progress
 from avatarl.runs.result import Result
+from avatarl.tracking.tracker import Tracker
 from avatarl.training.checkpoint import read_latest
 from avatarl.training.device import pick_device
 from avatarl.training.endings import Interrupted
@@ -116,6 +117,7 @@ def open_run(
     identity = identity or outputs.identify(config.raw, corpus.text_sha256)
     finished = _finished(outputs.run(identity, config.name), config, on_progress, stop)
     if finished is not None:
+        Tracker.answer(config.tracking, config.raw, identity, finished.directory)
         return finished
     if not fits:
         corpus.check_context(config.model.context_length)

@@ -98,16 +98,24 @@ def test_the_same_command_names_the_same_sweep() -> None:
     )
 
 
-def test_a_run_of_a_sweep_is_named_in_wandb_by_what_differs() -> None:
+def test_a_run_of_a_sweep_is_named_in_wandb_by_what_differs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from omegaconf import OmegaConf
 
     typed = ["reference=bigram", "reward.confidence_weight=0.5", "output_dir=/x", "trainer.steps=9"]
     config = OmegaConf.create(
         {"hydra": {"sweep": {"dir": "/x/sweeps/mine"}, "overrides": {"task": typed}}}
     )
-    tracking = {"group": None, "run_name": None}
+    tracking = {"group": None, "run_name": None, "dir": None}
     _name_in_sweep(tracking, config)
-    assert tracking == {"group": "mine", "run_name": "reference=bigram confidence_weight=0.5"}
+    named = {"group": "mine", "run_name": "reference=bigram confidence_weight=0.5"}
+    assert tracking == {**named, "dir": "/x/sweeps/mine"}
+    # wandb's own variable says where all of its files go.
+    monkeypatch.setenv("WANDB_DIR", "/elsewhere")
+    tracking = {"dir": None}
+    _name_in_sweep(tracking, config)
+    assert tracking == {"dir": None}
 
 
 @pytest.mark.parametrize(("package", "about"), [("hydra", True), ("avatarl", False)])

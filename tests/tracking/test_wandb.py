@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
+import re
+import select
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +23,7 @@ from avatarl.tracking import delivery
 from avatarl.tracking.tracker import Tracker
 from avatarl.tracking.wandb import resolve_mode
 from avatarl.training import Interrupted, execute
+from tests.waiting import wait_until
 
 Quick = Callable[..., RunConfig]
 
@@ -110,6 +118,61 @@ def test_wandbs_own_variables_say_what_the_configuration_does_not(
     assert folder.name.endswith(result["run_id"])
     assert delivery.state(result.directory) == "never"
     assert delivery.is_left(result.directory)
+
+
+def test_what_is_said_and_measured_is_kept_offline_once(quick: Quick) -> None:
+    words = ["health.calibration_error=0.0001"]
+    polls = iter([False] * 6 + [True])
+    with pytest.raises(Interrupted):
+        execute(quick(*words), stop=lambda: next(polls))
+    result = execute(quick(*words))
+    records = records_of(result.directory)
+    said = [record["output_logger"]["line"] for record in records if "output_logger" in record]
+    log = (result.directory / "run.log").read_text()
+    assert "continuing after step" in log
+    assert "".join(said) == log
+    assert any(record["type"] == "stats" for record in records)
+
+
+def test_runs_of_a_sweep_lie_in_one_folder_of_wandb(
+    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "sweep"
+    results = [execute(quick(f"seed={seed}", f"tracking.dir={place}")) for seed in range(2)]
+    found = {path.name.rpartition("-")[2] for path in place.glob("wandb/offline-run-*")}
+    assert found == {result["run_id"] for result in results}
+    for result in results:
+        (folder,) = delivery.waiting(result.directory)
+        assert folder.parent == place / "wandb"
+    # wandb's viewer shows them side by side.
+    assert "[2 items]" in seen_by_leet(place / "wandb", "[2 items]")
+
+
+def seen_by_leet(folder: Path, expected: str) -> str:
+    """What wandb's viewer has drawn by the time that it shows what is expected."""
+    mine, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
+    command = [sys.executable, "-m", "wandb", "leet", str(folder)]
+    terminal = {**os.environ, "TERM": "xterm-256color"}
+    viewer = subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env=terminal)
+    os.close(its)
+    drawn = ""
+
+    def shows() -> bool:
+        nonlocal drawn
+        while select.select([mine], [], [], 0)[0]:
+            drawn += re.sub(
+                r"\x1b\[[0-9;?]*[A-Za-z]", "", os.read(mine, 1 << 16).decode(errors="replace")
+            )
+        return expected in drawn
+
+    try:
+        wait_until(shows, f"{expected!r} of {drawn!r}")
+    finally:
+        viewer.kill()
+        viewer.wait()
+        os.close(mine)
+    return drawn
 
 
 def test_disabled_leaves_no_files(quick: Quick) -> None:

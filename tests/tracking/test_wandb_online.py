@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +19,12 @@ from avatarl.tracking import delivery
 from avatarl.tracking import tracker as recorder
 from avatarl.training import Interrupted, Result, execute
 from avatarl.training.stacked import execute_stacked
-from tests.tracking.wandb_standin import Standin, StoredRun
+from tests import tiny
+from tests.tracking.wandb_standin import ENTITY, Standin, StoredRun
+from tests.waiting import PATIENCE_S, wait_until
 
 Quick = Callable[..., RunConfig]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def journal_of(directory: Path) -> list[dict[str, Any]]:
@@ -116,14 +121,87 @@ def test_a_run_arrives_whole(server: Standin, quick: Quick) -> None:
         assert weights.files[path.name] == path.read_bytes()
 
 
-def test_the_x_axis_of_every_metric_is_characters_seen(server: Standin, quick: Quick) -> None:
-    execute(quick())
+@pytest.mark.parametrize(
+    ("words", "axis"),
+    [([], "characters_seen"), (["tracking.x=epochs"], "epoch"), (["tracking.x=steps"], None)],
+)
+def test_every_metric_is_drawn_against_the_axis_that_is_chosen(
+    server: Standin, quick: Quick, words: list[str], axis: str | None
+) -> None:
+    execute(quick(*words))
     (run,) = server.runs.values()
     # Metrics are numbered: 1 is a name, 2 a pattern, 5 the number of the metric on the x-axis.
     metrics = run.config["_wandb"]["value"]["m"]
-    place = next(i for i, metric in enumerate(metrics, 1) if metric.get("1") == "characters_seen")
-    axis = {metric["2"]: metric.get("5") for metric in metrics if "2" in metric}
-    assert axis == dict.fromkeys(("train/*", "val/*", "reward/*", "health/*"), place)
+    places = {metric.get("1"): place for place, metric in enumerate(metrics, 1)}
+    patterns = {metric["2"]: metric.get("5") for metric in metrics if "2" in metric}
+    assert patterns == ({} if axis is None else {"*": places[axis]})
+    # Both are in every row, so that either can be chosen in the browser.
+    assert all({"characters_seen", "epoch"} <= set(row) for row in run.history[:-1])
+
+
+def test_the_machine_and_the_log_are_told_as_the_run_goes_on(
+    server: Standin, quick: Quick, monkeypatch: pytest.MonkeyPatch, interrupted: Callable[..., None]
+) -> None:
+    monkeypatch.setenv("WANDB_X_STATS_SAMPLING_INTERVAL", "0.1")
+    polls = iter(range(100))
+
+    def look() -> bool:
+        if next(polls) == 9:  # something was said after step 8
+            wait_until(lambda: server.runs and all(map(told, server.runs.values())), "figures")
+        return False
+
+    def told(run: StoredRun) -> bool:
+        measured = {name for event in run.events for name in event}
+        return {"system.proc.memory.rssMB", "system.cpu"} <= measured and bool(run.output)
+
+    result = execute(quick("health.calibration_error=0.0001"), stop=look)
+    (run,) = server.runs.values()
+    lines = "".join(run.output[number] for number in sorted(run.output))
+    log = (result.directory / "run.log").read_text().splitlines()
+    assert log
+    assert [line for line in log if line not in lines] == []
+    assert len(run.output) == len(log)
+
+
+def test_what_an_interrupted_run_said_is_told_once(
+    server: Standin, quick: Quick, interrupted: Callable[..., None]
+) -> None:
+    interrupted(6, "health.calibration_error=0.0001")
+    result = execute(quick("health.calibration_error=0.0001"))
+    (run,) = server.runs.values()
+    log = (result.directory / "run.log").read_text().splitlines()
+    assert any("continuing after step" in line for line in log)
+    assert len(run.output) == len(log)
+
+
+def test_machine_and_log_are_left_out_where_they_are_not_wanted(
+    server: Standin, quick: Quick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_X_STATS_SAMPLING_INTERVAL", "0.1")
+    execute(quick("tracking.system=false", "tracking.console=false"))
+    (run,) = server.runs.values()
+    assert run.events == []
+    assert run.output == {}
+
+
+def test_notes_and_source_are_sent_where_they_are_wanted(
+    server: Standin, quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mylab").mkdir()
+    own = (ROOT / "avatarl" / "reward" / "match.py").read_text()
+    (tmp_path / "mylab" / "focal.py").write_text(own)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("WANDB_NOTES", "said by the shell")
+    monkeypatch.setenv("WANDB_FINISH_TIMEOUT", str(PATIENCE_S))
+    execute(quick("tracking.notes=said here", "tracking.code=true", "reward=match",
+                  "+reward.kind=mylab.focal"))  # fmt: skip
+    (run,) = server.runs.values()
+    assert run.notes == "said here"
+    (code,) = (each for each in server.artifacts.values() if each.kind == "code")
+    assert code.committed
+    assert code.files["mylab/focal.py"].decode() == own
+    for name in ("avatarl/training/step.py", "conf/config.yaml"):
+        assert code.files[name] == (ROOT / name).read_bytes()
 
 
 def test_a_control_is_told_by_its_job_type(server: Standin, quick: Quick) -> None:
@@ -224,3 +302,35 @@ def test_a_process_recovers_when_the_server_does(
     monkeypatch.setattr(recorder, "_avoid_until", time.monotonic())
     result = execute(quick("seed=1"))
     assert_holds_once(server.runs[result["run_id"]], result)
+
+
+@pytest.mark.slow
+def test_an_agent_is_answered_by_runs_that_it_starts_and_by_those_that_are_done(
+    server: Standin, quick: Quick, tmp_path: Path
+) -> None:
+    words = [*tiny.TINY, "trainer.steps=8", "trainer.log_every=4", "trainer.eval_every=4"]
+    words += [f"output_dir={tmp_path / 'out'}", "trainer.sample_characters=10"]
+    settings = dict(word.split("=", 1) for word in words)
+    server.proposed = [{**settings, "optimizer.lr": lr} for lr in (0.01, 0.02, 0.01)]
+    agent = [sys.executable, "-m", "wandb", "agent", f"{ENTITY}/avatarl/some-sweep"]
+    environment = {**os.environ, "WANDB_FINISH_TIMEOUT": str(PATIENCE_S), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        agent, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE_S
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, second, again = server.runs.values()
+    assert [run.id for run in (first, second, again)] == ["proposed0", "proposed1", "proposed2"]
+    assert {run.sweep for run in (first, second, again)} == {"some-sweep"}
+    trained = {path.name for path in (tmp_path / "out" / "runs").iterdir()}
+    assert len(trained) == 2
+    for run, lr in ((first, 0.01), (second, 0.02), (again, 0.01)):
+        assert run.exit_code == 0
+        assert config_of(run)["optimizer.lr"] == config_of(run)["optimizer"]["lr"] == lr
+        assert [row["_step"] for row in run.history] == [4, 8, 9]
+        assert isinstance(run.summary["val/nats"], float)
+    # What was done is told, not computed again.
+    assert again.summary["val/nats"] == first.summary["val/nats"] != second.summary["val/nats"]
+    assert again.history[0]["train/loss"] == first.history[0]["train/loss"]
+    # Nor is anything left that a later upload would send under another name.
+    for path in (tmp_path / "out" / "runs").iterdir():
+        assert not delivery.is_left(path)

@@ -10,6 +10,7 @@ import gzip
 import json
 import os
 import re
+import sys
 import threading
 import time
 import urllib.parse
@@ -37,12 +38,16 @@ class StoredRun:
     group: str | None = None
     job_type: str | None = None
     display_name: str | None = None
+    notes: str | None = None
+    sweep: str | None = None
     tags: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     lines: dict[int, str] = field(default_factory=dict)  # history by offset
     rewritten: list[int] = field(default_factory=list)  # offsets that were sent again
     files: dict[str, bytes] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)  # system metrics
+    output: dict[int, str] = field(default_factory=dict)  # lines of the console by number
     alerts: list[dict[str, Any]] = field(default_factory=list)
     exit_code: int | None = None
 
@@ -74,8 +79,8 @@ class StoredRun:
             "wandbConfig": json.dumps({key: known[key] for key in ("t",) if key in known}),
             "summaryMetrics": json.dumps(self.summary),
             "historyLineCount": len(self.lines),
-            "eventsLineCount": 0,
-            "logLineCount": 0,
+            "eventsLineCount": len(self.events),
+            "logLineCount": len(self.output),
             "historyTail": json.dumps(tail),
             "eventsTail": "[]",
             "project": {
@@ -106,6 +111,8 @@ class Standin:
 
     def __init__(self, port: int = 0) -> None:
         self.runs: dict[str, StoredRun] = {}
+        self.proposed: list[dict[str, Any]] = []  # what an agent is told to run next, by key
+        self.agents = 0
         self.artifacts: dict[str, StoredArtifact] = {}
         self.views: list[dict[str, Any]] = []
         self.asked: list[str] = []  # every request: GraphQL operation, or method and path
@@ -172,6 +179,10 @@ class Standin:
                     run.lines[offset] = line
             elif name == "wandb-summary.json":
                 run.summary = json.loads(chunk["content"][-1])
+            elif name == "wandb-events.jsonl":
+                run.events += [json.loads(line) for line in chunk["content"]]
+            elif name == "output.log":
+                run.output.update(enumerate(chunk["content"], chunk["offset"]))
         if sent.get("complete"):
             run.exit_code = sent.get("exitcode")
         return {}
@@ -203,11 +214,37 @@ class Standin:
         run.job_type = asked.get("jobType") or run.job_type
         run.display_name = asked.get("displayName") or run.display_name
         run.tags = asked.get("tags") or run.tags
+        run.notes = asked.get("notes") or run.notes
+        run.sweep = asked.get("sweep") or run.sweep
         if asked.get("config"):
             run.config = json.loads(asked["config"])
         if asked.get("summaryMetrics"):
             run.summary = json.loads(asked["summaryMetrics"])
         return {"upsertBucket": {"bucket": run.node(), "inserted": inserted}}
+
+    def _on_organizationcoreweaveorganizationid(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"entity": None}
+
+    def _on_sweepwithruns(self, asked: dict[str, Any]) -> dict[str, Any]:
+        command = [sys.executable, "-m", "avatarl", "run", "${args_no_hyphens}"]
+        sweep = {"id": "sweep", "name": asked["sweep"], "config": json.dumps({"command": command})}
+        return {"project": {"sweep": {**sweep, "runs": {"edges": []}}}}
+
+    def _on_createagent(self, _: dict[str, Any]) -> dict[str, Any]:
+        self.agents += 1
+        return {"createAgent": {"agent": {"id": f"agent-{self.agents}"}}}
+
+    def _on_heartbeat(self, asked: dict[str, Any]) -> dict[str, Any]:
+        commands = []
+        if not json.loads(asked["runState"]):  # nothing of it runs
+            if self.proposed:
+                args = {key: {"value": value} for key, value in self.proposed.pop(0).items()}
+                number = f"proposed{len(self.runs)}"
+                commands = [{"type": "run", "run_id": number, "program": "run.py", "args": args}]
+            else:
+                commands = [{"type": "exit"}]
+        told = json.dumps(commands)
+        return {"agentHeartbeat": {"agent": {"id": asked["id"]}, "commands": told}}
 
     def _on_createrunfiles(self, asked: dict[str, Any]) -> dict[str, Any]:
         files = [
@@ -331,7 +368,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Standin]
     standin.trouble = None
     wandb.teardown()
     standin.stop()
-    assert standin.unknown == []
+    assert standin.unknown == [], standin.unknown
 
 
 class _Http(ThreadingHTTPServer):
