@@ -40,6 +40,6 @@ def main(args: argparse.Namespace) -> int:
             counts = seen.counts()
             unsure = counts[RunState.UNREADABLE] or not seen.reachable
             if not (unsure or counts[RunState.RUNNING] or counts[RunState.QUEUED]):
-                return 0 if counts[RunState.DONE] == len(seen.rows) else 1
+                return 0 if counts[RunState.DONE] + counts[RunState.PAUSED] == len(seen.rows) else 1
             time.sleep(max(0.2, args.every))
     return 0

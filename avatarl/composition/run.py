@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # imports torch, which workers are to import at the same time
     from avatarl.data import Corpus
 
 # Keys that serve composition alone.
-_NOT_OF_A_RUN = ("hydra", "sweep_name")
+_NOT_OF_A_RUN = ("hydra", "search", "sweep_name")
 
 
 def register_resolvers() -> None:

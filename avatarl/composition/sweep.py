@@ -19,6 +19,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from avatarl.composition.errors import describe_error, is_about_words
 from avatarl.composition.run import control_of, identify, resolve
+from avatarl.composition.search import Searched
 from avatarl.errors import UserError
 from avatarl.names import check_name
 from avatarl.sweep.outcome import SweepOutcome
@@ -149,10 +150,13 @@ def compose_all(
     wrong: list[str] = []
     corpora: dict[str, Corpus] = {}
     shared = shared_words(combinations)
+    searched = Searched()
     for overrides in combinations:
         try:
-            config = resolve(composer.compose(overrides))
+            composed = composer.compose(overrides)
+            config = resolve(composed)
             identity, corpus = identify(config)
+            rungs = searched.rungs(composed, config, corpus)
         except Exception as error:
             if not is_about_words(error):
                 raise
@@ -160,7 +164,7 @@ def compose_all(
             wrong.append(f"{distinctive or 'each'}: {describe_error(error, overrides)}")
             continue
         corpora.setdefault(data_key(config.raw), corpus)
-        candidates.append(_candidate(tuple(overrides), config, identity))
+        candidates.append(_candidate(tuple(overrides), config, identity, rungs))
     if wrong:
         raise UserError(refusal(wrong, len(combinations)))
     first = next(iter(corpora.values()))
@@ -176,13 +180,16 @@ def compose_all(
         control=_matched_control if control else None,
         later_batch=later_batch,
         multirun=multirun,
+        search=searched.rules,
     )
 
 
-def _candidate(overrides: tuple[str, ...], config: RunConfig, identity: str) -> Candidate:
+def _candidate(
+    overrides: tuple[str, ...], config: RunConfig, identity: str, rungs: tuple[int, ...] = ()
+) -> Candidate:
     from avatarl.config import structure_key
 
-    return Candidate(overrides, config.raw, identity, structure_key(config))
+    return Candidate(overrides, config.raw, identity, structure_key(config), rungs)
 
 
 def _matched_control(candidate: Candidate) -> Candidate:
@@ -211,7 +218,7 @@ def job_return(
 ) -> JobReturn:
     """What Hydra's sweepers want to know about a job; its value is the held-out nats."""
     ended = outcome.outcomes[run.id]
-    done = ended.state == "done"
+    done = ended.state in ("done", "paused")
     value = (ended.result or {}).get("val/nats")
     hydra_config = None
     if config is not None:

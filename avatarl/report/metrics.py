@@ -64,7 +64,8 @@ HEADINGS = {
 #: The metric that a heading means.
 METRIC_OF = {heading: metric for metric, heading in HEADINGS.items()}
 
-_KNOWN = {
+#: How metrics are shown that are known by name.
+KNOWN = {
     "val/nats": Metric("held-out nats per character", -1, 4),
     "best/nats": Metric("best nats on the evaluation sample", -1, 4),
     "last/nats": Metric("held-out nats of the last weights", -1, 4),
@@ -112,8 +113,8 @@ _ENDINGS = (
 
 def describe(name: str) -> Metric:
     """Return how to show ``name``; an unknown metric keeps its own name as title."""
-    if name in _KNOWN:
-        return _KNOWN[name]
+    if name in KNOWN:
+        return KNOWN[name]
     for ending, title, better in _ENDINGS:
         if name.endswith(ending):
             return Metric(title.format(name.removesuffix(ending)), better, 4)

@@ -67,6 +67,7 @@ class RunFolder:
         progress: How far it has come, rewritten every few seconds.
         result: Written last; its presence means the run is done.
         failure: Why the latest attempt went no further.
+        paused: At which step it was put down by those who rank it among others.
         journal: Metrics and events, one JSON object a line.
         log: What the run logged and printed.
         samples: What the policy wrote at the end.
@@ -85,6 +86,7 @@ class RunFolder:
     progress = Inside("progress.json")
     result = Inside("result.json")
     failure = Inside("failure.json")
+    paused = Inside("paused.json")
     journal = Inside("metrics.jsonl")
     log = Inside("run.log")
     samples = Inside("samples.txt")
@@ -225,6 +227,17 @@ class RunFolder:
         }
         write_json(self.failure, content)
 
+    def write_paused(self, step: int) -> None:
+        """Write down that the run was put down after a step, with its checkpoint."""
+        write_json(self.paused, {"step": step, "time": time.time(), **self.stamp()})
+
+    def read_paused(self) -> int | None:
+        """Return the step that the run was put down at; None if it went on since, or never was."""
+        raw = read_object(self.paused)
+        step, claim = raw.get("step"), raw.get("claim")
+        since = isinstance(claim, int) and max(self.claim_numbers(), default=0) > claim
+        return step if isinstance(step, int) and not since else None
+
     def failed_since(self, moment: float) -> bool:
         """Whether a failure was written at or after ``moment``, in Unix seconds."""
         failure = self.read_failure()
@@ -239,6 +252,16 @@ class RunFolder:
         """Steps of the checkpoints whose numbers are there, ascending."""
         found = (_CHECKPOINT.fullmatch(path.name) for path in self.path.glob("checkpoint-*.json"))
         return sorted(int(match.group(1)) for match in found if match)
+
+    def prune(self, keep: int) -> None:
+        """Delete all but the newest ``keep`` checkpoints."""
+        self.stamp()
+        steps = self.checkpoint_steps()
+        for step in steps[: max(0, len(steps) - keep)]:
+            weights, description = self.checkpoint(step)
+            # The description goes first, so that what is left never looks whole.
+            description.unlink(missing_ok=True)
+            weights.unlink(missing_ok=True)
 
 
 def _to_yaml(raw: Mapping[str, Any]) -> str:

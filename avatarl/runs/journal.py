@@ -125,6 +125,33 @@ def latest(path: Path) -> dict[str, Any]:
     return newest
 
 
+def value_at(path: Path, metric: str, step: int) -> float | None:
+    """Return the newest value of a metric that was logged by a step.
+
+    Returns:
+        The number; None where it wasn't finite, or there are no records at all.
+
+    Raises:
+        KeyError: There are records by then, and none of them has the metric.
+    """
+    name, found = json.dumps(metric).encode(), None
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError:
+        return None
+    for line in reversed(lines):
+        record = parse_line(line) if name in line or found is None else None
+        if record is None or "event" in record or "schema" in record or record["step"] > step:
+            continue
+        found = record
+        if metric in record:
+            value = record[metric]
+            return None if value is None else float(value)
+    if found is None:
+        return None
+    raise KeyError(metric)
+
+
 def read_header(path: Path) -> dict[str, Any]:
     """Return the first line of a journal if it is a header, else an empty dictionary."""
     try:

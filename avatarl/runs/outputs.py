@@ -144,6 +144,8 @@ class SweepFolder:
         launches: One numbered folder a launch, with files as above; those are copies of its.
         slurm: What was queued, a numbered folder a submission.
         multirun: What Hydra keeps of the command.
+        ledger: What a study across its runs has decided, one numbered file an entry.
+        decisions: The same, one JSON object a line.
     """
 
     def __init__(self, path: Path) -> None:
@@ -153,6 +155,8 @@ class SweepFolder:
         self.launches = path / ".launches"
         self.slurm = path / "slurm"
         self.multirun = path / "multirun.yaml"
+        self.ledger = path / ".decisions"
+        self.decisions = path / "decisions.jsonl"
 
     def comparison(self, ending: str) -> Path:
         """Where the closing table or picture is: ``txt``, ``csv`` or ``png``."""

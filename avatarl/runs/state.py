@@ -20,6 +20,7 @@ class RunState(str, enum.Enum):
     ``INTERRUPTED``: begun, and nobody works on it; started again, it goes on from its checkpoint.
     ``QUEUED``: a job that is to work on it waits, or is busy with other runs.
     ``NEW``: nothing of it was computed.
+    ``PAUSED``: put down at a rung of a search with its checkpoint; a better one has its place.
     ``UNREADABLE``: its files can't be seen for now, so that nobody can tell.
     """
 
@@ -29,6 +30,7 @@ class RunState(str, enum.Enum):
     UNREADABLE = "unreadable"
     QUEUED = "queued"
     NEW = "new"
+    PAUSED = "paused"
     DONE = "done"
 
     __str__ = str.__str__
@@ -109,6 +111,8 @@ def _status_of(
         return RunStatus(RunState.FAILED, None, progress, failure, owner)
     if works:
         return RunStatus(RunState.RUNNING, None, progress, None, owner)
+    if folder.paused.name in names and folder.read_paused() is not None:
+        return RunStatus(RunState.PAUSED, None, progress, None, owner)
     began = folder.journal.name in names or any(name.startswith("checkpoint-") for name in names)
     state = RunState.INTERRUPTED if began or progress is not None else RunState.NEW
     return RunStatus(RunState.QUEUED if queued else state, None, progress, None, owner)

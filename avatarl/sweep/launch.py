@@ -154,6 +154,8 @@ def launch(
         backend.preview(plan, sweep, console)
         return None
     backend.require()
+    if plan.search and backend.settings.stack != 1:
+        say(console, "hydra.launcher.stack is off: in a search each run is put down by itself")
     with Rollback() as rollback, leaving(signal.SIGINT, signal.SIGTERM):
         plan, record = _write_down(backend, plan, sweep, request, rollback)
         work = backend.prepare(plan, sweep, rollback, console)

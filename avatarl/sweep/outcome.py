@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from avatarl.sweep.plan.planned import PlannedRun
 
-State = Literal["done", "failed", "interrupted", "elsewhere"]
+State = Literal["done", "paused", "failed", "interrupted", "elsewhere"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class RunOutcome:
     """How a run ended, as far as this launch knows.
 
     Attributes:
-        state: ``elsewhere``: another living process is computing it.
+        state: ``paused``: put down at a rung, as others did better; ``elsewhere``: another living
+            process is computing it.
         cached: It was done before; nothing was computed.
         result: The run's ``result.json`` when done.
         reason: One line, when failed or elsewhere.

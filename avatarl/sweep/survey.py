@@ -26,6 +26,7 @@ _STYLES = {
     RunState.RUNNING: "green",
     RunState.INTERRUPTED: "yellow",
     RunState.UNREADABLE: "bold yellow",
+    RunState.PAUSED: "dim",
     RunState.DONE: "dim",
 }
 _MOST_ROWS = 30
@@ -172,7 +173,7 @@ def _row(
         return replace(row, node=node, gpu=(owner.gpu if owner else "") or "")
     if status.state is RunState.QUEUED:
         return replace(row, reason=_why_queued(job) if ids else "its job isn't queued yet")
-    if job_id is not None and status.state is not RunState.DONE:
+    if job_id is not None and status.state not in (RunState.DONE, RunState.PAUSED):
         how = f"job {job_id} ended ({job.state if job else 'unknown to SLURM'})"
         return replace(row, state=RunState.INTERRUPTED, reason=how)
     return row

@@ -46,6 +46,12 @@ def cut_text(
     return text, development, windows
 
 
+def steps_of(config: RunConfig, windows: Windows) -> int:
+    """Return a run's length in optimiser steps."""
+    epochs, a_pass = config.trainer.epochs, windows.steps_per_epoch
+    return config.trainer.steps or max(1, round(epochs * a_pass))
+
+
 def check_text(config: RunConfig, corpus: Corpus) -> None:
     """Refuse a text that a run can't be trained on; quick, so that a plan can check all its runs.
 

@@ -89,13 +89,3 @@ def read_checkpoint(folder: RunFolder, step: int) -> Checkpoint | None:
         problems.append(f"{weights} isn't what was stored")
     log.warning("the checkpoint of step %d is damaged: %s", step, problems[0])
     return None
-
-
-def prune(folder: RunFolder, keep: int) -> None:
-    """Delete all but the newest ``keep`` checkpoints."""
-    folder.stamp()
-    for step in folder.checkpoint_steps()[:-keep]:
-        weights, description = folder.checkpoint(step)
-        # The description goes first, so that what is left never looks whole.
-        description.unlink(missing_ok=True)
-        weights.unlink(missing_ok=True)

@@ -17,6 +17,10 @@ class Interrupted(Exception):
         return type(self), (self.directory, self.step)
 
 
+class Paused(Interrupted):
+    """A run was put down at a step that was asked for."""
+
+
 class Diverged(Exception):
     """The loss or gradient is no longer finite."""
 

@@ -42,11 +42,14 @@ def execute_raw(
     stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[Progress], None] | None = None,
     prepared_corpus: Path | None = None,
+    pause_at: int | None = None,
 ) -> dict[str, Any]:
     """Execute a run given as plain data and return its result as plain data."""
     config = parse(raw)
     corpus = load_corpus(config.data, prepared_corpus)
-    return dict(execute(config, stop=stop, on_progress=on_progress, corpus=corpus))
+    return dict(
+        execute(config, stop=stop, on_progress=on_progress, corpus=corpus, pause_at=pause_at)
+    )
 
 
 def execute(
@@ -56,6 +59,7 @@ def execute(
     on_progress: Callable[[Progress], None] | None = None,
     corpus: Corpus | None = None,
     identity: str | None = None,
+    pause_at: int | None = None,
 ) -> Result:
     """Run to the end, from wherever an earlier attempt left off.
 
@@ -65,18 +69,21 @@ def execute(
         on_progress: Told about each logged step.
         corpus: The text, if it is loaded already.
         identity: The run's id, if it is known and the text was found to fit.
+        pause_at: The step after which the run is put down with a checkpoint, as the whole run that
+            it is; None: it goes on to its end.
 
     Returns:
         The result; the stored one if the run is done.
 
     Raises:
         Interrupted: ``stop`` said so.
+        Paused: ``pause_at`` is reached.
         ConfigError: The text doesn't fit the model, or the device isn't there.
         Exception: Whatever went wrong; ``failure.json`` then holds the traceback.
     """
     corpus = corpus if corpus is not None else load_corpus(config.data)
     with informed():
-        opened = open_run(config, corpus, identity, on_progress, stop)
+        opened = open_run(config, corpus, identity, on_progress, stop, pause_at)
         if isinstance(opened, Result):
             return opened
         (outcome,) = train([opened], _take_step, stop)
@@ -95,6 +102,7 @@ def open_run(
     identity: str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
+    pause_at: int | None = None,
 ) -> Trainer | Result:
     """Open a run where an earlier attempt left it; return its stored result if it is done.
 
@@ -106,6 +114,7 @@ def open_run(
         identity: Its id, if that is known and the text was found to fit.
         on_progress: Told about each logged step.
         stop: Asked while waiting.
+        pause_at: As for :func:`execute`.
 
     Raises:
         ConfigError: The text doesn't fit the model, or the device isn't there, or another process
@@ -143,7 +152,7 @@ def open_run(
         me = ownership.this_process(threads=torch.get_num_threads())
         claim = offered or ownership.claim(folder, me)
     except ownership.Owned:  # another process was faster
-        return open_run(config, corpus, identity, on_progress, stop)
+        return open_run(config, corpus, identity, on_progress, stop, pause_at)
     folder = claim.folder
     run_log = RunLog(folder.log)
     try:
@@ -156,7 +165,7 @@ def open_run(
             claim.begin(learner.step)
             release = None if offered else claim.release
             recording = Recording(claim, identity, learner, corpus, run_log, on_progress, release)
-            trainer = Trainer(learner, recording, Monitors(learner, corpus, recording))
+            trainer = Trainer(learner, recording, Monitors(learner, corpus, recording), pause_at)
             if learner.step == 0 and config.health.on_nonfinite == "act":
                 trainer.checkpoint()  # something to go back to
             return trainer

@@ -19,7 +19,7 @@ from avatarl.objective import LossOutput
 from avatarl.optimizer import learning_rate_factor, set_learning_rate
 from avatarl.reward import Text
 from avatarl.training.allocator import keep_freed_memory
-from avatarl.training.batches import Batches, cut_text
+from avatarl.training.batches import Batches, cut_text, steps_of
 from avatarl.training.checkpoint import Checkpoint
 from avatarl.training.compiled import Remarks, compile_mode, evaluate_of, forward_of
 from avatarl.training.cuda_graph import GraphRecorder
@@ -60,9 +60,7 @@ class Learner:
             keep_freed_memory()
         self.remarks: Remarks = []
         text, development, windows = cut_text(config, corpus)
-        self.steps = config.trainer.steps or max(
-            1, round(config.trainer.epochs * windows.steps_per_epoch)
-        )
+        self.steps = steps_of(config, windows)
         self.model = first_policy(config, corpus.vocab_size).to(device)
         self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
         reference = config.reference.build(text, corpus.vocab_size, device)

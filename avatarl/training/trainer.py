@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 
 from avatarl.runs.result import Result
-from avatarl.training.checkpoint import prune, write_checkpoint
-from avatarl.training.endings import Diverged, Interrupted
+from avatarl.training.checkpoint import write_checkpoint
+from avatarl.training.endings import Diverged, Interrupted, Paused
 from avatarl.training.learner import Learner
 from avatarl.training.monitors import Monitors
 from avatarl.training.recording import Recording
@@ -52,6 +52,9 @@ def train(
             if ended := [one for one in going if one.learner.ended]:
                 for trainer in ended:
                     attend(trainer, trainer.finish)
+            elif resting := [one for one in going if one.rests]:
+                for trainer in resting:
+                    attend(trainer, trainer.pause)
             elif stop():
                 for trainer in going:
                     attend(trainer, trainer.suspend)
@@ -78,13 +81,25 @@ class Trainer:
         learner: Takes the steps.
         recording: Where everything is written down.
         monitors: Look at the learner.
+        pause_at: The step at which the run is put down; None: it goes on to its end.
     """
 
-    def __init__(self, learner: Learner, recording: Recording, monitors: Monitors) -> None:
+    def __init__(
+        self,
+        learner: Learner,
+        recording: Recording,
+        monitors: Monitors,
+        pause_at: int | None = None,
+    ) -> None:
         self.learner, self.state, self.settings = learner, learner.state, learner.config.trainer
-        self.recording, self.monitors = recording, monitors
+        self.recording, self.monitors, self._pause_at = recording, monitors, pause_at
         self._first, self._elapsed_before = self.state.step, self.state.elapsed_s
         self._begun = self._saved = time.monotonic()
+
+    @property
+    def rests(self) -> bool:
+        """Whether it has come to where it is put down."""
+        return self._pause_at is not None and self.state.step >= self._pause_at
 
     def logs_after(self, step: int) -> bool:
         """Whether a step is logged."""
@@ -135,10 +150,17 @@ class Trainer:
         self.recording.write_progress("interrupted")
         raise Interrupted(self.recording.folder.path, self.state.step)
 
+    def pause(self) -> None:
+        """Put the run down with a checkpoint, and raise :class:`Paused`."""
+        self.checkpoint()
+        self.recording.write_progress("paused")
+        self.recording.folder.write_paused(self.state.step)
+        raise Paused(self.recording.folder.path, self.state.step)
+
     def checkpoint(self) -> None:
         """Save the state."""
         write_checkpoint(self.recording.folder, self.state.state_dict())
-        prune(self.recording.folder, self.settings.keep_checkpoints)
+        self.recording.folder.prune(self.settings.keep_checkpoints)
         self._saved = time.monotonic()
 
     def _tick(self) -> float:

@@ -84,6 +84,10 @@ class AvatarlLauncher(Launcher):
         if distinct < typed and self.settings.get("dry_run") != "json":
             console.print(f"{typed} typed, {distinct} distinct: what is equal is computed once")
         outcome = launch(self.backend(), plan, request.directory, console, request)
+        if request.search and outcome is not None and outcome.complete:
+            plan = plan_sweep(request)
+            if not outcome.outcomes.keys() >= {run.id for run in plan.runs}:  # the winner's control
+                outcome = launch(self.backend(), plan, request.directory, console, request)
         if outcome is None:
             if not self.keeps_command:
                 sweep.forget_unless_planned(request.directory, sys.argv[1:])

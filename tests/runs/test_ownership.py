@@ -21,7 +21,7 @@ from avatarl.runs.folder import RunFolder
 from avatarl.runs.journal import JournalWriter
 from avatarl.runs.ownership import Owned, Owner, SlurmJob
 from avatarl.runs.progress import Progress
-from avatarl.training.checkpoint import Checkpoint, prune, read_latest, write_checkpoint
+from avatarl.training.checkpoint import Checkpoint, read_latest, write_checkpoint
 from tests.waiting import wait_until
 
 # Claims `sys.argv[1]` when told to; a winner enters a region that would show a second owner, and
@@ -264,7 +264,7 @@ def test_who_has_lost_a_run_writes_nothing_more_of_it(lost, tmp_path):
         lambda: orphan.folder.write_result({"val/nats": 1.0}),
         lambda: JournalWriter(orphan.folder.journal, {}, None, orphan.check),
         lambda: write_checkpoint(orphan.folder, Checkpoint(7, {}, {})),
-        lambda: prune(orphan.folder, 1),
+        lambda: orphan.folder.prune(1),
     ]
     for write in writes:
         with pytest.raises(ownership.ClaimLost, match="taken over by another process"):

@@ -34,6 +34,7 @@ class PlannedRun:
         structure_key: Runs with one key share one program, tables and compiled step.
         corpus_file: The text as stored before fan-out; ``None``: found as configured.
         label: What tells this run from its neighbours, for people.
+        rungs: Steps at which a search looks at it, and its last; empty where none does.
     """
 
     id: str
@@ -44,6 +45,7 @@ class PlannedRun:
     structure_key: str
     corpus_file: str | None = None
     label: str = ""
+    rungs: tuple[int, ...] = ()
 
     @property
     def folder(self) -> RunFolder:
@@ -81,18 +83,20 @@ class PlannedRun:
             text = Outputs(output_dir).here(known.get("corpus_file"))
             known["corpus_file"] = None if text is None else str(text)
         known |= {"config": config, "overrides": tuple(raw["overrides"])}
+        known["rungs"] = tuple(raw.get("rungs", ()))
         known["label"] = printable(str(raw.get("label", "")))
         return cls(**known)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One combination that was asked for: overrides, resolved configuration, identity, program."""
+    """One combination that was asked for: overrides, configuration, identity, program, rungs."""
 
     overrides: tuple[str, ...]
     config: Mapping[str, Any]
     id: str
     structure_key: str
+    rungs: tuple[int, ...] = ()
 
 
 ControlOf = Callable[[Candidate], Candidate]
@@ -108,6 +112,8 @@ class Plan:
         keys: The configuration keys that differ between the runs asked for.
         runs: Distinct runs, in the order asked for, controls last.
         positions: For each combination asked for, its index in ``runs``.
+        search: By what rules runs are put down and go on (:class:`avatarl.search.rules.Rules`);
+            ``None``: each goes to its end.
     """
 
     name: str
@@ -117,6 +123,7 @@ class Plan:
     runs: tuple[PlannedRun, ...]
     positions: tuple[int, ...] = ()
     created: float = 0.0
+    search: Mapping[str, Any] | None = None
 
     def to_json(self, directory: Path) -> dict[str, Any]:
         """The plan as ``plan.json`` in a sweep's ``directory`` holds it."""
@@ -130,6 +137,7 @@ class Plan:
             "command": list(self.command),
             "corpus": dict(self.corpus),
             "keys": list(self.keys),
+            **({"search": dict(self.search)} if self.search else {}),
             "runs": [run.to_json() for run in self.runs],
         }
 
@@ -187,6 +195,7 @@ class Plan:
             keys=tuple(raw["keys"]),
             runs=tuple(runs),
             created=raw["created"],
+            search=raw.get("search"),
         )
 
 
@@ -198,6 +207,7 @@ def make_plan(
     command: Sequence[str] = (),
     control: ControlOf | None = None,
     before: Plan | None = None,
+    search: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Turn the combinations asked for into distinct runs, and add their controls.
 
@@ -210,6 +220,7 @@ def make_plan(
             ``None`` adds no controls.
         before: The plan of earlier batches of the same sweep (a sweeper that proposes runs in
             rounds); its runs stay in the plan.
+        search: As the plan holds it.
     """
     runs: dict[str, PlannedRun] = {run.id: run for run in before.runs} if before else {}
     for candidate in candidates:
@@ -239,6 +250,7 @@ def make_plan(
         runs=tuple(runs.values()),
         positions=tuple(order[candidate.id] for candidate in candidates),
         created=before.created if before else time.time(),
+        search=search,
     )
 
 
@@ -258,6 +270,7 @@ def _planned(candidate: Candidate, *, is_control: bool) -> PlannedRun:
         config=candidate.config,
         is_control=is_control,
         structure_key=candidate.structure_key,
+        rungs=() if is_control else candidate.rungs,
     )
 
 

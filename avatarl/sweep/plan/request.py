@@ -20,6 +20,7 @@ from avatarl.runs.state import RunState, status_of
 from avatarl.sweep.plan import snapshot
 from avatarl.sweep.plan.cost import estimate
 from avatarl.sweep.plan.planned import Candidate, ControlOf, Plan, make_plan
+from avatarl.sweep.plan.study import study_of
 from avatarl.terminal import say
 
 #: Files named at most.
@@ -38,6 +39,7 @@ class SweepRequest:
         control: Matched control of a candidate; ``None``: add no controls.
         later_batch: The sweeper has launched earlier batches of this sweep.
         multirun: What Hydra keeps of the command; empty where it does so itself.
+        search: By what rules runs are put down and go on; ``None``: each goes to its end.
     """
 
     directory: Path
@@ -47,21 +49,38 @@ class SweepRequest:
     control: ControlOf | None
     later_batch: bool = False
     multirun: str = ""
+    search: Mapping[str, Any] | None = None
 
 
 def plan_sweep(request: SweepRequest) -> Plan:
-    """Make the plan of what was asked for; nothing is written."""
+    """Make the plan of what was asked for; nothing is written.
+
+    Of a search only the winner gets a control, once there is one.
+    """
     before = None
     if request.later_batch:
         with contextlib.suppress(OSError, UserError):
             before = Plan.read(request.directory)
-    return make_plan(
+    plan = make_plan(
         request.directory.name,
         request.candidates,
         corpus=request.corpus,
         command=command_line(),
-        control=request.control,
+        control=None if request.search else request.control,
         before=before,
+        search=request.search,
+    )
+    study, control = study_of(plan, request.directory), request.control
+    if study is None or control is None or not study.over or not (best := study.best()):
+        return plan
+    return make_plan(
+        plan.name,
+        request.candidates,
+        corpus=plan.corpus,
+        command=plan.command,
+        control=lambda one: control(one) if one.id == best[0].id else one,
+        before=plan,
+        search=plan.search,
     )
 
 

@@ -105,7 +105,7 @@ class Display:
         elif state == "elsewhere":
             say(self.console, f"left   {run.label}: {reason}", "yellow")
         else:
-            say(self.console, f"paused {run.label}", "yellow")
+            say(self.console, f"paused {run.label} {reason or ''}".rstrip(), "yellow")
 
     def _place(self) -> str:
         return f"[{self._done + self._failed}/{self.total}]"

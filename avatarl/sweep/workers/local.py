@@ -20,6 +20,7 @@ from avatarl.sweep.outcome import SweepOutcome
 from avatarl.sweep.plan import request, snapshot
 from avatarl.sweep.plan.planned import Plan
 from avatarl.sweep.plan.rollback import Rollback
+from avatarl.sweep.plan.study import study_of
 from avatarl.sweep.workers import machine
 from avatarl.sweep.workers.display import Display
 from avatarl.sweep.workers.pool import Pool
@@ -90,30 +91,36 @@ class LocalBackend(Backend):
         slots = machine.slots(self.settings.workers, len(plan.runs))
         if self._warm is not None:
             self._warm.keep(slots)
-        return functools.partial(self._work, plan, slots, code)
+        return functools.partial(self._work, plan, sweep, slots, code)
 
     def _work(
-        self, plan: Plan, slots: Sequence[Slot], code: Path | None, console: Console
+        self, plan: Plan, sweep: Path, slots: Sequence[Slot], code: Path | None, console: Console
     ) -> SweepOutcome:
         gpus = sum(slot.gpu is not None for slot in slots)
         kind = f"{len(slots)} worker{'s' * (len(slots) > 1)}" + (f" on {gpus} GPUs" if gpus else "")
         say(console, f"{plan.name}: {len(plan.runs)} runs, {kind}")
+        study = study_of(plan, sweep, lambda line: say(console, line))
+        if study is not None:
+            study.again()
         with catching() as stop, Display(console, len(plan.runs), plan.name) as display:
             pool = Pool(
                 slots=slots,
                 policy=self.settings.policy(),
                 execute=self.settings.execute,
-                stack=self.settings.stack,
+                stack=self.settings.stack if study is None else 1,
                 patience_s=self.settings.storage_patience_s,
                 code=code,
                 submission=f"{plan.name}@{plan.created:.3f}",
                 on_event=display.event,
                 on_tick=display.tick,
                 warm=self._warm.take if self._warm is not None else lambda number, slot: None,
+                study=study,
             )
             outcomes = pool.run(plan.runs, stop=stop, kill=stop.repeated)
         states = [outcome.state for outcome in outcomes.values()]
         unfinished = states.count("interrupted")
+        if study is not None and not study.over:
+            unfinished += states.count("paused")
         if stop():
             command = shlex.join(plan.command) or "the same command"
             say(

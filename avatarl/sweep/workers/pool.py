@@ -18,6 +18,7 @@ from typing import Any
 
 from avatarl import storage
 from avatarl.runs import ownership
+from avatarl.search.study import Study
 from avatarl.storage import Later, Patience
 from avatarl.sweep.failure import FailurePolicy, Retry, faults
 from avatarl.sweep.failure.faults import Fault
@@ -51,6 +52,7 @@ class Pool:
         warm: Gives a slot's process, if one was started early.
         patience_s: How long faults of storage are waited out before they count as failures. A
             worker that waits shows no sign of life, so it does for less than ``hang_after_s``.
+        study: Says which of the runs that have rungs is next, and how far it goes.
     """
 
     slots: Sequence[Slot]
@@ -65,6 +67,7 @@ class Pool:
     failures_elsewhere: Callable[[], int] = lambda: 0
     warm: Take = lambda number, slot: None
     patience_s: float = 0.0
+    study: Study | None = None
     outcomes: dict[str, RunOutcome] = field(default_factory=dict, init=False)
     _queue: deque[PlannedRun] = field(default_factory=deque, init=False)
     _owned: deque[tuple[PlannedRun, str]] = field(default_factory=deque, init=False)
@@ -73,6 +76,10 @@ class Pool:
     _attempts: dict[str, int] = field(default_factory=dict, init=False)
     _patience: dict[str, Patience] = field(default_factory=dict, init=False)
     _later: Later = field(init=False)
+    _known: dict[str, PlannedRun] = field(default_factory=dict, init=False)
+    _pause_at: dict[str, int | None] = field(default_factory=dict, init=False)
+    _ask_at: float = field(default=0.0, init=False)
+    _all_told: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self._later = Later(Patience(self.patience_s))
@@ -97,7 +104,9 @@ class Pool:
         Raises:
             CannotStart: The workers can't import the code to execute.
         """
-        self._queue.extend(runs)
+        self._known = {run.id: run for run in runs}
+        self._all_told = self.study is None
+        self._queue.extend(run for run in runs if self._all_told or not run.rungs)
         for run in runs:
             # What this launch already went through before the job was requeued counts.
             self._faults[run.id] = self._remembered(run)
@@ -113,10 +122,12 @@ class Pool:
                 if not stopping:
                     self._requeue_delayed()
                     for idle in (w for w in workers if w.future is None):
+                        self._ask()
                         if self._queue:
                             self._assign(idle, self._next())
                 busy = [w for w in workers if w.future is not None]
-                if not busy and (stopping or not (self._queue or self._owned or self._delayed)):
+                waits = self._queue or self._owned or self._delayed or not self._all_told
+                if not busy and (stopping or not waits):
                     break
                 pause = 0.1 if busy else 0.25
                 if busy:
@@ -138,15 +149,39 @@ class Pool:
                     self._look_at_owned(stopping)
                 self._later.again()
                 self.on_tick()
+            if self.study is not None:
+                self.study.leave()
             for run in runs:
-                if run.id not in self.outcomes:
-                    self._finish(run, RunOutcome("interrupted", attempts=self._count(run)))
+                if run.id not in self.outcomes or self.outcomes[run.id].state == "paused":
+                    self._conclude(run)
             if not kill():
                 self._later.finish()
             return dict(self.outcomes)
         finally:
             for process in workers:
                 process.close()
+
+    def _ask(self) -> None:
+        """Let the study put a run on the queue, if there is none and it was not asked just now."""
+        if self.study is None or self._queue or time.monotonic() < self._ask_at:
+            return
+        errand = self.study.ask()
+        if errand is not None:
+            self._pause_at[errand.run] = errand.pause_at
+            self._queue.append(self._known[errand.run])
+            return
+        self._all_told = self.study.over
+        self._ask_at = time.monotonic() + _LOOK_EVERY_S
+
+    def _conclude(self, run: PlannedRun) -> None:
+        """Note what became of a run that this pool hasn't brought to an end."""
+        result = run.folder.read_result() if self.study is not None else None
+        if result is not None:  # others have worked on it
+            self.outcomes[run.id] = RunOutcome("done", True, result)
+        elif self.study is not None and run.folder.read_paused() is not None:
+            self.outcomes.setdefault(run.id, RunOutcome("paused"))
+        elif run.id not in self.outcomes:
+            self._finish(run, RunOutcome("interrupted", attempts=self._count(run)))
 
     def _remembered(self, run: PlannedRun) -> list[Fault]:
         try:
@@ -190,6 +225,7 @@ class Pool:
             "submission": self.submission,
             "code": str(self.code) if self.code else None,
             "patience_s": min(self.patience_s, 0.8 * self.policy.hang_after_s),
+            "pause_at": self._pause_at.get(runs[0].id),
         }
         process.give(runs, request)
         for run in runs:
@@ -198,6 +234,7 @@ class Pool:
 
     def _collect(self, process: WorkerProcess, stopping: bool) -> None:
         runs, seconds = process.runs, process.seconds
+        self._ask_at = 0.0
         try:
             answers = process.collect()
         except WorkerDied as death:
@@ -234,8 +271,9 @@ class Pool:
             cached = bool(answer["cached"])
             result = answer["result"]
             self._finish(run, RunOutcome("done", cached, result, None, attempts, seconds))
-        elif state == "interrupted":
-            self._finish(run, RunOutcome("interrupted", attempts=attempts, seconds=seconds))
+        elif state in ("interrupted", "paused"):
+            where = f"at step {self._pause_at[run.id]}" if state == "paused" else None
+            self._finish(run, RunOutcome(state, False, None, where, attempts, seconds))
         elif state == "owned":
             self._attempts[run.id] = attempts - 1
             if self.wait_for_owners:
@@ -264,6 +302,8 @@ class Pool:
                 )
             )
             reason = decision.because
+            if self.study is not None:
+                self.study.failed(run.id)
             self._finish(run, RunOutcome("failed", False, None, reason, attempts, seconds))
 
     def _waits_for_storage(self, run: PlannedRun, reason: str) -> bool:

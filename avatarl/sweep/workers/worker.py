@@ -27,7 +27,8 @@ from avatarl.runs.outputs import Outputs
 from avatarl.signals import SignalFlag
 from avatarl.sweep.failure import faults
 
-#: ``module:function`` that executes one run: ``f(raw, *, stop, on_progress, prepared_corpus)``.
+#: ``module:function`` that executes one run: ``f(raw, *, stop, on_progress, prepared_corpus)``; in
+#: a search it takes ``pause_at`` as well.
 DEFAULT_EXECUTE = "avatarl.training:execute_raw"
 
 #: The same for runs that are trained as one program; it takes ``stack`` as well.
@@ -95,12 +96,12 @@ def work(request: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     Args:
         request: ``runs`` (:meth:`PlannedRun.to_json` each), ``execute``, ``submission``, ``code``,
-            ``patience_s`` and, with several, ``stack``.
+            ``patience_s``, with several ``stack``, and for one that is to be put down ``pause_at``.
 
     Returns:
         For each run its ``state``: ``done`` (with ``result``, ``cached``), ``interrupted``,
-        ``owned`` (by another process, with ``reason``) or ``failed`` (with ``reason``, ``kind``,
-        ``traceback``).
+        ``paused``, ``owned`` (by another process, with ``reason``) or ``failed`` (with ``reason``,
+        ``kind``, ``traceback``).
     """
     root = Path(str(request["runs"][0]["config"]["output_dir"]))
     with _process.working, storage.patient(request.get("patience_s", 0.0), root):
@@ -192,8 +193,8 @@ def _execute_stacked(
 
 def _ended(run: Mapping[str, Any], error: BaseException, started: float) -> dict[str, Any]:
     """Describe and record what ended a run early."""
-    if type(error).__name__ == "Interrupted":
-        return {"state": "interrupted"}
+    if type(error).__name__ in ("Interrupted", "Paused"):
+        return {"state": type(error).__name__.lower()}
     if isinstance(error, ownership.ClaimLost):
         return {"state": "owned", "reason": str(error)}
     text = "".join(traceback.format_exception(error))
@@ -208,6 +209,7 @@ def _execute(
 ) -> dict[str, Any]:
     started = time.time()
     corpus = run.get("corpus_file")
+    pause = {} if request.get("pause_at") is None else {"pause_at": request["pause_at"]}
     try:
         with _output_to(folder.log):
             function = _resolve(request.get("execute", DEFAULT_EXECUTE))
@@ -216,6 +218,7 @@ def _execute(
                 stop=stopping,
                 on_progress=None,
                 prepared_corpus=Path(corpus) if corpus else None,
+                **pause,
             )
         return {"state": "done", "cached": False, "result": dict(result)}
     except BaseException as error:

@@ -1,0 +1,67 @@
+"""What ``search=NAME`` asks of a sweep, and where each of its runs has rungs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from avatarl.errors import ConfigError, did_you_mean
+from avatarl.report import metrics
+from avatarl.search.rules import Rules
+from avatarl.search.settings import Stopping, load
+
+if TYPE_CHECKING:
+    from avatarl.config import RunConfig
+    from avatarl.data import Corpus
+
+
+class Searched:
+    """What the combinations of a sweep say of search, which must be one thing."""
+
+    def __init__(self) -> None:
+        self._raw: Any = None
+        self._settings: Stopping | None = None
+        self.rules: dict[str, Any] | None = None
+
+    def rungs(self, composed: DictConfig, config: RunConfig, corpus: Corpus) -> tuple[int, ...]:
+        """Return the steps of a run's rungs, and its last; nothing where it goes to its end.
+
+        Raises:
+            ConfigError: The search can't be done, or other runs ask for another one.
+        """
+        if "search" not in composed:  # a configuration of somebody's own from before it was
+            return ()
+        raw = OmegaConf.to_container(composed.search, resolve=True)
+        if raw != self._raw:
+            if self._raw is not None:
+                raise ConfigError("search", raw, f"for all runs the same: {self._raw}")
+            self._begin(raw)
+        if self._settings is None:
+            return ()
+        from avatarl.training.batches import cut_text, steps_of
+
+        steps = config.trainer.steps or steps_of(config, cut_text(config, corpus)[2])
+        return self._settings.steps(steps, config.trainer.eval_every)
+
+    def _begin(self, raw: Any) -> None:
+        settings = load(raw)
+        better = metrics.describe(settings.metric).better
+        if not better:
+            known = [name for name in metrics.KNOWN if metrics.describe(name).better]
+            valid = ", ".join(known) + did_you_mean(settings.metric, known)
+            raise ConfigError("search.metric", settings.metric, valid, "neither way is better")
+        self._raw = raw
+        if isinstance(settings, Stopping):
+            self._settings = settings
+            rules = Rules(
+                metric=settings.metric,
+                minimise=better < 0,
+                eta=settings.eta,
+                rungs=len(settings.shares),
+                brackets=settings.brackets,
+                synchronous=settings.synchronous,
+                paused_checkpoints=settings.paused_checkpoints,
+            )
+            self.rules = {"name": settings.name, "shares": settings.shares, **asdict(rules)}

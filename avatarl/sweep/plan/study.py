@@ -1,0 +1,26 @@
+"""The study of a plan: what decides which of its runs go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from avatarl.search.rules import Rules
+from avatarl.search.study import Study
+from avatarl.sweep.plan.planned import Plan
+
+
+def study_of(
+    plan: Plan, sweep: Path, say: Callable[[str], object] = lambda line: None
+) -> Study | None:
+    """Open the study of a sweep; None where each run goes to its end.
+
+    Args:
+        plan: The sweep's plan.
+        sweep: Its folder.
+        say: Told what becomes of paused runs' checkpoints.
+    """
+    if plan.search is None:
+        return None
+    runs = [run for run in plan.runs if run.rungs]
+    return Study(sweep, runs, Rules.from_json(plan.search), say)
