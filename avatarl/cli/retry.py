@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 
 from avatarl import terminal
 from avatarl.cli.options import add_output_dir
@@ -13,6 +14,9 @@ from avatarl.runs.find import find_sweep
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("sweep", help="name, beginning of it, or path")
+    parser.add_argument(
+        "--paused", action="store_true", help="bring to its end, too, what a search has paused"
+    )
     parser.add_argument("--no-wait", action="store_true", help="SLURM: return once jobs are queued")
     add_output_dir(parser)
 
@@ -29,6 +33,8 @@ def main(args: argparse.Namespace) -> int:
 
     directory = find_sweep(args.sweep, args.output_dir).path.absolute()
     plan = Plan.read(directory)
+    if args.paused:
+        plan = dataclasses.replace(plan, search=None)
     last = read_object(SweepFolder(directory).launch)
     if not last:
         raise UserError(f"{directory} has no launch.json; start the sweep by run.py")

@@ -20,7 +20,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from avatarl.composition.errors import describe_error, is_about_words
 from avatarl.composition.run import control_of, identify, resolve
 from avatarl.composition.search import Searched
-from avatarl.errors import UserError
+from avatarl.errors import ConfigError, UserError
 from avatarl.names import check_name
 from avatarl.sweep.outcome import SweepOutcome
 from avatarl.sweep.plan.planned import Candidate, PlannedRun, data_key, shared_words
@@ -158,7 +158,8 @@ def compose_all(
             identity, corpus = identify(config)
             rungs = searched.rungs(composed, config, corpus)
         except Exception as error:
-            if not is_about_words(error):
+            of_all = isinstance(error, ConfigError) and error.key.partition(".")[0] == "search"
+            if of_all or not is_about_words(error):
                 raise
             distinctive = " ".join(word for word in overrides if word not in shared)
             wrong.append(f"{distinctive or 'each'}: {describe_error(error, overrides)}")

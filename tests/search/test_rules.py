@@ -116,7 +116,9 @@ def test_what_was_left_on_its_way_goes_on_first():
 
 
 def test_the_worst_of_the_lowest_rung_loses_its_checkpoint_first():
-    values = {"a": {0: 3.0}, "b": {0: None}, "c": {0: 1.0, 1: 9.0}, "d": {0: 2.0}}
+    values: dict[str, dict[int, float | None]] = {
+        "a": {0: 3.0}, "b": {0: None}, "c": {0: 1.0, 1: 9.0}, "d": {0: 2.0},
+    }  # fmt: skip
     trials = [Trial(name, 0, max(have), have) for name, have in values.items()]
     trials.append(Trial("out", 0, 1, {0: 0.0}))
     trials.append(Trial("failed", 0, 0, {0: None}, failed=True))
