@@ -238,7 +238,7 @@ def _shipped_value(key: str, overrides: Sequence[str]) -> str:
 def _groups() -> tuple[str, ...]:
     from avatarl.config import GROUPS
 
-    return (*GROUPS, "hydra/launcher")
+    return (*GROUPS, "search", "hydra/launcher")
 
 
 def _first_line(error: BaseException) -> str:

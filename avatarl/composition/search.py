@@ -35,8 +35,9 @@ class Searched:
             return ()
         raw = OmegaConf.to_container(composed.search, resolve=True)
         if raw != self._raw:
-            if self._raw is not None:
-                raise ConfigError("search", raw, f"for all runs the same: {self._raw}")
+            for key in raw if self._raw is not None else ():
+                if raw[key] != self._raw.get(key):
+                    raise ConfigError(f"search.{key}", raw[key], "one value for all runs")
             self._begin(raw)
         if self._settings is None:
             return ()
@@ -50,7 +51,7 @@ class Searched:
         better = metrics.describe(settings.metric).better
         if not better:
             known = [name for name in metrics.KNOWN if metrics.describe(name).better]
-            valid = ", ".join(known) + did_you_mean(settings.metric, known)
+            valid = "such as val/nats or val/accuracy" + did_you_mean(settings.metric, known)
             raise ConfigError("search.metric", settings.metric, valid, "neither way is better")
         self._raw = raw
         if isinstance(settings, Stopping):

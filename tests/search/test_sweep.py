@@ -82,15 +82,21 @@ def test_a_search_ends_with_runs_as_in_the_grid_and_so_do_the_paused_ones(grid, 
         (["search=asha", "search.eta=1"], "search.eta=1 can't be used; valid: greater than 1"),
         (
             ["search=asha", "search.rungs=4"],
-            "search.rungs=4 can't be used; valid: fewer or other rungs",
+            "of its own for each: 10, 10, 10, 30, 90); valid: fewer or other",
         ),
         (["search=asha", "search.rungs=[0.3,1.5]"], "search.rungs.1"),
         (["search=asha", "search.rungs=[0.3,0.2]"], "ascending"),
         (["search=asha", "search.brackets=4"], "search.brackets=4 can't be used; valid: 1 to 3"),
         (["search=asha", "search.metric=val/nat"], "did you mean"),
-        (["search=asha", "search.eta=2,3"], "for all runs the same"),
+        (
+            ["search=asha", "search.eta=2,3"],
+            "search.eta='2,3' can't be used; valid: one value for all runs",
+        ),
         (["search=ash"], "none; did you mean 'asha'"),
-        (["search=asha", "search.speed=3"], "search.speed"),
+        (
+            ["search=asha", "search.speed=3"],
+            "search.speed='3' can't be used (no such key); valid: name, metric, eta",
+        ),
     ],
 )
 def test_what_cannot_be_searched_is_refused_in_one_line(words, told, tmp_path):
