@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -54,12 +54,19 @@ class Band:
 
 @dataclass(frozen=True)
 class Journals:
-    """Curves and events of runs, by run id."""
+    """Curves and events of runs, by run id.
+
+    Attributes:
+        axis: What the curves are drawn against.
+        places: (N,) of each of the axes asked for besides, by column: where the points of a run's
+            curves lie on it, in order; NaN where the journal doesn't say.
+    """
 
     curves: Mapping[str, Mapping[str, Curve]]
     events: Mapping[str, Sequence[Mapping[str, Any]]]
     problems: tuple[str, ...]
     axis: Axis = CHARACTERS
+    places: Mapping[str, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict)
 
     def curve(self, run_id: str, metric: str) -> Curve | None:
         """Return a curve, None where the run logged no such metric."""
@@ -67,7 +74,11 @@ class Journals:
 
 
 def read_journals(
-    runs: Runs, metrics: Sequence[str], points: int = _POINTS, axis: Axis = CHARACTERS
+    runs: Runs,
+    metrics: Sequence[str],
+    points: int = _POINTS,
+    axis: Axis = CHARACTERS,
+    besides: Sequence[Axis] = (),
 ) -> Journals:
     """Read and thin the curves of every run; only the thinned points are held.
 
@@ -76,17 +87,37 @@ def read_journals(
         metrics: Metrics to read.
         points: Most points a curve keeps.
         axis: What they are drawn against; a run whose journal lacks it has no curves.
+        besides: Further axes whose places are wanted.
     """
     curves: dict[str, dict[str, Curve]] = {}
+    places: dict[str, dict[str, NDArray[np.float64]]] = {}
+    columns = list(dict.fromkeys([axis.column, *(other.column for other in besides)]))
     events: dict[str, Sequence[Mapping[str, Any]]] = {}
     problems: list[str] = []
-    for run, read in runs.journals([*metrics, axis.column]):
+    for run, read in runs.journals([*metrics, *columns]):
         curves[run.run_id] = thin(read.records, metrics, points, axis)
+        if besides:
+            places[run.run_id] = _places(read.records, curves[run.run_id], columns)
         if read.records.height and read.records[axis.column].is_null().all():
             problems.append(f"{run.folder.journal} doesn't say {axis.title}: the run has no curves")
         events[run.run_id] = read.events
         problems += read.problems
-    return Journals(curves, events, tuple(problems), axis)
+    return Journals(curves, events, tuple(problems), axis, places)
+
+
+def _places(
+    records: pl.DataFrame, curves: Mapping[str, Curve], columns: Sequence[str]
+) -> dict[str, NDArray[np.float64]]:
+    """Return the places of the records that any curve keeps; the first column is the curves' x."""
+    if not curves:
+        return {}
+    kept = np.unique(np.concatenate([curve.x for curve in curves.values()]))
+    at = np.searchsorted(records[columns[0]].to_numpy(), kept)
+    return {
+        column: records[column].cast(pl.Float64).to_numpy()[at]
+        for column in columns
+        if column in records.columns
+    }
 
 
 def thin(

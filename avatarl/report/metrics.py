@@ -40,7 +40,7 @@ AXES = {
     "epochs": Axis("epoch", "epochs"),
     "seconds": Axis("time/elapsed_s", "seconds"),
 }
-CHARACTERS = AXES["characters"]
+CHARACTERS, STEPS = AXES["characters"], AXES["steps"]
 
 DEFAULT = (
     "val/nats", "val/accuracy", "val/ece", "val/entropy", "reward/hit_probability",

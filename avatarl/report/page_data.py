@@ -13,7 +13,7 @@ from avatarl.report.alarms import HEALTH, thresholds
 from avatarl.report.comparison import Comparison, Configuration, Section
 from avatarl.report.curves import Journals
 from avatarl.report.load import Runs, facts
-from avatarl.report.metrics import describe, format_number, metric_heading
+from avatarl.report.metrics import AXES, Axis, describe, format_number, metric_heading
 from avatarl.report.page_run import MORE_HEALTH, newest, run_data
 from avatarl.report.remarks import legend, shared_keys
 from avatarl.report.requested import result_metrics
@@ -30,7 +30,7 @@ _MOST_PROBLEMS = 20
 
 
 def page_data(
-    runs: Runs, comparison: Comparison, journals: Journals, metrics: Sequence[str]
+    runs: Runs, comparison: Comparison, journals: Journals, metrics: Sequence[str], axis: Axis
 ) -> dict[str, Any]:
     """Return all of the page's data but the runs' curves.
 
@@ -39,6 +39,7 @@ def page_data(
         comparison: The same, aggregated.
         journals: Their curves and events.
         metrics: Metrics whose curves the page holds.
+        axis: What they are drawn against until a reader chooses.
     """
     known = dict.fromkeys(["val/nats", "val/accuracy", "val/ece"]) | result_metrics(runs.runs)
     known |= dict.fromkeys([*metrics, *comparison.metrics])
@@ -63,14 +64,15 @@ def page_data(
                 }  # fmt: skip
     rows = [shown[run.run_id] for run in runs]
     return {
-        "schema": 2,
+        "schema": 3,
         "title": comparison.title,
         "generated": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "summary": _summary(runs, len(groups)),
         "metrics": list(comparison.metrics),
         "curves": list(metrics),
         "info": {name: _info(name) for name in known},
-        "axis": journals.axis.title,
+        "axes": {word: one.title for word, one in AXES.items()},
+        "axis": next(word for word, one in AXES.items() if one == axis),
         "sort": comparison.sort,
         "descending": comparison.descending,
         "best_by": best_by,

@@ -11,7 +11,7 @@ from typing import Any
 from avatarl.report.alarms import HEALTH, curve_of
 from avatarl.report.curves import Journals
 from avatarl.report.load import facts
-from avatarl.report.metrics import Axis
+from avatarl.report.metrics import AXES
 from avatarl.runs.flatten import flatten
 from avatarl.runs.result import NO_METRICS
 from avatarl.runs.run import NGRAM_LEVELS, Run
@@ -54,7 +54,7 @@ def run_data(run: Run, journals: Journals) -> dict[str, Any]:
         },
         "samples": _samples(run),
         "reliability": _reliability(run),
-        "events": [_event(event, drawn, journals.axis) for event in events[:_MOST_EVENTS]],
+        "events": [_event(event, drawn) for event in events[:_MOST_EVENTS]],
         "prov": _provenance(run),
         "notes": [str(note) for note in notes] if isinstance(notes, list) else [],
         # What repeats this run alone; a sweep's command, as it was typed, is provenance.
@@ -116,10 +116,13 @@ def _reliability(run: Run) -> dict[str, list[float | None]] | None:
     }
 
 
-def _event(event: Mapping[str, Any], drawn: Sequence[str], axis: Axis) -> dict[str, Any]:
+def _event(event: Mapping[str, Any], drawn: Sequence[str]) -> dict[str, Any]:
     kept = {key: event[key] for key in _EVENT_KEYS if key in event}
-    if axis.column in event:
-        kept["x"] = event[axis.column]
+    kept["places"] = {
+        word: event[axis.column]
+        for word, axis in AXES.items()
+        if not _broken(event.get(axis.column, math.nan))
+    }
     if event["event"] == "alarm":
         kept["curve"] = curve_of(event, drawn)
     return {key: None if _broken(value) else value for key, value in kept.items()}

@@ -10,17 +10,21 @@ import base64
 import gzip
 import html
 import json
+import math
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from avatarl.files import write_atomic
 from avatarl.report.comparison import Comparison
-from avatarl.report.curves import Curve, read_journals
+from avatarl.report.curves import Journals, read_journals
 from avatarl.report.downsample import min_max_indices
 from avatarl.report.load import Runs
-from avatarl.report.metrics import CHARACTERS, Axis
+from avatarl.report.metrics import AXES, CHARACTERS, STEPS, Axis
 from avatarl.report.page_data import page_data
 
 #: A page beyond this is thinned further.
@@ -91,8 +95,9 @@ def encode(
     metrics, left_out = _curve_metrics(runs, comparison)
     low, high = _POINTS_EACH
     points = max(low, min(high, _POINTS // max(1, len(runs) * len(metrics))))
-    journals = read_journals(runs, metrics, points, axis)
-    data = page_data(runs, comparison, journals, metrics) | {"live": live, "version": version}
+    journals = read_journals(runs, metrics, points, STEPS, tuple(AXES.values()))
+    data = page_data(runs, comparison, journals, metrics, axis)
+    data |= {"live": live, "version": version}
     if left_out:
         data["warnings"].append(
             f"at this number of runs the page holds the curves of {len(metrics)} metrics, "
@@ -100,8 +105,7 @@ def encode(
         )
     while True:
         for run in data["runs"]:
-            curves = journals.curves.get(run["id"], {})
-            run["curves"] = {name: _points(curve, points) for name, curve in curves.items()}
+            run |= _curves(journals, run["id"], points)
         packed = base64.b64encode(gzip.compress(_dump(data), _GZIP_LEVEL, mtime=0))
         if len(packed) <= MOST_BYTES or points <= 4:
             return packed.decode("ascii")
@@ -122,10 +126,42 @@ def _curve_metrics(runs: Runs, comparison: Comparison) -> tuple[list[str], int]:
     return ordered[:_MOST_METRICS], max(0, len(ordered) - _MOST_METRICS)
 
 
-def _points(curve: Curve, limit: int) -> list[Any]:
-    places = min_max_indices(curve.y, max(4, limit))
-    thinned = curve.thinned or places.size < curve.y.size
-    # Five digits are more than the eye resolves.
-    y = [float(f"{value:.5g}") for value in curve.y[places].tolist()]
-    x = [int(at) if at.is_integer() else round(at, 4) for at in curve.x[places].tolist()]
-    return [x, y, bool(thinned)]
+def _curves(journals: Journals, run_id: str, limit: int) -> dict[str, Any]:
+    """Return a run's places on every axis, and its curves: which places, values, thinned or not."""
+    curves = journals.curves.get(run_id, {})
+    kept = {name: min_max_indices(curve.y, max(4, limit)) for name, curve in curves.items()}
+    steps = [curve.x[kept[name]] for name, curve in curves.items()]
+    used = np.unique(np.concatenate(steps)) if steps else np.empty(0)
+    places = journals.places.get(run_id, {})
+    at = np.searchsorted(places.get(STEPS.column, used), used)
+    return {
+        "places": {
+            word: used.astype(int).tolist()
+            if axis is STEPS
+            else _on_axis(places[axis.column][at], used)
+            for word, axis in AXES.items()
+            if axis.column in places
+        },
+        "curves": {
+            name: [
+                np.searchsorted(used, curve.x[kept[name]]).tolist(),
+                # Five digits are more than the eye resolves.
+                [float(f"{value:.5g}") for value in curve.y[kept[name]].tolist()],
+                bool(curve.thinned or kept[name].size < curve.y.size),
+            ]
+            for name, curve in curves.items()
+        },
+    }
+
+
+def _on_axis(places: NDArray[np.float64], steps: NDArray[np.float64]) -> Any:
+    """Return the places, or how many a step goes on where they go evenly."""
+    if steps.size and steps[-1] > 0:
+        pace = places[-1] / steps[-1]
+        if np.allclose(places, pace * steps, rtol=1e-9, atol=0):
+            return _plain(pace)
+    return [None if math.isnan(place) else _plain(round(place, 4)) for place in places.tolist()]
+
+
+def _plain(number: float) -> float:
+    return int(number) if float(number).is_integer() else float(number)

@@ -148,9 +148,12 @@ class Browser:
     def click(self, selector: str) -> None:
         """Click the middle of an element with the mouse."""
         x, y = self.js(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
-            "e.scrollIntoView({block: 'center', behavior: 'instant'}); const b = "
-            "e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()"
+            f"(async () => {{ const e = document.querySelector({json.dumps(selector)});"
+            "e.scrollIntoView({block: 'center', behavior: 'instant'});"
+            # The next frame may still shift what was changed before.
+            "await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));"
+            "const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2];"
+            "})()"
         )
         self.drag(x, y, x, y)
 

@@ -31,6 +31,13 @@ def data(page: str) -> dict[str, Any]:
     return told
 
 
+def xs(run: dict[str, Any], metric: str, axis: str) -> list[float]:
+    """A curve's places on an axis, as the page reads them."""
+    pace = run["places"][axis]
+    own = pace if isinstance(pace, list) else [pace * step for step in run["places"]["steps"]]
+    return [own[at] for at in run["curves"][metric][0]]
+
+
 def test_one_file_that_asks_for_nothing(demo_sweep: Path, outputs: Outputs) -> None:
     page = render(outputs)
     markup = re.sub(r"<script.*?</script>|<style.*?</style>", "", page, flags=re.S)
@@ -46,8 +53,32 @@ def test_curves_and_alarms_of_the_page_share_the_axis_asked_for(outputs: Outputs
     told = data(webpage.render(runs, compare(runs.runs), AXES["seconds"]))
     (run,) = told["runs"]
     assert told["axis"] == "seconds"
-    assert run["curves"]["val/nats"][0][-1] == 40
-    assert run["events"][0]["x"] == 20
+    assert xs(run, "val/nats", "seconds")[-1] == pytest.approx(40)
+    assert run["events"][0]["places"]["seconds"] == 20
+
+
+def test_a_curve_can_be_read_over_every_axis(outputs: Outputs) -> None:
+    outputs.run(config())
+    (run,) = data(render(outputs))["runs"]
+    # Characters and epochs go evenly with the steps: their pace says it all.
+    assert run["places"]["characters"] == 2048
+    ends = {"steps": 400, "characters": 400 * 2048, "epochs": 400 * 2048 / 900_000, "seconds": 40}
+    for axis, end in ends.items():
+        assert xs(run, "val/nats", axis)[-1] == pytest.approx(end)
+        assert len(xs(run, "val/nats", axis)) == len(run["curves"]["val/nats"][1]) == 21
+
+
+def test_seconds_of_a_run_that_waited_are_kept_one_by_one(outputs: Outputs) -> None:
+    directory = outputs.run(config())
+    journal = directory / "metrics.jsonl"
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    for line in lines:
+        if line.get("step", 0) > 200:
+            line["time/elapsed_s"] += 1000
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (run,) = data(render(outputs))["runs"]
+    at = xs(run, "val/nats", "steps").index(220)
+    assert xs(run, "val/nats", "seconds")[at] == pytest.approx(1022)
 
 
 def test_the_script_never_makes_markup_of_text() -> None:
@@ -65,8 +96,9 @@ def test_data_hold_what_the_runs_say(demo_sweep: Path, outputs: Outputs) -> None
     assert best["est"]["val/nats"][1] == pytest.approx(1.854)
     run = told["runs"][best["runs"][0]]
     assert {**told["base"], **run["config"]}["reference.name"] == "ngram4"
-    xs, ys, thinned = run["curves"]["health/clip_fraction"]
-    assert max(ys) == 0.97 and xs[-1] == 400 * 2048 and thinned is False
+    _, ys, thinned = run["curves"]["health/clip_fraction"]
+    assert max(ys) == 0.97 and thinned is False
+    assert xs(run, "health/clip_fraction", "characters")[-1] == 400 * 2048
     assert run["samples"][0]["text"].startswith("ROMEO")
     # The command as typed may be a whole sweep's; this one repeats the run alone.
     assert run["command"] == f"avatarl reproduce {run['dir']}"

@@ -5,7 +5,7 @@ const RAMP = [
   "#00224e", "#123570", "#3b496c", "#575d6d", "#707173",
   "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838",
 ];
-const dark = () => matchMedia("(prefers-color-scheme: dark)").matches;
+const dark = () => matchMedia("(prefers-color-scheme: dark)").matches && !printing();
 
 // `t` runs from 0 (good) to 1; the end that would vanish into the paper is left out.
 function ramp(t) {

@@ -1,12 +1,12 @@
-// Learning curves: what lines there are, and their picture.
-let curvePlot = null, drawn = [];
+// Learning curves: what lines there are, and their pictures, one metric beside the other.
+let panels = [], drawn = [];
 
 // A line a run, or a configuration's mean with a thin line for each run that isn't done.
-function curveLines() {
+function curveLines(metric) {
   const runs = visibleRuns(), kept = new Set(runs.map((run) => run.id));
   if (state.lines === "runs") {
     return runs.map((run) => ({
-      run, title: run.title, colour: colourOf(run), final: run.result[state.metric],
+      run, title: run.title, colour: colourOf(run), final: run.result[metric],
       dash: run.state === "done" ? DASHES["-"] : DASHES[":"],
     }));
   }
@@ -15,18 +15,17 @@ function curveLines() {
     if (!members.length) return [];
     return [{
       group, members, title: group.name, colour: colourOf(members[0]),
-      dash: DASHES[group.look.dash] ?? [],
-      final: groupEstimate(group, state.metric, kept)?.[1],
+      dash: DASHES[group.look.dash] ?? [], final: groupEstimate(group, metric, kept)?.[1],
     }];
   });
 }
-function smoothed(run) {
-  const curve = run.curves[state.metric];
+function smoothed(run, metric) {
+  const curve = curveOf(run, metric);
   return curve ? [curve[0], smooth(curve[1], state.smoothing)] : null;
 }
-function partsOf(line) {
+function partsOf(line, metric) {
   const single = (run, dash, unfinished) => {
-    const curve = smoothed(run);
+    const curve = smoothed(run, metric);
     return curve ? [{ xs: curve[0], ys: curve[1], run, dash, unfinished }] : [];
   };
   if (line.run) return single(line.run, line.dash, false);
@@ -39,51 +38,106 @@ function partsOf(line) {
   return parts;
 }
 function prepareCurves() {
-  drawn = curveLines();
-  const better = info(state.metric).better || -1;
-  drawn.sort((a, b) =>
-    finite(a.final) && finite(b.final)
-      ? better * (b.final - a.final)
-      : finite(b.final) - finite(a.final));
-  for (const line of drawn) {
-    line.off = state.hidden.has(toggleKey(line));
-    if (line.members) line.band = band(line.members);
-    line.parts = partsOf(line);
+  arrangePanels();
+  for (const panel of panels) {
+    const { metric } = panel, better = info(metric).better || -1;
+    panel.lines = curveLines(metric);
+    panel.lines.sort((a, b) =>
+      finite(a.final) && finite(b.final)
+        ? better * (b.final - a.final)
+        : finite(b.final) - finite(a.final));
+    for (const line of panel.lines) {
+      line.off = state.hidden.has(toggleKey(line));
+      if (line.members) line.band = band(line.members, metric);
+      line.parts = partsOf(line, metric);
+    }
   }
+  drawn = panels[0].lines;
   drawLegend();
-  curvePlot.redraw();
+  for (const { plot } of panels) plot.redraw();
+}
+// As many panels as metrics; the first is always there.
+function arrangePanels() {
+  while (panels.length > Math.max(1, state.metrics.length)) {
+    const { plot, figure } = panels.pop();
+    plots.delete(plot);
+    figure.remove();
+  }
+  while (panels.length < Math.max(1, state.metrics.length)) panels.push(makePanel(panels.length));
+  $("curve-plots").classList.toggle("several", panels.length > 1);
+  panels.forEach((panel, i) => {
+    panel.metric = state.metrics[i] ?? null;
+    panel.title.textContent = info(panel.metric).title;
+  });
+}
+function makePanel(place) {
+  const panel = { metric: null, lines: [], cursor: null, title: h("span") };
+  const remove = () => {
+    state.metrics = state.metrics.filter((metric) => metric !== panel.metric);
+    prepareCurves();
+    $("add-metric").focus();
+  };
+  const box = h("div", { class: "plot", id: place ? `curve-plot-${place + 1}` : "curve-plot" });
+  panel.figure = h("figure", {},
+    h("figcaption", {}, panel.title,
+      place ? h("button", { type: "button", onclick: remove }, "Remove") : null),
+    box);
+  $("curve-plots").append(panel.figure);
+  panel.plot = new Plot(box, (plot) => drawCurves(panel, plot), {
+    name: () => panel.metric ?? "curves",
+    label: () => curvesLabel(panel), behind: () => curvesTable(panel),
+    legend: () => shownLines(panel), keys: curveKeys(panel),
+  });
+  listenToPointer(panel);
+  return panel;
+}
+const shownLines = (panel) => panel.lines.filter((line) => !line.off && line.parts.length);
+function curvesLabel(panel) {
+  const lines = shownLines(panel), best = lines.find((line) => finite(line.final));
+  return `${info(panel.metric).title} over ${axisTitle()}, ${lines.length} lines`
+    + (best ? `; best: ${best.title}, ${show(best.final)}` : "");
+}
+function curvesTable(panel) {
+  const head = ["line", "points", "first", "least", "most", "last", `at ${axisTitle()}`, "final"];
+  const row = (line, { xs, ys, run, unfinished }) => [
+    unfinished ? `${line.title}, seed ${show(run.seed)} ${run.told}` : line.title, xs.length,
+    ys[0], Math.min(...ys), Math.max(...ys), ys.at(-1), xs.at(-1), unfinished ? null : line.final,
+  ];
+  return [head, shownLines(panel).flatMap((line) => line.parts.map((part) => row(line, part)))];
 }
 
-function limits(lines, log) {
-  const parts = lines.flatMap((line) => line.parts), values = [];
+function limits({ metric }, lines, log) {
+  const parts = lines.flatMap((line) => line.parts), values = [], zoom = state.zoom;
   const end = Math.max(0, ...parts.map(({ xs }) => xs[xs.length - 1]));
+  const xs = zoom?.xs ?? [0, end * 1.008 || 1];
+  if (zoom?.ys && zoom.metric === metric) return { xs, ys: zoom.ys };
   // Every curve falls alike from the top; the first twentieth would flatten what differs.
-  const late = info(state.metric).better < 0 ? end / 20 : 0;
-  if (state.metric?.startsWith("val/")) {
+  const from = zoom ? xs[0] : info(metric).better < 0 ? end / 20 : 0;
+  if (metric?.startsWith("val/") && !zoom) {
     const ended = lines.filter((line) => line.parts.some((part) => !part.unfinished));
     values.push(...ended.map((line) => line.final).filter(finite));
   }
   let [low, high] = [Math.min(Infinity, ...values), Math.max(-Infinity, ...values)];
-  for (const { xs, ys } of parts) {
-    for (let i = Math.min(firstFrom(xs, late), ys.length - 1); i < ys.length; i++) {
-      low = Math.min(low, ys[i]);
-      high = Math.max(high, ys[i]);
+  for (const part of parts) {
+    for (let i = Math.min(firstFrom(part.xs, from), part.ys.length - 1); i < part.ys.length; i++) {
+      if (part.xs[i] > xs[1]) break;
+      low = Math.min(low, part.ys[i]);
+      high = Math.max(high, part.ys[i]);
     }
   }
   const ys = low <= high ? extent([low, high]) : [0, 1];
   if (log && ys[0] <= 0) ys[0] = low * 0.95;
-  return { xs: [0, end * 1.008 || 1], ys };
+  return { xs, ys };
 }
 
-function drawCurves(plot) {
-  const pen = plot.begin();
-  const lines = drawn.filter((line) => !line.off && line.parts.length);
+function drawCurves(panel, plot) {
+  const pen = plot.begin(), { metric } = panel, lines = shownLines(panel);
   const positive = (line) => line.parts.every((part) => part.ys.every((y) => y > 0));
   const log = state.log && lines.every(positive);
-  const { xs, ys } = state.zoom ?? limits(lines, log);
+  const { xs, ys } = limits(panel, lines, log);
   plot.scales(xs, ys, log);
-  plot.axes(D.axis, info(state.metric).title);
-  plot.levels(state.metric);
+  plot.axes(axisTitle(), info(metric).title);
+  plot.levels(metric);
   plot.clipped(() => {
     for (const line of lines) drawBand(plot, line, log ? ys[0] : -Infinity);
     for (const line of lines) drawLine(plot, line, lines.length > 60);
@@ -91,13 +145,15 @@ function drawCurves(plot) {
   });
   if (!lines.length) {
     pen.fillStyle = css("--soft");
-    const why = "nothing to draw: no line is switched on, or none logged this metric";
+    const why = panel.lines.some((line) => line.parts.length)
+      ? "nothing to draw: no line is switched on"
+      : `nothing to draw: no run logged this metric with its ${axisTitle()}`;
     plot.text(why, plot.width / 2, plot.height / 2, "center");
   }
   plot.canvas.dataset.lines = lines.length;
   $("reset-zoom").disabled = !state.zoom;
-  $("sampled").hidden = !state.metric?.startsWith("val/");
-  $("thinned").hidden = !sectionRuns().some((run) => run.curves[state.metric]?.[2]);
+  $("sampled").hidden = !state.metrics.some((one) => one.startsWith("val/"));
+  $("thinned").hidden = !sectionRuns().some((run) => state.metrics.some((m) => run.curves[m]?.[2]));
 }
 function drawBand(plot, { band, colour }, floor) {
   if (!band?.low) return;
@@ -140,24 +196,25 @@ const LEGEND = 300;
 const borderStyle = (dash) =>
   dash === DASHES[":"] ? "dotted" : dash.length ? "dashed" : "solid";
 function drawLegend() {
-  const box = $("legend"), scrolled = box.scrollTop, more = drawn.length - LEGEND;
-  box.replaceChildren(
+  const more = drawn.length - LEGEND;
+  refill($("legend"),
     ...drawn.slice(0, LEGEND).map(legendEntry),
     more > 0 ? h("p", { class: "hint" }, `and ${more} more; filter to choose`) : "",
   );
-  box.scrollTop = scrolled;
 }
 function legendEntry(line) {
+  const key = toggleKey(line);
   const toggle = (event) => {
-    state.hidden[event.target.checked ? "delete" : "add"](toggleKey(line));
+    state.hidden[event.target.checked ? "delete" : "add"](key);
     prepareCurves();
   };
   const border = { borderTopColor: line.colour, borderTopStyle: borderStyle(line.dash) };
-  const digits = Math.min(3, info(state.metric).digits);
+  const digits = Math.min(3, info(state.metrics[0]).digits);
   const missing = line.parts.length ? "" : "no data";
+  const over = () => emphasise(line.off ? null : key), out = () => emphasise(null);
   const attributes = {
-    class: line.off ? "off" : null, "data-line": toggleKey(line),
-    onmouseenter: () => { if (!line.off) emphasise(line); }, onmouseleave: () => emphasise(null),
+    class: line.off ? "off" : null, "data-line": key,
+    onmouseenter: over, onmouseleave: out, onfocusin: over, onfocusout: out,
   };
   return h("label", attributes,
     h("input", { type: "checkbox", checked: !line.off, onchange: toggle }),

@@ -37,6 +37,21 @@ function breakable(text) {
   return text.split(/(?<=[_.-])/).flatMap((part, i) => (i ? [h("wbr"), part] : [part]));
 }
 
+// What names an element whenever its part of the page is drawn anew.
+const MARKS = ["id", "data-key", "data-sort", "data-line"];
+// Replaces what a node holds; focus and scrolling stay where they were.
+function refill(node, ...children) {
+  const held = document.activeElement, { scrollTop, scrollLeft } = node;
+  const owners = MARKS.map((mark) => [mark, node.contains(held) && held.closest(`[${mark}]`)]);
+  const [mark, owner] = owners.find(([, one]) => one && one !== node && node.contains(one)) ?? [];
+  const name = owner && `[${mark}="${CSS.escape(owner.getAttribute(mark))}"]`;
+  node.replaceChildren(...children.filter((child) => child !== null));
+  Object.assign(node, { scrollTop, scrollLeft });
+  const again = name && node.querySelector(name);
+  const inner = again?.matches("label") ? again.querySelector("input") : again;
+  inner?.focus({ preventScroll: true });
+}
+
 function fillOptions(select, entries, chosen) {
   select.replaceChildren(...entries.map(([value, text]) => h("option", { value }, text)));
   select.value = chosen;

@@ -1,6 +1,8 @@
 // Putting it together, and following runs that are still going where the page is served.
 function refreshRuns() {
   parAxes = parallelAxes();
+  // Many axes on a narrow screen scroll sideways rather than lie on each other.
+  parPlot.box.style.minWidth = `${100 * parAxes.length}px`;
   drawTable();
   prepareCurves();
   for (const plot of [parPlot, scatterPlot, axisPlot]) plot.redraw();
@@ -28,6 +30,7 @@ function applyFilter() {
 function showSection() {
   ranges.clear();
   state.zoom = null;
+  state.x ??= D.axis;
   const runs = sectionRuns(), keys = keyColumns().map(({ name, heading }) => [name, heading]);
   const titled = (metric) => [metric, info(metric).title];
   // What was chosen before, if it is still there; else the usual one, else the first.
@@ -48,7 +51,11 @@ function showSection() {
     ["auto", "by configuration"], ...keys.map(([name, heading]) => [name, `by ${heading}`]),
     ...telling.map((metric) => [`metric:${metric}`, `by final ${heading(metric)}`]),
   ];
-  state.metric = pick("metric", curves, state.metric, "val/nats");
+  const [first, ...more] = state.metrics.filter((metric) => logged.includes(metric));
+  const shown = pick("metric", curves, first, "val/nats");
+  state.metrics = shown ? [shown, ...more.filter((metric) => metric !== shown)] : [];
+  fillOptions($("add-metric"), [["", "add…"], ...curves], "");
+  state.x = pick("x", Object.entries(D.axes), state.x, D.axis);
   state.colour = pick("colour", colours, state.colour, "auto");
   state.parMetric = pick("par-metric", results.map(titled), state.parMetric, "val/nats");
   state.axisKey = pick("axis-key", keys, state.axisKey);
@@ -96,8 +103,19 @@ function listen() {
     showSection();
   });
   on("metric", "change", ({ value }) => {
-    Object.assign(state, { metric: value, zoom: null });
+    const [, ...others] = state.metrics;
+    Object.assign(state, { metrics: [...new Set([value, ...others])], zoom: null });
     prepareCurves();
+  });
+  on("add-metric", "change", (select) => {
+    state.metrics = [...new Set([...state.metrics, select.value])].filter(Boolean);
+    select.value = "";
+    prepareCurves();
+  });
+  on("x", "change", ({ value }) => {
+    Object.assign(state, { x: value, zoom: null });
+    prepareCurves();
+    drawRun();
   });
   on("lines", "change", ({ value }) => {
     state.lines = value;
@@ -109,7 +127,7 @@ function listen() {
   });
   on("smooth", "input", ({ value }) => {
     state.smoothing = Number(value);
-    $("smooth-told").textContent = state.smoothing ? state.smoothing.toFixed(2) : "off";
+    tellSmoothing();
     prepareCurves();
   });
   on("log", "change", ({ checked }) => {
@@ -146,10 +164,42 @@ function listen() {
     state.onlyDifferent = checked;
     drawRun();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-    refreshRuns();
-    drawRun();
-  });
+  on("csv", "click", () => save(`${D.title.replace(/[^\w-]+/g, "-")}.csv`,
+    new Blob([tableCsv()], { type: "text/csv" })));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+  addEventListener("beforeprint", () => paper(true));
+  addEventListener("afterprint", () => paper(false));
+  addEventListener("hashchange", readAddress);
+  for (const link of document.querySelectorAll("nav a")) link.addEventListener("click", goTo);
+  // Whatever was done, the address follows.
+  let later = 0;
+  for (const event of ["input", "change", "click", "keyup", "pointerup", "dblclick"]) {
+    document.addEventListener(event, () => {
+      clearTimeout(later);
+      later = setTimeout(writeAddress, 300);
+    });
+  }
+}
+const tellSmoothing = () => {
+  $("smooth-told").textContent = state.smoothing ? state.smoothing.toFixed(2) : "off";
+};
+// The address is taken by what is shown, so these links move without it.
+function goTo(event) {
+  const part = document.querySelector(event.currentTarget.getAttribute("href"));
+  event.preventDefault();
+  part.scrollIntoView({ behavior: "smooth", block: "start" });
+  part.focus({ preventScroll: true });
+}
+function repaint() {
+  refreshRuns();
+  drawRun();
+}
+// On paper everything is dark on light, whatever the screen's scheme.
+const printing = () => document.documentElement.dataset.paper === "true";
+function paper(on) {
+  document.documentElement.dataset.paper = on;
+  repaint();
+  asDrawings(on);
 }
 
 // Only a served page can follow its runs; one opened from a file stays as it was written.
@@ -171,16 +221,17 @@ async function follow() {
 (async () => {
   const begun = performance.now();
   const data = await decode($("data").textContent);
-  setUpCurves();
   setUpParallel();
   setUpScatter();
   listen();
   fill(data);
+  rememberUsual();
+  readAddress();
   // For tests and the curious: what is on the page, read-only by convention.
   window.avatarl = {
     state, visibleRuns, tableRows, axisX, placeY, took: performance.now() - begun,
     data: () => D, drawn: () => drawn, parAxes: () => parAxes,
-    curvePlot: () => curvePlot, parPlot: () => parPlot,
+    panels: () => panels, curvePlot: () => panels[0].plot, parPlot: () => parPlot,
   };
   if (D.live) follow();
 })();

@@ -8,9 +8,8 @@ function parallelAxes() {
   if (keys.length < 6) add("seed", (run) => run.seed, "seed", false, seeds.length <= 8 && seeds);
   const metrics = D.metrics.filter((metric) => info(metric).better).slice(0, 3);
   for (const metric of new Set([state.parMetric, ...metrics])) {
-    // Good is up on the axis that gives the lines their colour.
-    const flip = metric === state.parMetric && info(metric).better < 0;
-    add(metric, (run) => run.result[metric], heading(metric), flip);
+    // Better is up on every axis that has a better.
+    add(metric, (run) => run.result[metric], heading(metric), info(metric).better < 0);
   }
   return made;
 }
@@ -147,43 +146,91 @@ function nearestLine(x, y) {
   }
   return best;
 }
+function tellLine(line, x, y) {
+  const pen = parPlot.clearOver(), metric = state.parMetric;
+  parPlot.hovered = line?.run;
+  parPlot.tell();
+  if (!line) return;
+  pen.strokeStyle = css("--accent");
+  pen.lineWidth = 3;
+  strokePoints(pen, line.points);
+  const final = number(line.run.result[metric], info(metric).digits);
+  parPlot.tell(x, y, h("strong", {}, line.run.title), h("br"), `${heading(metric)} ${final}`);
+}
 function setUpParallel() {
-  const margin = { left: 90, right: 90, top: 38, bottom: 14 };
-  const plot = (parPlot = new Plot($("par-plot"), drawParallel, margin));
+  const plot = (parPlot = new Plot($("par-plot"), drawParallel, {
+    margin: { left: 90, right: 90, top: 38, bottom: 14 }, name: () => "sweep-axes",
+    label: () => `${visibleRuns().length} of ${filteredRuns().length} runs over `
+      + parAxes.map(({ title }) => title).join(", "),
+    behind: () => [["run", ...parAxes.map(({ title }) => title)],
+      visibleRuns().map((run) => [run.title, ...parAxes.map((axis) => axis.read(run))])],
+    keys: parallelKeys(),
+  }));
   let brush = null;
-  plot.on("mousedown", (event) => {
+  plot.on("pointerdown", (event) => {
     const [x, y] = plot.place(event);
     const axis = parAxes.find((_, i) => Math.abs(axisX(i) - x) < 22);
-    if (!axis) return;
+    if (!axis || event.button > 0) return;
     brush = { key: axis.key, from: y };
-    event.preventDefault();
+    plot.over.setPointerCapture(event.pointerId);
   });
-  plot.on("mousemove", (event) => {
+  plot.on("pointermove", (event) => {
     const [x, y] = plot.place(event);
-    if (brush) {
-      const shares = [shareAt(brush.from), shareAt(y)];
-      state.brushes[brush.key] = [Math.min(...shares), Math.max(...shares)];
-      plot.redraw();
+    if (!brush) {
+      tellLine(nearestLine(x, y), x, y);
       return;
     }
-    const line = nearestLine(x, y), pen = plot.clearOver();
-    plot.hovered = line?.run;
-    plot.tell();
-    if (!line) return;
-    pen.strokeStyle = css("--accent");
-    pen.lineWidth = 3;
-    strokePoints(pen, line.points);
-    const final = number(line.run.result[state.parMetric], info(state.parMetric).digits);
-    plot.tell(x, y,
-      h("strong", {}, line.run.title), h("br"), `${heading(state.parMetric)} ${final}`);
+    const shares = [shareAt(brush.from), shareAt(y)];
+    state.brushes[brush.key] = [Math.min(...shares), Math.max(...shares)];
+    plot.redraw();
   });
-  addEventListener("mouseup", (event) => {
+  const end = (event) => {
     if (!brush) return;
     const [, y] = plot.place(event);
     if (Math.abs(y - brush.from) < 4) delete state.brushes[brush.key];
     brush = null;
     refreshRuns();
-  });
+  };
+  plot.on("pointerup", end);
+  plot.on("pointercancel", end);
   plot.on("click", () => { if (plot.hovered) choose(plot.hovered.id); });
-  plot.on("mouseleave", () => plot.leave());
+  plot.on("pointerleave", () => plot.leave());
+}
+function parallelKeys() {
+  const told = "Arrows left and right choose an axis, up and down keep less or more of its top, "
+    + "with Shift of its bottom; Delete clears the axis, Escape all of them";
+  let at = 0;
+  const show = () => {
+    const pen = parPlot.clearOver(), axis = parAxes[at], { y0, y1 } = parPlot.inner;
+    pen.strokeStyle = css("--accent");
+    pen.lineWidth = 2;
+    pen.strokeRect(axisX(at) - 10, y1 - 4, 20, y0 - y1 + 8);
+    const [low, high] = state.brushes[axis.key] ?? [0, 1];
+    const held = `${Math.round(low * 100)} to ${Math.round(high * 100)} % of its height`;
+    parPlot.tell(axisX(at), y1 + 20, h("strong", {}, axis.title), h("br"),
+      `${held}, ${visibleRuns().length} runs kept`);
+  };
+  const move = (by) => { at = Math.max(0, Math.min(parAxes.length - 1, at + by)); };
+  const brush = (by, bottom) => {
+    const { key } = parAxes[at], [low, high] = state.brushes[key] ?? [0, 1];
+    const next = bottom
+      ? [Math.max(0, Math.min(high, low + by)), high]
+      : [low, Math.min(1, Math.max(low, high + by))];
+    if (next[0] <= 0 && next[1] >= 1) delete state.brushes[key];
+    else state.brushes[key] = next;
+    refreshRuns();
+  };
+  const act = (key, bottom) => {
+    const keys = {
+      ArrowLeft: () => move(-1), ArrowRight: () => move(1),
+      ArrowUp: () => brush(0.05, bottom), ArrowDown: () => brush(-0.05, bottom),
+      Delete: () => { delete state.brushes[parAxes[at].key]; refreshRuns(); },
+      Escape: () => { state.brushes = {}; refreshRuns(); },
+    };
+    if (!Object.hasOwn(keys, key) || !parAxes.length) return false;
+    move(0);
+    keys[key]();
+    return show();
+  };
+  return { told, act };
 }

@@ -1,23 +1,37 @@
-// A canvas with axes, and an overlay for what follows the mouse.
+// A canvas with axes, and an overlay for what follows pointer and keys. Beneath it, where it has a
+// name: its picture as a file, and what it shows as a table.
 const FONT = "12px system-ui, 'DejaVu Sans', sans-serif";
 const DASHES = { "-": [], "--": [7, 4], ":": [2, 3], "-.": [8, 3, 2, 3] };
+const MARGIN = { left: 58, right: 62, top: 10, bottom: 38 };
 
 class Plot {
-  constructor(box, draw, margin = { left: 58, right: 62, top: 10, bottom: 38 }) {
-    this.canvas = h("canvas");
+  // `label` says in words what there is to see, `behind` gives it as [headings, rows], `legend`
+  // what tells its lines apart: [{ title, colour, dash }].
+  constructor(box, draw, { name = null, margin = MARGIN, label, behind, legend, keys } = {}) {
+    this.canvas = h("canvas", { role: "img" });
     this.over = h("canvas", { class: "over" });
-    this.tip = h("div", { class: "tip", hidden: true });
+    this.tip = h("div", { class: "tip", role: "status", hidden: true });
     box.append(this.canvas, this.over, this.tip);
-    Object.assign(this, { box, draw, margin });
+    Object.assign(this, { box, draw, name, margin, label, behind, legend });
+    if (name) box.append(plotTools(this));
+    if (keys) this.listenToKeys(keys);
     new ResizeObserver(() => this.redraw()).observe(box);
+    plots.add(this);
   }
 
   redraw() {
-    if (this.box.clientWidth > 0) this.draw(this);
+    if (!(this.box.clientWidth > 0)) return;
+    this.draw(this);
+    this.canvas.setAttribute("aria-label", this.label?.() ?? "");
+    if (this.table?.open) fillBehind(this);
   }
 
-  // Clears both canvases, at the screen's resolution, and returns the pen.
+  // Clears both canvases, at the screen's resolution, and returns the pen; an export has its own.
   begin() {
+    if (this.target) {
+      this.target.font = FONT;
+      return (this.pen = this.target);
+    }
     const ratio = devicePixelRatio || 1;
     this.width = this.box.clientWidth;
     this.height = this.canvas.clientHeight;
@@ -54,12 +68,12 @@ class Plot {
   }
 
   axes(xTitle, yTitle, { xTicks = null, few = false } = {}) {
-    const pen = this.pen, { x0, x1, y0, y1 } = this.inner, count = few ? 3 : 6;
+    const pen = this.pen, { x0, x1, y0, y1 } = this.inner, count = few || x1 - x0 < 300 ? 3 : 6;
     const marks = xTicks ?? ticks(...this.xs, count).map((tick) => [tick, brief(tick)]);
     pen.strokeStyle = css("--grid");
     pen.fillStyle = css("--soft");
     pen.lineWidth = 1;
-    for (const tick of ticks(...this.ys, count, this.log)) {
+    for (const tick of ticks(...this.ys, few ? 3 : 6, this.log)) {
       const y = this.y(tick);
       this.stroke([x0, y], [x1, y]);
       this.text(brief(tick), x0 - 7, y, "right");
@@ -75,7 +89,7 @@ class Plot {
     pen.save();
     pen.translate(12, (y0 + y1) / 2);
     pen.rotate(-Math.PI / 2);
-    this.text(yTitle, 0, 0, "center");
+    this.text(yTitle, 0, 0, "center", "middle", y0 - y1 + this.margin.top);
     pen.restore();
   }
 
@@ -112,7 +126,7 @@ class Plot {
   }
 
   levels(metric) {
-    const pen = this.pen, { x0, x1, y0, y1 } = this.inner;
+    const pen = this.pen, { x0, x1, y0, y1 } = this.inner, seen = [];
     pen.strokeStyle = pen.fillStyle = css("--level");
     for (const [name, values] of Object.entries(section().levels)) {
       const y = finite(values[metric]) ? this.y(values[metric]) : NaN;
@@ -121,15 +135,16 @@ class Plot {
       pen.lineWidth = 1;
       this.stroke([x0, y], [x1, y]);
       pen.setLineDash([]);
-      this.text(D.level_names[name] ?? name, x1 + 5, y);
+      seen.push({ at: y, text: D.level_names[name] ?? name });
     }
+    for (const { at, text } of apart(seen, 13)) this.text(text, x1 + 5, at);
   }
 
   // A hollow or full triangle where an alarm was raised or cleared.
   alarm(pen, event, curve) {
     pen.textAlign = "center";
     pen.textBaseline = "middle";
-    const x = event.x;
+    const x = event.places[state.x];
     const mark = event.state === "cleared" ? "▽" : "▲";
     pen.fillText(mark, this.x(x), this.y(interpolate(curve, x)));
   }
@@ -160,13 +175,42 @@ class Plot {
     this.over.addEventListener(event, act);
   }
 
+  // `keys` is { told, act }: what they do in words, and act(key, shift), which says if it did.
+  listenToKeys({ told, act }) {
+    for (const [name, value] of [["tabindex", "0"], ["role", "application"]]) {
+      this.over.setAttribute(name, value);
+    }
+    this.over.setAttribute("aria-label", told);
+    this.over.title = told;
+    this.on("keydown", (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (act(event.key, event.shiftKey) !== false) event.preventDefault();
+    });
+    this.on("blur", () => this.leave());
+  }
+
   leave() {
     this.clearOver();
     this.tell();
   }
 }
+const plots = new Set();
 
 function disc(pen, x, y, radius) {
   pen.beginPath();
   pen.arc(x, y, radius, 0, 2 * Math.PI);
+}
+
+// Moves labels away from each other until they are `least` apart, from the lowest pixel on.
+function apart(labels, least) {
+  const sorted = [...labels].sort((a, b) => a.at - b.at);
+  for (let round = 0; round < 20; round++) {
+    for (let i = 1; i < sorted.length; i++) {
+      const lacking = least - (sorted[i].at - sorted[i - 1].at);
+      if (lacking <= 0) continue;
+      sorted[i - 1].at -= lacking / 2;
+      sorted[i].at += lacking / 2;
+    }
+  }
+  return sorted;
 }

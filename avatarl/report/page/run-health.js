@@ -55,6 +55,7 @@ function health(...runs) {
     h("h3", {}, "Health ", h("small", { class: "soft" }, counted)),
     events.length ? table("events", events) : null,
     h("div", { class: "minis" }, minis),
+    healthTable(runs, metrics),
   ];
 }
 function eventRow(run, event, several) {
@@ -64,20 +65,39 @@ function eventRow(run, event, several) {
   const against = finite(event.value)
     ? `${number(event.value, 3)} against ${number(event.threshold, 3)}`
     : "";
+  const place = event.places[state.x];
   return h("tr", {},
-    h("td", {}, brief(event.x ?? 0), ` ${D.axis}`),
+    h("td", {}, finite(place) ? `${brief(place)} ${axisTitle()}` : ""),
     several > 1 ? h("td", {}, run.title) : null, h("td", {}, what), h("td", {}, against));
 }
 
 function drawMini(box, runs) {
   const draw = (plot) => mini(plot, runs, box.dataset.metric);
-  new Plot(box, draw, { left: 46, right: 18, top: 6, bottom: 32 }).redraw();
+  const { metric } = box.dataset, margin = { left: 46, right: 18, top: 6, bottom: 32 };
+  const label = () => [info(metric).title, ...runs.map((run) => {
+    const ys = curveOf(run, metric)?.[1];
+    return `${run.title}: ${ys ? `from ${show(ys[0])} to ${show(ys.at(-1))}` : "no data"}`;
+  })].join("; ");
+  new Plot(box, draw, { margin, label }).redraw();
+}
+// The curves' ends, for who reads rather than looks.
+function healthTable(runs, metrics) {
+  const rows = metrics.flatMap((metric) => runs.map((run) => {
+    const ys = curveOf(run, metric)?.[1];
+    return ys && h("tr", {}, [info(metric).title, run.title].map((text) => h("td", {}, text)),
+      [ys[0], Math.min(...ys), Math.max(...ys), ys.at(-1)].map((y) =>
+        h("td", { class: "num" }, show(y))));
+  })).filter(Boolean);
+  const head = h("tr", {}, ["metric", "run", "first", "least", "most", "last"].map((text) =>
+    h("th", { scope: "col" }, text)));
+  return h("details", { class: "behind" }, h("summary", {}, "As a table"),
+    h("div", { class: "scroll" }, h("table", {}, h("thead", {}, head), h("tbody", {}, rows))));
 }
 function mini(plot, runs, metric) {
-  const pen = plot.begin(), curves = runs.map((run) => run.curves[metric]).filter(Boolean);
-  const end = Math.max(1, ...curves.map(([xs]) => xs[xs.length - 1]));
+  const pen = plot.begin(), curves = runs.map((run) => curveOf(run, metric)).filter(Boolean);
+  const end = Math.max(1e-9, ...curves.map(([xs]) => xs[xs.length - 1]));
   plot.scales([0, end], extent(curves.flatMap(([, ys]) => ys), 0.08));
-  plot.axes(D.axis, "", { few: true });
+  plot.axes(axisTitle(), "", { few: true });
   const threshold = section().thresholds[metric];
   if (threshold <= plot.ys[1] && threshold >= plot.ys[0]) {
     pen.strokeStyle = css("--warn");
@@ -85,7 +105,7 @@ function mini(plot, runs, metric) {
     plot.line(pen, [0, end], [threshold, threshold]);
   }
   runs.forEach((run, i) => {
-    const curve = run.curves[metric];
+    const curve = curveOf(run, metric);
     if (!curve) return;
     pen.strokeStyle = css(i ? "--warn" : "--accent");
     pen.lineWidth = 1.4;
@@ -93,7 +113,7 @@ function mini(plot, runs, metric) {
     plot.line(pen, ...curve);
     pen.fillStyle = css("--bad");
     for (const event of run.events) {
-      if (event.curve === metric && finite(event.x)) plot.alarm(pen, event, curve);
+      if (event.curve === metric && finite(event.places[state.x])) plot.alarm(pen, event, curve);
     }
   });
 }

@@ -37,7 +37,8 @@ function drawRun() {
     return;
   }
   const parts = [failures, numbers, configurations, samples, reliability, health, provenance];
-  view.replaceChildren(...parts.flatMap((part) => part(...runs)).filter(Boolean));
+  for (const plot of plots) if (view.contains(plot.box)) plots.delete(plot);
+  refill(view, ...parts.flatMap((part) => part(...runs)).filter(Boolean));
   view.querySelectorAll(".plot").forEach((box) => drawMini(box, runs));
 }
 

@@ -15,14 +15,15 @@ function drawPoints(plot, points) {
   }
   pen.globalAlpha = 1;
 }
-function setUpPoints(plot, words) {
-  plot.on("mousemove", (event) => {
-    const [x, y] = plot.place(event), pen = plot.clearOver();
-    let near = null, least = 14;
-    for (const point of plot.points) {
-      const away = Math.hypot(point.x - x, point.y - y);
-      if (away < least) [near, least] = [point, away];
-    }
+function setUpPoints(box, draw, { name, words, title, columns }) {
+  const plot = new Plot(box, draw, {
+    name, keys: { told: "Arrows choose a point, Enter opens its run", act },
+    label: () => `${title()}, ${plot.points?.length ?? 0} runs`,
+    behind: () => [["run", ...columns().map(([heading]) => heading)],
+      plot.points.map(({ run }) => [run.title, ...columns().map(([, read]) => read(run))])],
+  });
+  const tellPoint = (near) => {
+    const pen = plot.clearOver();
     plot.near = near;
     plot.tell();
     if (!near) return;
@@ -31,9 +32,34 @@ function setUpPoints(plot, words) {
     disc(pen, near.x, near.y, 6.5);
     pen.stroke();
     plot.tell(near.x, near.y, h("strong", {}, near.run.title), h("br"), words(near.run));
+  };
+  function act(key) {
+    const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[key];
+    if (key === "Enter" && plot.near) return choose(plot.near.run.id);
+    if (!by || !plot.points.length) return false;
+    const ordered = [...plot.points].sort((a, b) => a.x - b.x || a.y - b.y);
+    const at = ordered.findIndex(({ run }) => run === plot.near?.run);
+    return tellPoint(ordered[Math.max(0, Math.min(ordered.length - 1, at < 0 ? 0 : at + by))]);
+  }
+  const find = (event) => {
+    const [x, y] = plot.place(event);
+    let near = null, least = 14;
+    for (const point of plot.points) {
+      const away = Math.hypot(point.x - x, point.y - y);
+      if (away < least) [near, least] = [point, away];
+    }
+    return near;
+  };
+  plot.on("pointermove", (event) => {
+    if (event.pointerType !== "touch") tellPoint(find(event));
   });
-  plot.on("click", () => { if (plot.near) choose(plot.near.run.id); });
-  plot.on("mouseleave", () => plot.leave());
+  plot.on("click", (event) => {
+    const near = find(event), again = near && near.run === plot.near?.run;
+    if (again) choose(near.run.id);
+    else tellPoint(near);
+  });
+  plot.on("pointerleave", ({ pointerType }) => { if (pointerType !== "touch") plot.leave(); });
+  return plot;
 }
 
 function drawScatter(plot) {
@@ -86,10 +112,21 @@ function drawAxis(plot) {
 }
 
 function setUpScatter() {
-  scatterPlot = new Plot($("scatter-plot"), drawScatter);
-  setUpPoints(scatterPlot, ({ result }) =>
-    `accuracy ${number(result["val/accuracy"])} · calibration error ${number(result["val/ece"])}`);
-  axisPlot = new Plot($("axis-plot"), drawAxis);
-  setUpPoints(axisPlot, ({ result }) =>
-    `${heading(state.parMetric)} ${number(result[state.parMetric], info(state.parMetric).digits)}`);
+  const read = (metric) => (run) => run.result[metric];
+  const pair = ["val/accuracy", "val/ece"];
+  scatterPlot = setUpPoints($("scatter-plot"), drawScatter, {
+    name: () => "accuracy-calibration", title: () => "Accuracy against calibration error",
+    columns: () => pair.map((metric) => [info(metric).title, read(metric)]),
+    words: ({ result }) => `accuracy ${number(result["val/accuracy"])} · calibration error `
+      + number(result["val/ece"]),
+  });
+  axisPlot = setUpPoints($("axis-plot"), drawAxis, {
+    name: () => `${state.parMetric}-${state.axisKey}`, title: () => $("axis-caption").textContent,
+    columns: () => [
+      [heading(state.axisKey), (run) => word(groupOf(run), state.axisKey)],
+      [info(state.parMetric).title, read(state.parMetric)],
+    ],
+    words: ({ result }) => `${heading(state.parMetric)} `
+      + number(result[state.parMetric], info(state.parMetric).digits),
+  });
 }

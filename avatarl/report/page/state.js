@@ -2,7 +2,7 @@
 let D = null;
 const state = {
   section: 0, mode: "groups", filter: "", sort: null, rows: 150,
-  metric: null, lines: "groups", colour: "auto", smoothing: 0, log: false, zoom: null,
+  metrics: [], x: null, lines: "groups", colour: "auto", smoothing: 0, log: false, zoom: null,
   hidden: new Set(), brushes: {}, parMetric: null, axisKey: null,
   a: null, b: null, onlyDifferent: true,
 };
@@ -25,6 +25,28 @@ function makeFacts(run) {
     .flatMap(Object.values);
   return { get, words: () => (words ??= seen().map(show).join(" ").toLowerCase()) };
 }
+
+
+// A curve on the axis chosen, [xs, ys, whether it was thinned], or null.
+function curveOf(run, metric) {
+  const raw = run.curves[metric];
+  if (!raw) return null;
+  run.read ??= new Map();
+  const key = `${state.x} ${metric}`;
+  if (!run.read.has(key)) run.read.set(key, readCurve(placesOf(run), raw));
+  return run.read.get(key);
+}
+function placesOf({ places }) {
+  const own = places[state.x] ?? [];
+  // Where an axis goes evenly with the steps, there is only its pace.
+  return Array.isArray(own) ? own : places.steps.map((step) => step * own);
+}
+function readCurve(places, [at, values, thinned]) {
+  const kept = at.map((_, i) => i).filter((i) => finite(places[at[i]]));
+  if (!kept.length) return null;
+  return [kept.map((i) => places[at[i]]), kept.map((i) => values[i]), thinned];
+}
+const axisTitle = () => D.axes[state.x];
 
 const section = () => D.sections[state.section];
 const sectionRuns = () => D.runs.filter((run) => run.section === state.section);

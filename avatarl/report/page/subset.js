@@ -23,8 +23,9 @@ function groupEstimate(group, metric, kept) {
 }
 
 // The mean of finished seeds where all have values, read between their points (linearly).
-function band(members) {
-  const curves = members.filter((run) => run.state === "done").map(smoothed).filter(Boolean);
+function band(members, metric) {
+  const done = members.filter((run) => run.state === "done");
+  const curves = done.map((run) => smoothed(run, metric)).filter(Boolean);
   if (!curves.length) return null;
   if (curves.length === 1) return { xs: curves[0][0], mean: curves[0][1], n: 1 };
   const start = Math.max(...curves.map(([xs]) => xs[0]));

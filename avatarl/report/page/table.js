@@ -27,8 +27,9 @@ function levelRow(name) {
   };
 }
 
+const keptRuns = () => new Set(visibleRuns().map((run) => run.id));
 function tableRows() {
-  const runs = visibleRuns(), kept = new Set(runs.map((run) => run.id));
+  const runs = visibleRuns(), kept = keptRuns();
   const whole = runs.length === sectionRuns().length;
   // The command line's order, levels among the configurations.
   const given = section().order.map((entry) =>
@@ -56,8 +57,8 @@ function withLevels(rows, levels) {
 
 function drawTable() {
   const rows = tableRows(), columns = columnsShown(), shown = rows.slice(0, state.rows);
-  $("table").tHead.replaceChildren(h("tr", {}, columns.map(headCell)));
-  $("table").tBodies[0].replaceChildren(
+  refill($("table").tHead, h("tr", {}, columns.map(headCell)));
+  refill($("table").tBodies[0],
     ...shown.flatMap((row) => [bodyRow(row, columns), notesRow(row, columns)]).filter(Boolean),
   );
   const all = sectionRuns().length, left = visibleRuns().length, more = rows.length - shown.length;
@@ -71,7 +72,7 @@ function drawTable() {
     state.rows = Infinity;
     drawTable();
   };
-  $("table-told").replaceChildren(
+  refill($("table-told"),
     notes.map((note) => `${note[0].toUpperCase()}${note.slice(1)}. `).join(""),
     more > 0
       ? h("button", { type: "button", id: "more", onclick: showAll }, `Show ${more} more rows`)
@@ -108,9 +109,19 @@ function bodyRow(row, columns) {
   const attributes = {
     "data-key": row.key, tabindex: "0", onclick: () => choose(row.first.id),
     class: Object.keys(marks).filter((mark) => marks[mark]).join(" ") || null,
-    onkeydown: (event) => { if (event.key === "Enter") choose(row.first.id); },
+    onkeydown: (event) => stepRows(event, row),
   };
   return h("tr", attributes, cells);
+}
+// Enter opens a row's run; the arrows go from row to row.
+function stepRows(event, row) {
+  if (event.key === "Enter") choose(row.first.id);
+  const way = { ArrowUp: "previousElementSibling", ArrowDown: "nextElementSibling" }[event.key];
+  if (!way) return;
+  event.preventDefault();
+  let next = event.currentTarget[way];
+  while (next && !next.dataset.key) next = next[way];
+  next?.focus();
 }
 function bodyCell(row, column, text) {
   if (row.level) return h("td", { class: column.numeric ? "num" : null }, text);
