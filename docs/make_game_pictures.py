@@ -4,7 +4,7 @@
 
 A table of logits starts near uniform and follows the shipped loss on one context whose next
 character is known to be a: 50 %, b: 25 %, c: 15 %, d: 8 %, e: 2 %. Bars are where it ends, dots the
-truth, a line the reference where one is used.
+truth, a line the reference where one is used; a population's members stand side by side.
 """
 
 from __future__ import annotations
@@ -71,16 +71,30 @@ PANELS = [
         ["objective=expected", "reward=gain", "opponent=past", "opponent.decay=0.9", *BONUS],
         False,
     ),
+    (
+        "expected · propensity, three by duels won",
+        [
+            "objective=expected",
+            "reward=propensity",
+            "opponent=population",
+            "opponent.measure=win_share",
+            *BARE,
+        ],
+        False,
+    ),
     ("dr_grpo · origin, entropy 0.1", ["objective=dr_grpo", "reward=origin", *BONUS], True),
 ]
 
 
 def reached(overrides: list[str]) -> torch.Tensor:
-    """Follow the loss to its end and return the probabilities, (5,)."""
+    """Follow the loss to its end and return each member's probabilities, (P,5)."""
     settings = ["data=folio", "tracking=files", "explorer=exhaustive", *overrides]
-    game = Tabular(composition.compose(settings), COUNTS, REFERENCE)
-    start = 0.05 * torch.randn(1, 5, generator=torch.Generator().manual_seed(0))
-    return game.ascend(start, 3000, 0.03).softmax(-1)[0]
+    config = composition.compose(settings)
+    game, members = Tabular(config, COUNTS, REFERENCE), 1 + config.opponent.rivals
+    start = 0.05 * torch.randn(members, 1, 5, generator=torch.Generator().manual_seed(0))
+    if members > 1:
+        return game.ascend_together(start, 1500, 0.03).softmax(-1)[:, 0]
+    return game.ascend(start[0], 3000, 0.03).softmax(-1)
 
 
 def draw(path: Path) -> None:
@@ -92,8 +106,15 @@ def draw(path: Path) -> None:
     for axis, (title, overrides, uses_reference) in zip(
         axes.flat[: len(PANELS)], PANELS, strict=True
     ):
-        axis.bar(letters, reached(overrides).tolist(), color="#7aa6c2", label="policy")
-        axis.plot(letters, truth.tolist(), "o", color="#222222", markersize=4, label="truth")
+        ends = reached(overrides).tolist()
+        width = 0.8 / len(ends)
+        for member, end in enumerate(ends):
+            shift = width * (member - (len(ends) - 1) / 2)
+            places = [place + shift for place in range(len(letters))]
+            label = "policy" if not member else None
+            axis.bar(places, end, 0.92 * width, color="#7aa6c2", label=label)
+        axis.set_xticks(range(len(letters)), letters)
+        axis.plot(range(5), truth.tolist(), "o", color="#222222", markersize=4, label="truth")
         if uses_reference:
             axis.step(
                 range(5), REFERENCE[0].tolist(), where="mid", color="#c25e3a", label="reference"
@@ -102,10 +123,8 @@ def draw(path: Path) -> None:
         axis.set_ylim(0, 1.03)
     for axis in axes[:, 0]:
         axis.set_ylabel("probability")
-    for axis in axes.flat[len(PANELS) :]:
-        axis.set_axis_off()
     handles, labels = axes.flat[len(PANELS) - 1].get_legend_handles_labels()
-    axes[2, 4].legend(handles, labels, frameon=False, loc="center")
+    figure.legend(handles, labels, frameon=False, loc="outside lower center", ncols=3)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
 

@@ -87,7 +87,8 @@ def sample(number: int, folder: Path) -> tuple[list[str], RunConfig] | None:
 
 def figures(result: Mapping[str, Any]) -> dict[str, Any]:
     """What a run computed, without times and places."""
-    computed = ("val/", "train/", "reward/", "best/", "opponent/", "health/", "reliability")
+    computed = ("val/", "train/", "reward/", "best/", "opponent/", "population/", "ensemble/",
+                "health/", "reliability")  # fmt: skip
     return {key: value for key, value in result.items() if key.startswith(computed)}
 
 

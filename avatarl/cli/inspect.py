@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from avatarl import terminal
-from avatarl.cli.options import add_output_dir
+from avatarl.cli.options import add_member, add_output_dir, check_member
 from avatarl.errors import ConfigError
 from avatarl.runs.find import find_run
 from avatarl.text import printable, visible
@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--html", type=Path, metavar="FILE",
         help="write a page with both views, checkpoints side by side",
     )  # fmt: skip
+    add_member(parser)
     add_output_dir(parser)
 
 
@@ -98,13 +99,15 @@ def _look(folder: RunFolder, step: int | None, args: argparse.Namespace) -> dict
     from avatarl.training.stored import load_policy
 
     learner, corpus = load_policy(folder, step)
-    view: dict[str, Any] = {"step": learner.step}
+    member = args.member
+    check_member(member, len(learner.state.members))
+    view: dict[str, Any] = {"step": learner.step, **({"member": member} if member else {})}
     if args.text is not None:
         follows = args.next or inspection.continuation(corpus, args.text)
         view |= {"text": args.text, "next": follows}
-        view["choices"] = inspection.choices(learner, corpus, args.text, follows)
+        view["choices"] = inspection.choices(learner, corpus, args.text, follows, member)
     if args.text is None or args.html is not None:
-        seen = inspection.passage(learner, corpus, args.characters)
+        seen = inspection.passage(learner, corpus, args.characters, member)
         view["passage"] = seen
         view["nats"], view["accuracy"] = inspection.summary(seen)
     return view

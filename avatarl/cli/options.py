@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from avatarl.errors import ConfigError
 from avatarl.runs.find import OUTPUTS
 
 
@@ -17,6 +18,20 @@ def add_output_dir(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="output directory that names and ids are looked up in (default: outputs)",
     )
+
+
+def add_member(parser: argparse.ArgumentParser) -> None:
+    """Add the member of a population that a command looks at."""
+    parser.add_argument(
+        "--member", type=int, default=0, metavar="N",
+        help="of a population (opponent=population); 0, the default, is the run's own policy",
+    )  # fmt: skip
+
+
+def check_member(member: int, size: int) -> None:
+    """Refuse a member that a run doesn't have."""
+    if not 0 <= member < size:
+        raise ConfigError("--member", member, f"0 to {size - 1}" if size > 1 else "0, the only one")
 
 
 def add_sweep(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from avatarl import terminal
-from avatarl.cli.options import add_output_dir
+from avatarl.cli.options import add_member, add_output_dir, check_member
 from avatarl.errors import ConfigError, UserError
 from avatarl.runs.find import find_run
 
@@ -40,6 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against", choices=["reference"], help="show the n-gram's text beside the policy's"
     )
+    parser.add_argument(
+        "--ensemble", action="store_true", help="by the mean of all members of a population"
+    )
+    add_member(parser)
     add_output_dir(parser)
 
 
@@ -51,12 +55,20 @@ def main(args: argparse.Namespace) -> int:
             raise ConfigError(f"--{key}", value, f"at least {lowest}")
     if not args.prompt:
         raise ConfigError("--prompt", "", "at least one character")
+    from avatarl.training.population import mean_distribution
     from avatarl.training.stored import load_policy
 
     folder = find_run(args.run, args.output_dir)
     learner, corpus = load_policy(folder)
     prompt = corpus.encode(args.prompt).tolist()
-    scorers: dict[str, Any] = {"policy": learner.headline}
+    size = len(learner.state.members)
+    check_member(args.member, size)
+    scorers: dict[str, Any] = {
+        "policy": learner.scorer_of(args.member) if args.member else learner.headline
+    }
+    if args.ensemble:
+        each = [learner.scorer_of(member) for member in range(size)]
+        scorers["policy"] = lambda *text: mean_distribution([score(*text) for score in each])
     if args.against:
         if learner.score_reference is None:
             raise UserError(f"--against reference: {folder.path.name} has no reference")

@@ -188,6 +188,24 @@ def _kept_weights_find_their_prior(config: RunConfig) -> None:
         )
 
 
+def _members_can_be_compared(config: RunConfig) -> None:
+    rivals, valid = config.opponent.rivals, "or another opponent, or opponent.size=1"
+    if rivals and config.explorer.steps_ahead > 1:
+        raise ConfigError(
+            "explorer.horizon",
+            config.explorer.steps_ahead,
+            f"1, {valid}",
+            "rollouts have contexts of their own, and members are compared on shared ones",
+        )
+    if rivals and config.trainer.keep_best:
+        raise ConfigError(
+            "trainer.keep_best",
+            True,
+            f"false, {valid}",
+            "a population's members are at their best at steps of their own",
+        )
+
+
 def _stride_fits(config: RunConfig) -> None:
     stride, length = config.trainer.eval_stride, config.model.context_length
     if stride is not None and stride > length:
@@ -206,6 +224,7 @@ def _numbers_fit_fp32(config: RunConfig) -> None:
 RULES = [
     _numbers_fit_fp32,
     _stride_fits,
+    _members_can_be_compared,
     _kept_weights_find_their_prior,
     _monitors_can_act,
     _truth_is_visible,

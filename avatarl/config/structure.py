@@ -8,12 +8,12 @@ import hashlib
 from avatarl.config.schema import RunConfig
 from avatarl.interfaces import opaque
 
-_GROUPS = ("explorer", "reward", "objective")
+_GROUPS = ("explorer", "reward", "objective", "opponent")
 _TRAINER = ("batch_size", "precision", "device", "compile")
 
 
 def structure_of(config: RunConfig) -> RunConfig:
-    """Return the settings that a step is built from: explorer, reward and objective are opaque."""
+    """Return the settings that a step is built from: what it plays by is opaque."""
     parts = {group: opaque(getattr(config, group), group) for group in _GROUPS}
     return dataclasses.replace(config, **parts)
 
@@ -24,13 +24,11 @@ def structure_key(config: RunConfig) -> str:
     It is made of what the parts of a step can see of their settings, so that they can't depend on
     more. Optimisers, seeds, lengths and the tables of references are each run's own.
     """
-    # The opponent's own numbers pace each run's past selves, outside of the step.
-    structure = dataclasses.replace(
-        structure_of(config), opponent=opaque(config.opponent, "opponent")
-    )
+    # What the league reads of its own numbers paces a run's past selves, outside of the step.
+    structure = structure_of(config)
     seen = {
         group: dataclasses.asdict(getattr(structure, group))
-        for group in (*_GROUPS, "opponent", "model", "data")
+        for group in (*_GROUPS, "model", "data")
     }
     seen["trainer"] = {key: getattr(config.trainer, key) for key in _TRAINER}
     seen["reference"] = {

@@ -1,4 +1,4 @@
-"""A league of past selves, from none to many."""
+"""Who else plays: past selves, from none to many, or others that learn at the same time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from avatarl.interfaces import Hyperparameters
 from avatarl.options import Option
 
 
@@ -34,6 +35,21 @@ class Config(Option):
     def ema_decay(self) -> float:
         """What a refresh keeps of the newest self; 0 replaces it."""
         return 0.0
+
+    @property
+    def rivals(self) -> int:
+        """How many other policies learn beside the run's own, and compete with it."""
+        return 0
+
+    def standing(self, own: Tensor, others: Tensor, hparams: Hyperparameters) -> Tensor:
+        """Return what a member's rewards are multiplied with, (B,T,K); asked where it has rivals.
+
+        Args:
+            own: (B,T,K) the member's probability of each action.
+            others: (P-1,B,T,K) the other members'.
+            hparams: The group's numbers, as 0-d tensors.
+        """
+        raise NotImplementedError(f"{type(self).__module__} has rivals and no standing")
 
     def build(self, parameters: Mapping[str, Tensor]) -> League:
         """Make the league, its first past self the network with ``parameters``, by name."""

@@ -43,13 +43,14 @@ AXES = {
 CHARACTERS, STEPS = AXES["characters"], AXES["steps"]
 
 DEFAULT = (
-    "val/nats", "val/accuracy", "val/ece", "val/entropy", "reward/hit_probability",
+    "val/nats", "ensemble/nats", "val/accuracy", "val/ece", "val/entropy", "reward/hit_probability",
     "characters_seen", "seconds",
 )  # fmt: skip
 
 #: Short headings, where they differ from the metric's name.
 HEADINGS = {
     "val/nats": "nats",
+    "ensemble/nats": "ensemble",
     "val/accuracy": "accuracy",
     "val/ece": "ece",
     "val/entropy": "entropy",
@@ -68,6 +69,8 @@ METRIC_OF = {heading: metric for metric, heading in HEADINGS.items()}
 KNOWN = {
     "val/nats": Metric("held-out nats per character", -1, 4),
     "best/nats": Metric("best nats on the evaluation sample", -1, 4),
+    "ensemble/nats": Metric("held-out nats of the members' mean", -1, 4),
+    "ensemble/accuracy": Metric("held-out accuracy of the members' mean", 1, 4),
     "last/nats": Metric("held-out nats of the last weights", -1, 4),
     "headline/dev_nats": Metric("nats on the development slice", -1, 4),
     "val/bits": Metric("held-out bits per character", -1, 4),

@@ -23,6 +23,9 @@ _EVENTS, _MOST_EVENTS = ("alarm", "promotion"), 500
 _EVENT_KEYS = (
     "event", "alarm", "fact", "state", "value", "threshold", "from", "to",
 )  # fmt: skip
+_NEWEST = (
+    "val/", "ensemble/", "characters_seen", "epoch", "reward/expected", "reward/hit",
+)  # fmt: skip
 #: Further curves of a run's health.
 MORE_HEALTH = ("val/nats", "train/entropy", "train/loss")
 
@@ -82,7 +85,7 @@ def newest(run: Run) -> dict[str, float]:
         if isinstance(value, int | float)
         and not isinstance(value, bool)
         and math.isfinite(value)
-        and key.startswith(("val/", "characters_seen", "epoch", "reward/expected", "reward/hit"))
+        and key.startswith(_NEWEST)
     }
 
 

@@ -35,7 +35,7 @@ _POINTS_EACH = (48, 1000)
 #: A page of many runs holds the curves of this many metrics at most.
 _MANY_RUNS, _MOST_METRICS = 200, 12
 _FIRST = (
-    "val/nats", "val/accuracy", "val/ece", "val/entropy", "reward/hit_probability",
+    "val/nats", "ensemble/nats", "val/accuracy", "val/ece", "val/entropy", "reward/hit_probability",
     "reward/expected", "train/nats", "train/accuracy", "train/loss", "train/kl", "train/entropy",
     "health/grad_norm", "health/collapse_gap", "health/clip_fraction", "val/brier",
 )  # fmt: skip

@@ -74,6 +74,10 @@ _SWITCHED_OFF: dict[str, Callable[[_Flat], bool]] = {
     "explorer.stand_in": lambda flat: flat.get("explorer.proposal") != "optimal",
     "objective.baseline_value": lambda flat: flat.get("objective.baseline") != "constant",
     "explorer.discounting": lambda flat: flat.get("explorer.horizon") == 1,
+    "opponent.measure": lambda flat: (
+        flat.get("opponent.size") == 1 or flat.get("opponent.strength") == 0
+    ),
+    "opponent.strength": lambda flat: flat.get("opponent.size") == 1,
     "optimizer.final_fraction": lambda flat: flat.get("optimizer.schedule") == "constant",
     "objective.covariance_share": lambda flat: flat.get("objective.covariance") == "none",
     "objective.covariance_kl_coef": lambda flat: (

@@ -10,7 +10,7 @@ SCHEMA = 1
 #: Numbers of a result that measure nothing.
 NO_METRICS = frozenset(
     {
-        "schema", "id_schema", "seed", "claim",
+        "schema", "id_schema", "seed", "claim", "members",
         "val/stride", "val/least_context", "headline/step",
     }
 )  # fmt: skip

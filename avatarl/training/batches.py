@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -102,16 +103,17 @@ class Batches:
         first = self._length if self.last else 1
         self.history = torch.arange(first, self._length + 1, device=device)  # (T,)
         self._starts = torch.zeros(config.trainer.batch_size, dtype=torch.int64, device=device)
+        members = 1 + config.opponent.rivals
         shape = explorer.uniforms(config.trainer.batch_size, len(self.history))
-        self._uniforms = torch.zeros(shape, device=device) if shape else None
+        self._uniforms = [torch.zeros(shape, device=device) for _ in range(members) if shape]
         # Rollouts have contexts of their own, R of each window.
         rollouts = explorer.config.actions_a_position if self._horizon > 1 else None
         size, contexts = config.trainer.batch_size, rollouts or 1
         mask = model.mask_shape(size * contexts)
-        self._masks = None
-        if mask:
-            shape = (size, contexts, *mask[1:])  # (B,R,…)
-            self._masks = torch.zeros(shape, dtype=torch.bool, device=device)
+        shape = (size, contexts, *mask[1:])  # (B,R,…)
+        self._masks = [
+            torch.zeros(shape, dtype=torch.bool, device=device) for _ in range(members) if mask
+        ]
         self._kept_share = 1 - model.dropout
 
     def place(self, step: int) -> None:
@@ -120,10 +122,12 @@ class Batches:
         if self.device.type == "cuda":
             starts = starts.pin_memory()  # else the copy would wait for the device
         self._starts.copy_(starts, non_blocking=True)
-        if self._uniforms is not None:
-            self._uniforms.uniform_(generator=self._generator(step))
-        if self._masks is not None:
-            self._masks.bernoulli_(self._kept_share, generator=self._generator(step, 1))
+        for member, uniforms in enumerate(self._uniforms):
+            own = self._generator(step, 0, member) if member else self._generator(step)
+            uniforms.uniform_(generator=own)
+        for member, masks in enumerate(self._masks):
+            own = self._generator(step, 1, *([member] if member else []))
+            masks.bernoulli_(self._kept_share, generator=own)
 
     def _generator(self, step: int, *stream: int) -> torch.Generator:
         mixed = np.random.SeedSequence([self._seed, step, *stream]).generate_state(1, np.uint64)
@@ -145,10 +149,18 @@ class Batches:
             positions=positions,
             reference=reference,
             gate=gate,
-            uniforms=self._uniforms,
-            masks=self._masks,
+            uniforms=self._uniforms[0] if self._uniforms else None,
+            masks=self._masks[0] if self._masks else None,
             members=members,
         )
+
+    def of(self, member: int, batch: Batch) -> Batch:
+        """Return a batch that was cut with the draws of a population's member."""
+        if not member:
+            return batch
+        uniforms = self._uniforms[member] if self._uniforms else None
+        masks = self._masks[member] if self._masks else None
+        return dataclasses.replace(batch, uniforms=uniforms, masks=masks)
 
     def at(self, step: int) -> Batch:
         """Make the batch of any step."""

@@ -62,7 +62,8 @@ class Console:
             f"reference {config.reference.name}"
         )
         fixed = config.reward.fixed_expectation
-        if fixed is not None and not config.objective.is_control:
+        competes = config.objective.is_control or config.opponent.rivals
+        if fixed is not None and not competes:
             self.say(
                 f"note: the expected reward is {fixed:g} times its weight by construction, "
                 "whatever is learned; what moves is the probability of a hit"
@@ -84,6 +85,16 @@ def _held_out(result: Result) -> str:
         f"held out: {result['val/nats']:.4f} nats ({result['val/perplexity']:.2f} perplexity, "
         f"{result['val/bits']:.3f} bits), accuracy {result['val/accuracy']:.4f}, "
         f"calibration error {result['val/ece']:.3f}, entropy {result['val/entropy']:.3f} nats"
+    )
+
+
+def _together(result: Result) -> str:
+    """Return what a population's members and their ensemble are worth; nothing without one."""
+    members = [result[f"population/{member}/nats"] for member in range(result["members"])]
+    return (
+        f"ensemble: {result['ensemble/nats']:.4f} nats, "
+        f"accuracy {result['ensemble/accuracy']:.4f}; members "
+        + ", ".join(f"{nats:.4f}" for nats in members)
     )
 
 
@@ -116,6 +127,7 @@ def _sample(result: Result) -> str:
 #: The last lines of a run, and their styles.
 _CLOSING: tuple[tuple[Callable[[Result], str], str | None], ...] = (
     (_held_out, "bold"),
+    (_together, None),
     (_ladder, None),
     (_earned, None),
     (_alarms, "yellow"),

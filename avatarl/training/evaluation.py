@@ -7,7 +7,7 @@ mass, as in Nguyen & O'Connor 2015, EMNLP, §3.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,8 @@ INFINITE_WHEN = {"val/margin": _ALONE, "train/margin": _ALONE}
 
 # (text (B,H+L) that ends with the windows, scored positions at its end) → log-probs (B,n,V)
 Scorer = Callable[[Tensor, int], Tensor]
+# Likewise, of several policies.
+Scorers = Callable[[Tensor, int], Sequence[Tensor]]
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,26 @@ def evaluate(
     Returns:
         Figures averaged over positions.
     """
+    (found,) = evaluate_all(
+        lambda context, positions: [score(context, positions)],
+        held_out,
+        device=device,
+        reference=reference,
+        limit=limit,
+    )
+    return found
+
+
+@torch.no_grad()
+def evaluate_all(
+    score: Scorers,
+    held_out: HeldOut,
+    *,
+    device: torch.device,
+    reference: Scorer | None = None,
+    limit: int | None = None,
+) -> list[Evaluation]:
+    """Measure several policies in one pass over the text; see :func:`evaluate`."""
     context, target = held_out.cut(limit)
     # Short contexts repeat: each distinct one is computed once, exactly.
     rows = np.ascontiguousarray(context)
@@ -127,7 +149,7 @@ def evaluate(
     if device.type == "cuda":
         size = max(1, _GPU_FORWARD // held_out.context_length)
     bounds = np.searchsorted(place[order], np.arange(0, len(index) + size, size))
-    parts: list[dict[str, Tensor]] = []
+    parts: list[list[dict[str, Tensor]]] = []
     for first, begin, end in zip(range(0, len(index), size), bounds[:-1], bounds[1:], strict=False):
         distinct = context[index[first : first + size]]
         windows = order[begin:end]
@@ -141,18 +163,21 @@ def evaluate(
             )
         )
     back = torch.from_numpy(np.argsort(order, kind="stable"))
-    facts = {key: torch.cat([part[key] for part in parts])[back].flatten() for key in parts[0]}
-    return summarise(facts)
+    found = []
+    for own in zip(*parts, strict=True):
+        facts = {key: torch.cat([part[key] for part in own])[back].flatten() for key in own[0]}
+        found.append(summarise(facts))
+    return found
 
 
 def _score(
-    score: Scorer, reference: Scorer | None, distinct: Tensor, places: Tensor, target: Tensor
-) -> dict[str, Tensor]:
-    """Compute the facts of windows that share distinct contexts.
+    score: Scorers, reference: Scorer | None, distinct: Tensor, places: Tensor, target: Tensor
+) -> list[dict[str, Tensor]]:
+    """Compute each policy's facts of windows that share distinct contexts.
 
     Args:
-        score: The policy.
-        reference: What it is compared with, or None.
+        score: The policies.
+        reference: What they are compared with, or None.
         distinct: (U,H+L) contexts.
         places: (W,) which of them each window has.
         target: (W,stride) characters to be predicted.
@@ -161,12 +186,18 @@ def _score(
         (W,stride) each, on the CPU.
     """
     stride = target.shape[1]
-    logprobs = score(distinct, stride).float()  # (U,stride,V)
+    ref = None if reference is None else reference(distinct, stride)
+    scored = score(distinct, stride)  # (U,stride,V) each
+    return [_facts(logprobs.float(), ref, places, target) for logprobs in scored]
+
+
+def _facts(
+    logprobs: Tensor, ref: Tensor | None, places: Tensor, target: Tensor
+) -> dict[str, Tensor]:
     probs = logprobs.exp()
     confidence, choice = probs.max(-1)
     shared = {"entropy": -(probs * logprobs).sum(-1), "confidence": confidence}  # (U,stride)
-    if reference is not None:
-        ref = reference(distinct, stride)
+    if ref is not None:
         shared["kl_ref"] = (probs * (logprobs - ref)).sum(-1)
         shared["kl_from_ref"] = (ref.exp() * (ref - logprobs)).sum(-1)
     facts = {key: value[places] for key, value in shared.items()}

@@ -34,6 +34,8 @@ def unsupported_reason(config: RunConfig) -> str | None:
         return f"explorer.horizon={config.explorer.steps_ahead} reads back what it wrote"
     if config.objective.inner_steps > 1:
         return f"objective.inner_epochs={config.objective.inner_steps} repeats a batch"
+    if config.opponent.rivals:
+        return f"opponent={config.opponent.name} has {config.opponent.rivals + 1} policies compete"
     if config.trainer.windows_at_once is not None:
         return f"trainer.micro_batch_size={config.trainer.micro_batch_size} reads a batch in parts"
     return None

@@ -66,7 +66,9 @@ class Seen:
     confidence: float
 
 
-def choices(learner: Learner, corpus: Corpus, text: str, follows: str | None) -> list[Choice]:
+def choices(
+    learner: Learner, corpus: Corpus, text: str, follows: str | None, member: int = 0
+) -> list[Choice]:
     """Rank all characters that may follow a text, the most confident first.
 
     All are tried, whatever the run's explorer draws: rewards, advantages and pushes of a sampling
@@ -77,6 +79,7 @@ def choices(learner: Learner, corpus: Corpus, text: str, follows: str | None) ->
         corpus: Its text.
         text: What the policy reads; its last L characters count.
         follows: The text's next character, or None where nobody knows.
+        member: Of a population.
 
     Raises:
         DataError: A character isn't in the vocabulary.
@@ -86,13 +89,13 @@ def choices(learner: Learner, corpus: Corpus, text: str, follows: str | None) ->
     learner.prepare_step()
     reference = learner.score_reference
     ref_logprobs = None if reference is None else reference(context, 1)  # (1,1,V)
-    logprobs = learner.score(context, 1).detach()
+    logprobs = learner.scorer_of(member)(context, 1).detach()
     columns: dict[str, Tensor] = {"logprob": logprobs}
     if ref_logprobs is not None:
         columns["reference"] = ref_logprobs.exp()
     target = None if follows is None else int(corpus.encode(follows)[0])
     if target is not None:
-        columns |= _played(learner, corpus, context, target, logprobs, ref_logprobs)
+        columns |= _played(learner, member, corpus, context, target, logprobs, ref_logprobs)
     rows = {name: column.flatten().tolist() for name, column in columns.items()}
     return [
         Choice(
@@ -108,6 +111,7 @@ def choices(learner: Learner, corpus: Corpus, text: str, follows: str | None) ->
 
 def _played(
     learner: Learner,
+    member: int,
     corpus: Corpus,
     context: Tensor,
     target: int,
@@ -124,25 +128,32 @@ def _played(
     text = Text(corpus.characters, learner.batches.ids.cpu().numpy(), learner.device)
     step = Step.build(config, text)
     scoring = dataclasses.replace(learner.scoring, last=True)
-    old = None if learner.old_model is None else scoring.network(learner.old_model)
+    members = learner.state.members
+    olds = [None if one.old_model is None else scoring.network(one.old_model) for one in members]
     table = logprobs.clone().requires_grad_()
     players = Players(
         lambda context, prior: table.log_softmax(-1),
-        old,
+        olds[member],
         [scoring.functional(learner.model, one) for one in learner.state.league.players()],
     )
-    schedule, members = learner.reference_schedule, None
+    schedule, parts = learner.reference_schedule, None
     if learner.config.model.gates_members and schedule.score_members is not None:
-        members = schedule.score_members(context, 1)  # (1,1,M,V)
+        parts = schedule.score_members(context, 1)  # (1,1,M,V)
     batch = Batch(
         context=context[:, -learner.config.model.context_length :],
         target=torch.tensor([[target]], device=context.device),
         positions=torch.zeros(1, 1, dtype=torch.int64, device=context.device),
         reference=reference,
-        members=members,
+        members=parts,
     )
-    inputs = StepInputs(players, batch, learner.hparams, learner.state.controller_state)
-    experience, played = step.collect(inputs)
+    inputs = StepInputs(players, batch, learner.hparams, members[member].controller_state)
+    acting, rivals = step.act(inputs), []
+    with torch.no_grad():
+        for rival, (one, acts) in enumerate(zip(members, olds, strict=True)):
+            if rival != member:
+                acts = acts or scoring.functional(learner.model, one.evaluated)
+                rivals.append(acts(batch.context, acting.priors).exp())
+    experience, played = step.explore(inputs, acting, rivals)
     output = step.compute_loss(inputs, experience, played, with_facts=False)
     (gradient,) = torch.autograd.grad(output.loss, table)
     rewards, group = experience.rewards, experience.exploration.group
@@ -153,22 +164,23 @@ def _played(
 
 
 @torch.no_grad()
-def passage(learner: Learner, corpus: Corpus, characters: int) -> list[Seen]:
+def passage(learner: Learner, corpus: Corpus, characters: int, member: int = 0) -> list[Seen]:
     """Read the beginning of the held-out text, each character from a full window before it.
 
     Args:
         learner: The policy.
         corpus: Its text.
         characters: How many to predict; fewer where the text is shorter.
+        member: Of a population.
     """
     length = learner.config.model.context_length
     before = learner.reference_schedule.before
     held_out = HeldOut(corpus.heldout[: length + characters], length, 1, before)
     # (N,H+L), (N,1)
     windows, wanted = (torch.from_numpy(ids.astype(np.int64)) for ids in held_out.cut(None))
+    score = learner.scorer_of(member)
     scored = [
-        learner.score(part.to(learner.device), 1)[:, 0].cpu()
-        for part in torch.split(windows, _CONTEXTS)
+        score(part.to(learner.device), 1)[:, 0].cpu() for part in torch.split(windows, _CONTEXTS)
     ]
     logprobs, target = torch.cat(scored), wanted[:, 0]  # (N,V), (N,)
     confidence, choice = logprobs.exp().max(-1)

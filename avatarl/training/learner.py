@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,6 +29,7 @@ from avatarl.training.evaluation import Scorer
 from avatarl.training.functional import shared_step
 from avatarl.training.health import Health
 from avatarl.training.micro_batches import in_parts
+from avatarl.training.policy_state import PolicyState
 from avatarl.training.precision import precision_of
 from avatarl.training.reference_schedule import ReferenceSchedule
 from avatarl.training.scoring import Scoring, forward_by
@@ -34,10 +37,13 @@ from avatarl.training.step import Players, Step, StepInputs, step_hyperparameter
 from avatarl.training.train_state import TrainState
 
 
-def first_policy(config: RunConfig, vocab_size: int) -> Policy:
-    """Make a run's network as it is before the first step."""
+def first_policy(config: RunConfig, vocab_size: int, member: int = 0) -> Policy:
+    """Make a run's network, or that of a population's member, as it is before the first step."""
     members = {"members": config.reference.parts} if config.model.gates_members else {}
-    return config.model.build(vocab_size, config.seed, **members)
+    seed = config.seed
+    if member:
+        seed = int(np.random.SeedSequence([seed, member]).generate_state(1)[0])
+    return config.model.build(vocab_size, seed, **members)
 
 
 class Learner:
@@ -61,33 +67,29 @@ class Learner:
         self.remarks: Remarks = []
         text, development, windows = cut_text(config, corpus)
         self.steps = steps_of(config, windows)
-        self.model = first_policy(config, corpus.vocab_size).to(device)
-        self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
         reference = config.reference.build(text, corpus.vocab_size, device)
         self.reference_schedule = ReferenceSchedule(
             config.reference, reference, development, config.model.context_length
         )
         self.step_function = Step.build(config, Text(corpus.characters, text, device))
-        self.old_model: Policy | None = None
-        if config.objective.old_policy_age > 1:
-            self.old_model = first_policy(config, corpus.vocab_size)
-            self.old_model.to(device).requires_grad_(False)
         # What all groups read and every step writes, once in memory.
         self.dynamic = dynamic_values(device)
         self.hparams = step_hyperparameters(config, device, self.dynamic)
+        size = 1 + config.opponent.rivals
+        own, *others = (self._new_member(corpus.vocab_size, member) for member in range(size))
+        self.model, self.old_model = own.model, own.old_model
+        self.parameters = own.parameters
         self.state = TrainState(
-            model=self.model,
-            old_model=self.old_model,
-            optimizers=config.optimizer.build(self.parameters),
-            controller_state=self.step_function.objective.initial_controller_state(
-                self.hparams["objective"]
-            ),
+            own.model,
+            own.old_model,
+            own.optimizers,
+            own.controller_state,
+            own.average,
             league=config.opponent.build(self.parameters),
             reference_schedule=self.reference_schedule,
             health=Health(config.health),
+            others=others,
         )
-        if config.trainer.average == "ema":
-            self.state.average = self.state.copied_weights()
         self._average_rate = torch.ones((), device=device)
         if config.health.sparsity_every:
             self.state.measured = self.state.copied_weights()
@@ -96,8 +98,10 @@ class Learner:
             config, text, windows, self.reference_schedule, explorer, self.model, device
         )
         self.mode = mode = compile_mode(config, device, self.remarks)
-        self.forward = forward_of(self.model, mode)
-        self.old_forward = None if self.old_model is None else forward_of(self.old_model, mode)
+        self.forwards = [
+            (forward_of(one.model, mode), one.old_model and forward_of(one.old_model, mode))
+            for one in self.state.members
+        ]
         precision = precision_of(config.trainer.precision, device, self.remarks)
         last = self.batches.last and config.explorer.steps_ahead == 1
         self.scoring = Scoring(last, device.type, precision)
@@ -107,6 +111,19 @@ class Learner:
         )
         self._evaluate = evaluate_of(mode)
         self.recorder = GraphRecorder() if mode.recorded else None
+
+    def _new_member(self, vocab_size: int, member: int) -> PolicyState:
+        config, objective = self.config, self.step_function.objective
+        model, old_model = first_policy(config, vocab_size, member).to(self.device), None
+        if config.objective.old_policy_age > 1:
+            old_model = first_policy(config, vocab_size, member)
+            old_model.to(self.device).requires_grad_(False)
+        parameters: dict[str, Tensor] = dict(model.named_parameters())
+        controllers = objective.initial_controller_state(self.hparams["objective"])
+        state = PolicyState(model, old_model, config.optimizer.build(parameters), controllers, {})
+        if config.trainer.average == "ema":
+            state.average = state.copied_weights()
+        return state
 
     @property
     def step(self) -> int:
@@ -161,9 +178,9 @@ class Learner:
     def prepare_step(self) -> None:
         """Bring everything up to date that follows from how many steps were taken."""
         state, step = self.state, self.step
-        if self.old_model is not None and self._refreshes_old_policy():
-            for old, new in zip(self.old_model.parameters(), self.model.parameters(), strict=True):
-                old.copy_(new)
+        if self._refreshes_old_policy():
+            for member in state.members:
+                member.refresh_old_model()
         self.dynamic["characters_seen"].fill_(float(self.characters_seen))
         self.dynamic["progress"].fill_(step / self.steps)
         self.dynamic["reference_factor"].fill_(self.reference_schedule.factor(self.characters_seen))
@@ -173,7 +190,8 @@ class Learner:
         decay = self.config.trainer.average_decay
         self._average_rate.fill_(max(1 - decay, 1 / (1 + max(0, averaged))))
         state.league.refresh(step, self.parameters)
-        set_learning_rate(state.optimizers, self._lr_factor(step))
+        for member in state.members:
+            set_learning_rate(member.optimizers, self._lr_factor(step))
         self.batches.place(step)
 
     def _refreshes_old_policy(self) -> bool:
@@ -182,65 +200,69 @@ class Learner:
     def _advance(self, with_facts: bool) -> dict[str, Tensor]:
         """Do everything of a step that happens on the device."""
         norms: list[Tensor] = []
-        for output in self._losses(self.batches.cut(), with_facts):
-            gradients = torch.autograd.grad(output.loss, list(self.parameters.values()))
-            norms.append(self.update(gradients, output.controller_state))
-        return {"grad_norm": functools.reduce(torch.maximum, norms), **output.facts}
+        facts: dict[str, Tensor] = {}
+        for member, output in self._losses(self.batches.cut(), with_facts):
+            weights = list(self.state.members[member].parameters.values())
+            gradients = torch.autograd.grad(output.loss, weights)
+            norms.append(self.update(gradients, output.controller_state, member))
+            facts |= output.facts
+        return {"grad_norm": functools.reduce(torch.maximum, norms), **facts}
 
-    def _losses(self, batch: Batch, with_facts: bool) -> Iterator[LossOutput]:
-        """Compute the loss of each inner epoch; weights are updated in between."""
+    def _losses(self, batch: Batch, with_facts: bool) -> Iterator[tuple[int, LossOutput]]:
+        """Compute each member's loss of each inner epoch; its weights are updated in between."""
         if self.mode.step:
             assert self.functional_step is not None
             # A compiled step is always described: that costs little, another program would not.
             tensors = self.weights() | self.tensors(batch)
-            yield LossOutput(*self._evaluate(self.functional_step, tensors, True))
+            yield 0, LossOutput(*self._evaluate(self.functional_step, tensors, True))
             return
-        inputs = self.inputs(batch)
-        experience, logprobs = self.step_function.collect(inputs)
-        shown = self.step_function.learning_facts(batch, experience)
+        step, members = self.step_function, range(len(self.state.members))
+        inputs = [self.inputs(self.batches.of(member, batch), member) for member in members]
+        # All act before one of them learns.
+        acting = [step.act(one) for one in inputs]
+        probs = []
+        if len(members) > 1:
+            probs = [one.old_logprobs.exp() for one in acting if one.old_logprobs is not None]
+        collected = [
+            step.explore(one, acts, [*probs[:member], *probs[member + 1 :]])
+            for member, one, acts in zip(members, inputs, acting, strict=True)
+        ]
+        shown = step.learning_facts(batch, collected[0][0])
         last = self.config.objective.inner_steps - 1
         for epoch in range(last + 1):
-            described = with_facts and epoch == last
-            output = self.step_function.compute_loss(inputs, experience, logprobs, described)
-            yield output.with_facts(shown)
-            logprobs = None  # the weights have moved
+            for member, (experience, logprobs) in enumerate(collected):
+                described = with_facts and epoch == last and not member
+                if epoch:
+                    logprobs = None  # the weights have moved
+                output = step.compute_loss(inputs[member], experience, logprobs, described)
+                if member:
+                    won = output.facts["opponent/win_share"]
+                    output = dataclasses.replace(
+                        output, facts={f"opponent/win_share_{member}": won}
+                    )
+                yield member, output.with_facts(shown)
 
-    def update(self, gradients: Sequence[Tensor], controller_state: Mapping[str, Tensor]) -> Tensor:
-        """Move the weights along their gradients, and remember what controllers want to.
+    def update(
+        self, gradients: Sequence[Tensor], controller_state: Mapping[str, Tensor], member: int = 0
+    ) -> Tensor:
+        """Move a member's weights along their gradients; see :meth:`PolicyState.update`."""
+        state, clip = self.state.members[member], self.config.optimizer.grad_clip
+        return state.update(gradients, controller_state, clip, self._average_rate)
 
-        Args:
-            gradients: Of each weight, in order.
-            controller_state: The controllers' next memory.
+    def inputs(self, batch: Batch, member: int = 0) -> StepInputs:
+        """Return what a member's step on a batch reads."""
+        controllers = self.state.members[member].controller_state
+        return StepInputs(self.players(member), batch, self.hparams, controllers)
 
-        Returns:
-            Norm of the whole gradient before clipping, 0-d.
-        """
-        weights = list(self.parameters.values())
-        for weight, gradient in zip(weights, gradients, strict=True):
-            weight.grad = gradient.contiguous()  # fused optimisers read memory in order
-        norm = torch.nn.utils.clip_grad_norm_(weights, self.config.optimizer.grad_clip)
-        for optimizer in self.state.optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        with torch.no_grad():
-            for name, average in self.state.average.items():
-                average.lerp_(self.parameters[name], self._average_rate)
-        for name, value in controller_state.items():
-            self.state.controller_state[name].copy_(value.detach())
-        return norm.detach()
-
-    def inputs(self, batch: Batch) -> StepInputs:
-        """Return what a step on a batch reads."""
-        return StepInputs(self.players(), batch, self.hparams, self.state.controller_state)
-
-    def players(self) -> Players:
-        """Return the networks of the step at hand."""
-        trained = list(self.parameters.values())
-        policy = in_parts(self.scoring.network(self.forward), trained, self._rows_at_once)
+    def players(self, member: int = 0) -> Players:
+        """Return the networks of a member's step at hand."""
+        trained = list(self.state.members[member].parameters.values())
+        forward, old_forward = self.forwards[member]
+        policy = in_parts(self.scoring.network(forward), trained, self._rows_at_once)
         old_policy = None
         # Just refreshed, the acting policy is the trained one, and one forward pass serves both.
-        if self.old_forward is not None and not self._refreshes_old_policy():
-            old_policy = in_parts(self.scoring.network(self.old_forward), [], self._rows_at_once)
+        if old_forward is not None and not self._refreshes_old_policy():
+            old_policy = in_parts(self.scoring.network(old_forward), [], self._rows_at_once)
         opponents = [
             in_parts(self.scoring.functional(self.model, weights), [], self._rows_at_once)
             for weights in self.state.league.players()
@@ -274,12 +296,16 @@ class Learner:
 
     def score(self, context: Tensor, positions: int) -> Tensor:
         """Score contexts by the weights that evaluation looks at: (B,L) to (B,positions,V)."""
-        return self.scorer(self.state.evaluated, self.step)(context, positions)
+        return self.scorer_of(0)(context, positions)
 
     @property
     def headline(self) -> Scorer:
         """Scores by the weights that the result is of."""
         return self.scorer(self.state.headline, self.state.kept.step or self.step)
+
+    def scorer_of(self, member: int) -> Scorer:
+        """Scores by the weights of a population's member that evaluation looks at."""
+        return self.scorer(self.state.members[member].evaluated, self.step)
 
     def scorer(self, weights: Mapping[str, Tensor], step: int) -> Scorer:
         """Return what scores held-out or prompted contexts by the weights of a step."""

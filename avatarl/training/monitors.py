@@ -14,9 +14,10 @@ from avatarl.data import Corpus
 from avatarl.training.checkpoint import read_latest
 from avatarl.training.device import widest
 from avatarl.training.endings import Diverged, Stopped
-from avatarl.training.evaluation import Evaluation, HeldOut, Scorer, evaluate
+from avatarl.training.evaluation import Evaluation, HeldOut, Scorer, evaluate, evaluate_all
 from avatarl.training.health import Alarm
 from avatarl.training.learner import Learner, first_policy
+from avatarl.training.population import members_and_ensemble, population_figures
 from avatarl.training.recording import Recording
 from avatarl.training.sparsity import update_facts
 
@@ -111,7 +112,11 @@ class Monitors:
         state, learner = self.state, self.learner
         evaluation = self._evaluated(None, learner.headline)
         if state.describe_headline():
-            last = self._evaluated(None, learner.scorer(state.parameters, state.step)).metrics
+            last = evaluate(
+                learner.scorer(state.parameters, state.step),
+                self._held_out,
+                device=learner.device,
+            ).metrics
             for figure in ("nats", "accuracy", "ece", "entropy"):
                 evaluation.metrics[f"last/{figure}"] = last[f"val/{figure}"]
         self.recording.final(evaluation.metrics)
@@ -119,16 +124,19 @@ class Monitors:
         return evaluation.reliability
 
     def _evaluated(self, limit: int | None, score: Scorer) -> Evaluation:
+        """Measure a policy of the run's, and the rest of a population beside it."""
         started, learner = time.monotonic(), self.learner
-        evaluation = evaluate(
-            score,
+        others = map(learner.scorer_of, range(1, len(self.state.members)))
+        found = evaluate_all(
+            members_and_ensemble([score, *others]),
             self._held_out,
             device=learner.device,
             reference=learner.score_reference,
             limit=limit,
         )
-        evaluation.metrics["time/evaluation_s"] = time.monotonic() - started
-        return evaluation
+        metrics = {**found[0].metrics, **population_figures(found)}
+        metrics["time/evaluation_s"] = time.monotonic() - started
+        return Evaluation(metrics, found[0].reliability)
 
     def roll_back(self, error: Diverged) -> None:
         """Go back to the last checkpoint with a smaller learning rate, or give up.

@@ -1,4 +1,4 @@
-"""A step's games against past selves: who meets which windows, and how they end."""
+"""A step's games against past selves or rivals: who meets which windows, and how they end."""
 
 from __future__ import annotations
 
@@ -50,13 +50,33 @@ def win_rates(inputs: RewardInputs, opponents: int) -> dict[str, Tensor]:
     are seen, it is the rate among the matches.
     """
     assert inputs.past_logprobs is not None
-    past = inputs.past_logprobs.exp()
-    ahead = (inputs.old_probs > past).float() + 0.5 * (inputs.old_probs == past).float()
+    ahead = _won(inputs.old_probs, inputs.past_logprobs.exp())
     rates, first = {}, 0
     for member, size in enumerate(part_sizes(inputs.matches.shape[0], opponents)):
         part = slice(first, first + size)
         matches, first = inputs.matches[part], first + size
-        # With no match at all the rate is a draw.
-        rate = ((matches * ahead[part]).sum() + 0.5e-6) / (matches.sum() + 1e-6)
-        rates[f"opponent/win_rate_{member}"] = rate
+        rates[f"opponent/win_rate_{member}"] = _rate(ahead[part], matches)
     return rates
+
+
+@torch.no_grad()
+def win_share(inputs: RewardInputs, others: Tensor) -> Tensor:
+    """Return a member's share of the duels over the text's characters, 0-d; draws count half.
+
+    Args:
+        inputs: The member's.
+        others: (P-1,B,T,K) the other members' probabilities.
+    """
+    matches = inputs.matches
+    own = (inputs.old_probs * matches).sum(-1)  # (B,T), 0 where none is right
+    rest = (others * matches).sum(-1)  # (P-1,B,T)
+    return _rate(_won(own, rest).mean(0), matches.sum(-1))
+
+
+def _won(own: Tensor, other: Tensor) -> Tensor:
+    return (own > other).float() + 0.5 * (own == other).float()
+
+
+def _rate(won: Tensor, matches: Tensor) -> Tensor:
+    # With no match at all the rate is a draw.
+    return ((matches * won).sum() + 0.5e-6) / (matches.sum() + 1e-6)

@@ -166,7 +166,7 @@ class Recording:
         shown = (f"--- temperature {one['temperature']} ---\n{one['text']}\n" for one in samples)
         write_atomic(self.folder.samples, "\n".join(shown))
         code = provenance.code()
-        length = config.model.context_length
+        length, members = config.model.context_length, len(learner.state.members)
         stride = config.trainer.eval_stride or usual_stride(length)
         values: dict[str, Any] = {
             "schema": SCHEMA,
@@ -182,6 +182,7 @@ class Recording:
             "notes": list(corpus.notes),
             "seed": config.seed,
             "parameters": parameter_count(learner.model),
+            **({"members": members} if members > 1 else {}),
             "steps": learner.step,
             "characters_seen": learner.characters_seen,
             "epoch": round(learner.epoch, 6),

@@ -26,9 +26,10 @@ from avatarl.interfaces import (
 )
 from avatarl.model import Config as ModelConfig
 from avatarl.objective import ControllerState, LossOutput, Objective
+from avatarl.opponent import Config as OpponentConfig
 from avatarl.reward import Reward, Text
 from avatarl.training.figures import learning_facts
-from avatarl.training.opponents import against, win_rates
+from avatarl.training.opponents import against, win_rates, win_share
 from avatarl.training.oracle import Oracle
 from avatarl.training.scoring import Network
 
@@ -75,7 +76,26 @@ def step_hyperparameters(
     groups = ["explorer", "reward", "objective"]
     if config.model.weighs_prior:
         groups.append("model")
+    if config.opponent.rivals:
+        groups.append("opponent")
     return {group: hyperparameters_of(config.raw[group], device, dynamic) for group in groups}
+
+
+@dataclass(frozen=True)
+class Acting:
+    """A batch as the acting policy takes it, before anything is tried.
+
+    Attributes:
+        priors: What the network adds its logits to, or None.
+        masks: What dropout keeps of the policy that learns, or None.
+        logprobs: (B,T,V) of the trained policy, with a gradient, where it is the one that acts.
+        old_logprobs: (B,T,V) of the acting policy; None where rollouts have contexts of their own.
+    """
+
+    priors: Tensor | None
+    masks: Tensor | None
+    logprobs: Tensor | None
+    old_logprobs: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -107,6 +127,7 @@ class Step:
         explorer: Chooses the actions.
         reward: Judges them.
         objective: Turns rewards into a loss.
+        opponent: Compares a population's members.
         vocab_size: V.
         prior: Weighs the log-probabilities that networks add their logits to; None where they add
             them to nothing.
@@ -115,6 +136,7 @@ class Step:
     explorer: Explorer
     reward: Reward
     objective: Objective
+    opponent: OpponentConfig
     vocab_size: int
     prior: ModelConfig | None
 
@@ -131,6 +153,7 @@ class Step:
             explorer=structure.explorer.build(),
             reward=structure.reward.build(text),
             objective=structure.objective.build(),
+            opponent=structure.opponent,
             vocab_size=len(text.characters),
             prior=config.model if config.model.prior else None,
         )
@@ -153,14 +176,17 @@ class Step:
             What was collected, and the trained policy's log-probs on it (with a gradient) if acting
             has computed them already.
         """
-        players, batch, hparams = inputs.players, inputs.batch, inputs.hparams
+        return self.explore(inputs, self.act(inputs))
+
+    def act(self, inputs: StepInputs) -> Acting:
+        """Let the acting policy read the batch."""
+        players, batch = inputs.players, inputs.batch
         old_policy, rollouts = players.old_policy, players.rollouts
-        horizon = self.explorer.config.steps_ahead
         prior = None
         if self.prior is not None and rollouts is None:
             added = batch.reference if batch.members is None else batch.members
             assert added is not None
-            prior = self.prior.weigh(added, hparams.get("model", {}))
+            prior = self.prior.weigh(added, inputs.hparams.get("model", {}))
         masks = None if batch.masks is None else batch.masks.flatten(0, 1)  # (B·R,…)
         logprobs = old_logprobs = None
         if rollouts is None and (old_policy is not None or masks is not None):
@@ -170,13 +196,31 @@ class Step:
             # Acting with the trained policy itself, one forward pass serves acting and learning.
             logprobs = players.policy(batch.context, prior)
             old_logprobs = logprobs.detach()
+        return Acting(prior, masks, logprobs, old_logprobs)
+
+    def explore(
+        self, inputs: StepInputs, acting: Acting, rivals: Sequence[Tensor] = ()
+    ) -> tuple[Experience, Tensor | None]:
+        """Try characters and reward them; see :meth:`collect`.
+
+        Args:
+            inputs: What there is to read.
+            acting: How the acting policy takes the batch.
+            rivals: (B,T,V) probabilities, of each other member of a population that acts.
+        """
+        players, batch, hparams = inputs.players, inputs.batch, inputs.hparams
+        old_policy, rollouts = players.old_policy, players.rollouts
+        horizon = self.explorer.config.steps_ahead
+        prior, masks, logprobs = acting.priors, acting.masks, acting.logprobs
         oracle = Oracle(
             batch.target,
             batch.target.shape[1] - horizon + 1,
             self.vocab_size,
             self.explorer.config.actions_a_position,
         )
-        observation = Observation(batch.context, oracle, old_logprobs, batch.reference, rollouts)
+        observation = Observation(
+            batch.context, oracle, acting.old_logprobs, batch.reference, rollouts
+        )
         exploration = self.explorer.explore(observation, hparams["explorer"], batch.uniforms)
         contexts, select = exploration.contexts, exploration.select
         reference = batch.reference
@@ -202,7 +246,13 @@ class Step:
             past_logprobs=None if past is None else select(past),
         )
         rewards = self.reward(earned, hparams["reward"])  # (B,T,K)
-        facts = {"reward/expected": expected_reward(exploration, rewards).mean()}
+        facts: dict[str, Tensor] = {}
+        if rivals:
+            others = torch.stack([select(probs) for probs in rivals])  # (P-1,B,T,K)
+            standing = self.opponent.standing(earned.old_probs, others, hparams["opponent"])
+            rewards = (rewards * standing).clamp(-LARGEST, LARGEST)
+            facts["opponent/win_share"] = win_share(earned, others)
+        facts |= {"reward/expected": expected_reward(exploration, rewards).mean()}
         if exploration.position_weights is not None:
             facts["train/selected_share"] = exploration.position_weights.sign().mean()
         if past is not None:

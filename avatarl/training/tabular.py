@@ -8,7 +8,7 @@ next character as often as the source says; so closed forms can be compared to t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -69,6 +69,7 @@ class Tabular:
         old_logits: Tensor | None = None,
         seed: int = 0,
         past_logits: Tensor | None = None,
+        rival_logits: Sequence[Tensor] = (),
     ) -> tuple[LossOutput, Exploration, Tensor]:
         """Compute the loss of a table of logits.
 
@@ -77,6 +78,7 @@ class Tabular:
             old_logits: Those of the policy that acts, where it is another.
             seed: Of the draws.
             past_logits: Those of the opponent, or None without one.
+            rival_logits: Those of a population's other members.
 
         Returns:
             The loss, what was explored, and its rewards (B,T,K).
@@ -94,7 +96,8 @@ class Tabular:
         opponents = [] if past_logits is None else [network(past_logits)]
         players = Players(network(logits), old_policy, opponents)
         inputs = StepInputs(players, batch, self.hparams, self.controller_state)
-        experience, logprobs = self.step.collect(inputs)
+        rivals = [network(one)(batch.context, None).exp() for one in rival_logits]
+        experience, logprobs = self.step.explore(inputs, self.step.act(inputs), rivals)
         output = self.step.compute_loss(inputs, experience, logprobs, with_facts=True)
         return output, experience.exploration, experience.rewards
 
@@ -122,3 +125,20 @@ class Tabular:
             if past is not None and self._past_decay is not None:
                 past = torch.lerp(table.detach(), past, self._past_decay)
         return table.detach()
+
+    def ascend_together(self, tables: Tensor, steps: int, lr: float) -> Tensor:
+        """Let a population's members follow their gradients at the same time, from (P,C,V)."""
+        members = [table.clone().requires_grad_() for table in tables]
+        optimizers = [torch.optim.Adam([table], lr=lr) for table in members]
+        for step in range(steps):
+            self.dynamic["progress"].fill_(step / steps)
+            acting = [table.detach().clone() for table in members]
+            for member, table in enumerate(members):
+                rivals = acting[:member] + acting[member + 1 :]
+                output, _, _ = self.loss(
+                    table, seed=step * len(members) + member, rival_logits=rivals
+                )
+                optimizers[member].zero_grad()
+                output.loss.backward()  # type: ignore[no-untyped-call]
+                optimizers[member].step()
+        return torch.stack(members).detach()

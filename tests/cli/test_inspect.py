@@ -107,3 +107,24 @@ def test_a_run_that_is_older_than_some_settings_can_still_be_looked_at(
     (old / "config.json").write_text(json.dumps(raw))
     assert cli.main(["inspect", str(old), *words]) == 2
     assert "optimizer.lr" in capsys.readouterr().err
+
+
+def test_a_member_of_a_population_can_be_looked_at_and_write(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    several = ["opponent=population", "opponent.size=2", f"output_dir={tmp_path}"]
+    run = str(execute(composition.compose([*QUICK, *several])).directory)
+    looked = ["inspect", run, "--json", "--text", "the ", "--next", "k"]
+    views = []
+    for member in ([], ["--member", "0"], ["--member", "1"]):
+        assert cli.main([*looked, *member]) == 0
+        views.append(json.loads(capsys.readouterr().out)["views"][0]["choices"])
+    assert views[0] == views[1] != views[2]
+    written = []
+    for words in ([], ["--member", "1"], ["--ensemble"]):
+        assert cli.main(["sample", run, "--temperature", "1.5", "--characters", "300", *words]) == 0
+        written.append(capsys.readouterr().out)
+    assert len(set(written)) == 3
+    for command in ("inspect", "sample"):
+        assert cli.main([command, run, "--member", "2"]) == 2
+        assert capsys.readouterr().err.strip().endswith("--member=2 can't be used; valid: 0 to 1")

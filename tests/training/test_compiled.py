@@ -52,7 +52,7 @@ def test_a_numeric_sweep_compiles_once(tiny: Tiny) -> None:
 
 def test_on_a_cpu_auto_leaves_the_network_as_it_is(tiny: Tiny) -> None:
     subject = learner(tiny("trainer.compile=auto"))
-    assert subject.forward is subject.model
+    assert subject.forwards[0][0] is subject.model
 
 
 def test_graphs_fall_back_with_a_line(tiny: Tiny) -> None:

@@ -186,6 +186,7 @@ def test_rollouts_estimate_the_value_of_writing_on_without_bias() -> None:
         explorer=config.explorer.build(),
         reward=config.reward.build(text),
         objective=config.objective.build(),
+        opponent=config.opponent,
         vocab_size=4,
         prior=None,
     )
