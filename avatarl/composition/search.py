@@ -33,7 +33,7 @@ class Searched:
         """
         if "search" not in composed:  # a configuration of somebody's own from before it was
             return ()
-        raw = OmegaConf.to_container(composed.search, resolve=True)
+        raw: Any = OmegaConf.to_container(composed.search, resolve=True)
         if raw != self._raw:
             for key in raw if self._raw is not None else ():
                 if raw[key] != self._raw.get(key):

@@ -150,6 +150,12 @@ class Study:
         trials = list(self.trials.values())
         return not any(t.out for t in trials) and decide(self.rules, trials) is None
 
+    @property
+    def next(self) -> str | None:
+        """The run that who asks now would be given; None: nothing to do for now."""
+        decision = decide(self.rules, list(self.trials.values()), self._abandoned())
+        return decision.run if decision else None
+
     def failed(self, run: str) -> None:
         """Note that a run, held by who asks here, has failed for good."""
         self._failed.add(run)

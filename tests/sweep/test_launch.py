@@ -19,7 +19,7 @@ def test_files_that_are_not_copied_are_named_when_a_sweep_starts(
     plan, sweep = plan_of([{}]), tmp_path / "outputs/sweeps/test"
     monkeypatch.setattr(snapshot, "left_out", lambda root=None: ["notes.md", "id_ecdsa"])
     monkeypatch.setattr(snapshot, "freeze", lambda *_, **__: snapshot.source_root())
-    monkeypatch.setattr(slurm, "_pending", lambda plan: [])
+    monkeypatch.setattr(slurm, "_pending", lambda plan, sweep: [])
     backend = {"local": LocalBackend, "slurm": slurm.SlurmBackend}[where](shipped(where))
     backend.prepare(plan, sweep, Rollback(), console())
     told = capsys.readouterr().out

@@ -21,6 +21,7 @@ from avatarl.sweep.outcome import SweepOutcome
 from avatarl.sweep.plan import request, snapshot
 from avatarl.sweep.plan.planned import Plan, PlannedRun
 from avatarl.sweep.plan.rollback import Rollback
+from avatarl.sweep.plan.study import study_of
 from avatarl.sweep.slurm import watch
 from avatarl.sweep.slurm.executor import script
 from avatarl.sweep.slurm.packs import make_packs
@@ -54,7 +55,7 @@ class SlurmBackend(Backend):
     def preview(self, plan: Plan, sweep: Path, console: Console) -> None:
         """Show the plan, the jobs, and the sbatch script byte for byte; works anywhere."""
         settings = self.settings
-        packs = make_packs(_pending(plan), settings.runs_per_job)
+        packs = make_packs(_pending(plan, sweep), settings.runs_per_job, plan.search is not None)
         slots = settings.slots_per_gpu * max(1, settings.gpus())
         workers = [min(len(members), slots) for members in packs]
         request.show_plan(plan, console, workers=sum(workers[: settings.array_parallelism]))
@@ -111,8 +112,13 @@ class SlurmBackend(Backend):
         output_dir, own = sweep.parent.parent.absolute(), self.elsewhere(plan)
         code = snapshot.freeze(output_dir, rollback=rollback, elsewhere=own)
         request.show_left_out(console)
-        pending = _pending(plan)
-        queue = Queue(sweep, code, self.settings, lambda line: say(console, line, "yellow"))
+        if (study := study_of(plan, sweep)) is not None:
+            study.again()
+        pending = _pending(plan, sweep)
+        searched = plan if plan.search else None
+        queue = Queue(
+            sweep, code, self.settings, lambda line: say(console, line, "yellow"), searched
+        )
         if pending:
             packs = len(queue.add(pending, rollback).packs)
             while queue.left == packs:  # nothing of it is on its way: all can be taken back
@@ -161,8 +167,12 @@ def _queue_all(queue: Queue) -> SignalFlag:
     return stop
 
 
-def _pending(plan: Plan) -> list[PlannedRun]:
-    return [run for run in plan.runs if status_of(run.folder).state is not RunState.DONE]
+def _pending(plan: Plan, sweep: Path) -> list[PlannedRun]:
+    """Runs that jobs are wanted for: all that aren't done, but for those a search has paused."""
+    study = study_of(plan, sweep)
+    over = study is not None and study.over
+    left = [run for run in plan.runs if status_of(run.folder).state is not RunState.DONE]
+    return [run for run in left if not (over and run.rungs)]
 
 
 def _missing() -> str | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from avatarl.files import write_checked
 from avatarl.runs import ownership, slurm_jobs
 from avatarl.sweep import failure
-from avatarl.sweep.plan.planned import PlannedRun
+from avatarl.sweep.plan.planned import Plan, PlannedRun
 from avatarl.sweep.plan.rollback import Rollback
 from avatarl.sweep.slurm.executor import make_executor, script, write_pickle
 from avatarl.sweep.slurm.packs import make_packs
@@ -33,12 +33,14 @@ class Queue:
         code: The frozen source.
         settings: The launcher's.
         say: Tells that SLURM takes no more for now, and when it does again.
+        searched: The plan of a search, whose jobs ask what is next; None: packs are worked through.
     """
 
     sweep: Path
     code: Path
     settings: SlurmSettings
     say: Callable[[str], object]
+    searched: Plan | None = None
 
     def __post_init__(self) -> None:
         self._open: list[Submission] = []
@@ -83,8 +85,11 @@ class Queue:
             self._push(self._open[0])
 
     def _write_down(self, runs: Sequence[PlannedRun], directory: Path) -> Submission:
-        packs = make_packs(runs, self.settings.runs_per_job)
-        _write_packs(packs, directory, self.code, self.settings)
+        shared = self.searched is not None
+        packs = make_packs(runs, self.settings.runs_per_job, shared)
+        if self.searched is not None:
+            self.searched.write(directory)
+        _write_packs(packs, directory, self.code, self.settings, shared)
         executor = make_executor(directory, self.sweep.name, self.code, self.settings)
         for number in range(len(packs)):
             write_pickle(executor, number)
@@ -166,7 +171,11 @@ def _cancel(directory: Path) -> None:
 
 
 def _write_packs(
-    packs: Sequence[Sequence[PlannedRun]], directory: Path, code: Path, settings: SlurmSettings
+    packs: Sequence[Sequence[PlannedRun]],
+    directory: Path,
+    code: Path,
+    settings: SlurmSettings,
+    searched: bool,
 ) -> None:
     shared = {
         "schema": 1,
@@ -175,9 +184,10 @@ def _write_packs(
         "execute": settings.execute,
         "code": str(code),
         "slots_per_gpu": settings.slots_per_gpu,
-        "stack": settings.stack,
+        "stack": 1 if searched else settings.stack,
+        "searched": searched,  # the plan then lies beside the packs
         "storage_patience_s": settings.storage_patience_s,
     }
     for number, members in enumerate(packs):
-        content = {**shared, "runs": [run.to_json() for run in members]}
+        content = {**shared, "runs": [] if searched else [run.to_json() for run in members]}
         write_checked(directory / f"pack-{number}.json", content)

@@ -28,12 +28,14 @@ from loky.backend import resource_tracker
 from avatarl import storage, terminal
 from avatarl.files import read_checked, read_json, write_json
 from avatarl.runs import ownership
+from avatarl.search.study import Study
 from avatarl.signals import SignalFlag
 from avatarl.storage import Later, Patience
 from avatarl.sweep import failure
 from avatarl.sweep.outcome import Event, RunOutcome
 from avatarl.sweep.plan import snapshot
-from avatarl.sweep.plan.planned import PlannedRun
+from avatarl.sweep.plan.planned import Plan, PlannedRun
+from avatarl.sweep.plan.study import study_of
 from avatarl.sweep.slurm.submission import note_job
 from avatarl.sweep.workers import machine
 from avatarl.sweep.workers.pool import Pool
@@ -71,13 +73,18 @@ class Supervise:
         directory = Path(self.submission)
         told_to_stop = _JobSignals(lambda name: note_job(directory, number, "stopping", name))
         pack = read_pack(directory, number)
-        runs = [PlannedRun.from_json(run) for run in pack["runs"]]
+        runs, study = [PlannedRun.from_json(run) for run in pack["runs"]], None
+        if pack.get("searched"):
+            plan = Plan.read(directory)
+            runs = list(plan.runs)
+            study = study_of(plan, directory.parent.parent, print)
         note_job(directory, number, "working")
-        outcomes = work_through(directory, pack, runs, told_to_stop)
+        outcomes = work_through(directory, pack, runs, told_to_stop, study)
         counts: dict[str, int] = {}
         for outcome in outcomes.values():
             counts[outcome.state] = counts.get(outcome.state, 0) + 1
-        if counts.get("interrupted") and told_to_stop():
+        left = counts.get("interrupted") or (study is not None and not study.over)
+        if left and told_to_stop():
             told_to_stop.hand_over()
         return counts
 
@@ -152,6 +159,7 @@ def work_through(
     pack: Mapping[str, Any],
     runs: Sequence[PlannedRun],
     stop: Callable[[], bool],
+    study: Study | None = None,
 ) -> dict[str, RunOutcome]:
     """Bring every run of a pack to an end, skipping those that failed before a requeue.
 
@@ -160,12 +168,13 @@ def work_through(
         pack: ``policy``, ``execute``, ``code``, ``slots_per_gpu``, ``submission``.
         runs: The pack's runs, in order.
         stop: Whether a signal asked to stop.
+        study: Says which of the runs is next, in a search.
     """
     patience_s = pack.get("storage_patience_s", 0.0)
     failed = FailedRuns(directory, patience_s)
     with storage.patient(patience_s, directory):
         given_up = storage.persist(failed.known)
-    left = [run for run in runs if run.id not in given_up]
+    left = [run for run in runs if study is not None or run.id not in given_up]
     gpus = machine.gpus()
     slots = machine.share(pack["slots_per_gpu"] * max(1, len(gpus)), len(left), gpus)
     print(f"avatarl: {len(left)} of {len(runs)} runs, {len(slots)} slots, GPUs {gpus}", flush=True)
@@ -178,7 +187,7 @@ def work_through(
         print(f"avatarl: {state} {event.run.directory} {event.reason or ''}", flush=True)
         if event.outcome is not None and event.outcome.state == "failed":
             failed.add(event.run.id, event.reason or "")
-        if state == "elsewhere" and ownership.requeued():
+        if state in ("elsewhere", "waiting") and ownership.requeued():
             # Its node was taken for dead, and the pack is worked through by the job's next start.
             print("avatarl: the job goes on elsewhere: leaving it the pack", flush=True)
             orphaned = True
@@ -190,16 +199,18 @@ def work_through(
         stack=pack.get("stack", 1),
         code=Path(pack["code"]),
         submission=pack["submission"],
-        wait_for_owners=False,
+        wait_for_owners=study is not None,
         on_event=log,
         failures_elsewhere=failed.elsewhere,
         patience_s=patience_s,
         on_tick=failed.later.again,
+        study=study,
     )
     sys.stdout.flush()
     outcomes = pool.run(left, stop=lambda: orphaned or stop())
     failed.later.finish()
-    outcomes |= {id: RunOutcome("failed", reason=reason) for id, reason in given_up.items()}
+    if study is None:
+        outcomes |= {id: RunOutcome("failed", reason=reason) for id, reason in given_up.items()}
     return {run.id: outcomes[run.id] for run in runs}
 
 

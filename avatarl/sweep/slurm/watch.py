@@ -24,6 +24,7 @@ from avatarl.sweep.failure import FailurePolicy, Retry
 from avatarl.sweep.failure.faults import Fault
 from avatarl.sweep.outcome import RunOutcome, SweepOutcome
 from avatarl.sweep.plan.planned import Plan, PlannedRun
+from avatarl.sweep.plan.study import study_of
 from avatarl.sweep.slurm.submission import submissions
 from avatarl.sweep.survey import Row, Survey, look_at, render
 from avatarl.sweep.workers import worker
@@ -125,6 +126,7 @@ class _Watcher:
     ) -> None:
         self.plan, self.sweep, self.policy = plan, sweep, policy
         self.console, self.queue = console, queue
+        self.study = study_of(plan, sweep)
         self.told = ""  # what SLURM has said last
         self.announced: set[str] = set()
         # What has been there; where it isn't any more, it can't be seen.
@@ -163,6 +165,8 @@ class _Watcher:
 
     def follow(self, survey: Survey) -> bool:
         """Tell what is new, and act on it; whether every run has ended."""
+        if self.study is not None:
+            self.study.look()
         for row in survey.rows:
             self._announce(row)
         ended = {row.run.id for row in survey.rows if self._ended(row)}
@@ -192,15 +196,19 @@ class _Watcher:
                 outcomes[row.run.id] = RunOutcome("done", row.run.id in self.done_before, result)
             elif row.state is RunState.FAILED:
                 outcomes[row.run.id] = RunOutcome("failed", reason=row.reason)
+            elif row.state is RunState.PAUSED:
+                outcomes[row.run.id] = RunOutcome("paused")
             else:
                 outcomes[row.run.id] = RunOutcome("interrupted", reason=row.reason)
-        bad = any(outcome.state != "done" for outcome in outcomes.values())
+        bad = any(outcome.state not in ("done", "paused") for outcome in outcomes.values())
         return SweepOutcome(outcomes, int(bad), True)
 
     def _ended(self, row: Row) -> bool:
         # A failure from before this launch isn't its end: the run was queued again.
         before = self.failed_before.get(row.run.id)
         stale = before is not None and row.failed is not None and row.failed.time == before
+        if row.state is RunState.PAUSED:
+            return self.study is not None and self.study.over
         return row.state is RunState.DONE or (row.state is RunState.FAILED and not stale)
 
     def _is_lost(self, row: Row, survey: Survey) -> bool:
@@ -209,6 +217,8 @@ class _Watcher:
             nobody = False
         elif row.run.id in self.retries:
             nobody = False  # its next job is on the way
+        elif row.state is RunState.PAUSED:  # it may be wanted, and no job be left to see to it
+            nobody = self.study is not None and self.study.next == row.run.id and not row.queued
         elif row.state is RunState.FAILED:  # and not ended: a failure from before this launch
             nobody = not row.queued
         else:
@@ -278,7 +288,7 @@ class _Watcher:
         place = f"[{len(self.announced)}/{len(self.plan.runs)}]"
         if row.state is RunState.FAILED:
             say_failed(self.console, place, run, row.reason)
-        elif run.id not in self.done_before:
+        elif row.state is RunState.DONE and run.id not in self.done_before:
             result: Mapping[str, Any] = run.folder.read_result() or {}
             say_done(self.console, place, run, result, duration(result.get("seconds")))
 
