@@ -14,7 +14,7 @@ from pathlib import Path
 PAUSE_S = float(os.environ.get("AVATARL_TEST_PAUSE_S", "0.03"))
 
 
-def run(raw, *, stop, on_progress, prepared_corpus):
+def run(raw, *, stop, on_progress, prepared_corpus, **further):
     from avatarl.training import execute_raw
 
     fault = json.loads(os.environ.get("AVATARL_TEST_FAULTS", "{}")).get(str(raw["seed"]), "")
@@ -68,7 +68,7 @@ def run(raw, *, stop, on_progress, prepared_corpus):
     grad, fsync = torch.autograd.grad, os.fsync
     try:
         return execute_raw(
-            raw, stop=paused, on_progress=on_progress, prepared_corpus=prepared_corpus
+            raw, stop=paused, on_progress=on_progress, prepared_corpus=prepared_corpus, **further
         )
     finally:
         torch.autograd.grad, os.fsync = grad, fsync  # the process stays warm for the next run
