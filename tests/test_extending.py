@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -17,6 +18,34 @@ from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[1]
 GROUPS = ("reward", "explorer", "objective", "reference", "model", "optimizer", "opponent", "data")
+
+#: As much of MLflow as the page calls: it writes down what it is told.
+MLFLOW = """
+import json
+from types import SimpleNamespace
+
+
+class MlflowClient:
+    def __init__(self, uri):
+        pass
+
+    def get_experiment_by_name(self, name):
+        return None
+
+    def search_runs(self, places, words):
+        return []
+
+    def create_run(self, place, tags, run_name):
+        data = SimpleNamespace(metrics={})
+        return SimpleNamespace(info=SimpleNamespace(run_id="mlflow-1"), data=data)
+
+    def __getattr__(self, method):
+        def told(*words, **settings):
+            with open("told.jsonl", "a") as file:
+                file.write(json.dumps([method, *words]) + chr(10))
+            return "1"
+        return told
+"""
 
 
 def command(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -44,6 +73,7 @@ def config_of(folder: Path, name: str) -> str:
 def test_the_page_on_extending_does_what_it_says(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```$", page, re.M | re.S)
+    (tmp_path / "mlflow.py").write_text(MLFLOW)
     said = ""
     for language, name, content in blocks:
         if name:
@@ -55,6 +85,15 @@ def test_the_page_on_extending_does_what_it_says(tmp_path: Path) -> None:
                 assert done.returncode == 0, line + "\n" + done.stdout + done.stderr
                 said += done.stdout
     assert "reward.gamma" in said
+    told = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text().splitlines()]
+    assert told[0] == ["create_experiment", "first"]
+    assert told[-1][0] == "set_terminated"
+    losses = [call for call in told if call[:3] == ["log_metric", "mlflow-1", "train/loss"]]
+    (tracked,) = tmp_path.glob("outputs/runs/*/tensorboard/events.out.tfevents.*")
+    lines = (tracked.parents[1] / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    logged = [record["train/loss"] for record in records if "train/loss" in record]
+    assert [call[3] for call in losses] == logged
     # gamma=2 by hand and within the sweep is one run.
     before = ids(tmp_path, "focal-ngram4")
     assert len(before) == 2

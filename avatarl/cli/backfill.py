@@ -54,11 +54,12 @@ def main(args: argparse.Namespace) -> int:
 def _send(folder: RunFolder, args: argparse.Namespace) -> int:
     from avatarl.options import read
     from avatarl.runs import journal
+    from avatarl.tracking import several
     from avatarl.tracking import wandb as sink
 
     raw = folder.read_config()
-    tracking = raw["tracking"] if raw["tracking"]["name"] == "wandb" else _UNTRACKED
-    settings = {**_UNTRACKED, **tracking, "mode": args.mode}
+    known = (one for one in several.each_raw(raw["tracking"]) if "mode" in one)
+    settings = {**_UNTRACKED, **next(known, {}), "mode": args.mode}
     for key in ("project", "entity", "artifact"):
         settings[key] = getattr(args, key) or settings[key]
     config = read(sink.Config, settings, "tracking")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import json
@@ -20,6 +21,7 @@ from avatarl.names import check_name, resolved_word
 from avatarl.process import program
 from avatarl.source import options_of
 from avatarl.text import printable
+from avatarl.tracking import several
 
 if TYPE_CHECKING:  # imports torch, which workers are to import at the same time, and errors needn't
     from avatarl.config import RunConfig
@@ -67,8 +69,12 @@ def check_choices(overrides: Sequence[str]) -> None:
     for word in overrides:
         group, _, value = word.partition("=")
         if value[:1] in ("[", "{") and (options := options_of(group)):
-            valid = ", ".join(options)
-            raise ConfigError(group, value, f"one option: {valid}")
+            valid = f"one option: {', '.join(options)}"
+            if group == "tracking":
+                if re.fullmatch(r"\[\w+(,\w+)*\]", value) and "files" not in value[1:-1].split(","):
+                    continue
+                valid += "; or a list of them without files, which are always written"
+            raise ConfigError(group, value, valid)
 
 
 def compose(overrides: Sequence[str] = ()) -> RunConfig:
@@ -112,16 +118,24 @@ def resolve(config: DictConfig) -> RunConfig:
         if group not in raw:
             raise ConfigError(group, None, "an option of the group; it is missing")
     mode = OmegaConf.select(config, "hydra.mode")
-    if getattr(mode, "name", None) == "MULTIRUN" and isinstance(raw["tracking"], dict):
-        _name_in_sweep(raw["tracking"], config)
     if isinstance(raw["tracking"], dict):
-        _ask_environment(raw["tracking"])
+        raw["tracking"] = several.gathered(raw["tracking"])
+        for tracking in several.each_raw(raw["tracking"]):
+            if getattr(mode, "name", None) == "MULTIRUN":
+                _name_in_sweep(tracking, config)
+            _ask_environment(tracking)
     if isinstance(raw.get("output_dir"), str) and raw["output_dir"].strip():
         raw["output_dir"] = str(Path(raw["output_dir"]).expanduser().absolute())
     data = raw["data"]
     if isinstance(data, dict) and isinstance(data.get("path"), str):
         data["path"] = str(Path(data["path"]).expanduser().absolute())
-    return parse(raw)
+    try:
+        return parse(raw)
+    except ConfigError as error:
+        if not error.key.startswith("tracking.trackers."):
+            raise
+        key = several.as_typed(error.key, raw["tracking"])
+        raise ConfigError(key, error.value, error.valid, error.why) from None
 
 
 def _name_in_sweep(tracking: dict[str, Any], config: DictConfig) -> None:
@@ -183,8 +197,10 @@ def control_of(config: RunConfig) -> RunConfig:
 
     raw = dict(config.raw)
     raw["name"] = "control"
-    if "run_name" in raw["tracking"]:  # it named the run that this is the control of
-        raw["tracking"] = {**raw["tracking"], "run_name": None}
+    raw["tracking"] = copy.deepcopy(raw["tracking"])
+    for tracking in several.each_raw(raw["tracking"]):
+        if "run_name" in tracking:  # it named the run that this is the control of
+            tracking["run_name"] = None
     for choice in ("objective=cross_entropy", "reward=match", "explorer=exhaustive"):
         group = choice.partition("=")[0]
         raw[group] = json.loads(_shipped(choice))

@@ -73,6 +73,7 @@ class RunFolder:
         samples: What the policy wrote at the end.
         owner: The current claim, for people; ``claims`` holds the chain of them.
         wandb: wandb's own files.
+        tensorboard: TensorBoard's event files.
 
     Args:
         path: The folder.
@@ -93,6 +94,7 @@ class RunFolder:
     owner = Inside("owner.json")
     claims = Inside(".owners")
     wandb = Inside("wandb")
+    tensorboard = Inside("tensorboard")
 
     def __init__(self, path: Path, guard: Callable[[], int] | None = None) -> None:
         self.path, self.guard = path, guard

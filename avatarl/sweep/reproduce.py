@@ -110,6 +110,8 @@ def reproduce(directory: Path, tolerance: float, threads: int | None, console: C
     config = {**bundle.config, "output_dir": str(target)}
     if isinstance(config.get("tracking"), Mapping) and "mode" in config["tracking"]:
         config["tracking"] = {**config["tracking"], "mode": "disabled"}
+    elif isinstance(config.get("tracking"), Mapping):
+        config["tracking"] = {"name": "files", "kind": "files"}
     if threads is not None and "threads" in config.get("trainer", {}):
         config["trainer"] = {**config["trainer"], "threads": threads}
     request = target / "request.json"

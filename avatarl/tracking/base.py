@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from avatarl.options import Option
 
 
 @dataclass(frozen=True)
 class Config(Option):
-    """Where records go besides the run's own files, which are written whichever is chosen."""
+    """Where records go besides the run's own files, which are written whichever is chosen.
+
+    Attributes:
+        later: The command that sends what a server lacks; empty where there is none.
+    """
+
+    later: ClassVar[str] = ""
 
     @property
     def needs_server(self) -> bool:
         """Whether opening may wait for a server."""
         return False
+
+    def each(self) -> Iterable[Config]:
+        """The trackers that this stands for."""
+        return (self,)
 
     def open(
         self,
@@ -39,6 +49,13 @@ class Config(Option):
         """
         return None
 
+    def put_off(self, directory: Path) -> None:
+        """Note that a run isn't sent for now: its server didn't answer an earlier one.
+
+        Args:
+            directory: The run's.
+        """
+
     def answer(self, raw: Mapping[str, Any], run_id: str, directory: Path) -> None:
         """Tell the stored result to whoever had a run started that is done already.
 
@@ -53,12 +70,16 @@ class Config(Option):
 
 
 class Sink(Protocol):
-    """What receives a run's records."""
+    """What receives a run's records; whatever it raises is told once, and the run goes on."""
 
-    def log(self, step: int, record: Mapping[str, Any]) -> None: ...  # noqa: D102
+    def log(self, step: int, record: Mapping[str, Any]) -> None:
+        """Take a record of ``metrics.jsonl``; where a run went back, its steps come again."""
 
-    def alarm(self, message: str, raised: bool) -> None: ...  # noqa: D102
+    def alarm(self, message: str, raised: bool) -> None:
+        """Take an alarm that was raised or cleared."""
 
-    def summary(self, values: Mapping[str, Any]) -> None: ...  # noqa: D102
+    def summary(self, values: Mapping[str, Any]) -> None:
+        """Take the result, as in ``result.json``."""
 
-    def finish(self, complete: bool) -> None: ...  # noqa: D102
+    def finish(self, complete: bool) -> None:
+        """Close; ``complete`` says whether nothing before has failed."""

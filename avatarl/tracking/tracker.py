@@ -1,4 +1,4 @@
-"""Sends what a run logs to wandb, if the run wants that; a failure there never stops a run."""
+"""Sends what a run logs to its trackers; a failure there never stops a run."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from avatarl.errors import in_short
-from avatarl.tracking import base, delivery
+from avatarl.tracking import base
 
 log = logging.getLogger("avatarl")
 
 #: Once a server didn't answer, a process's later runs leave it alone for this long.
 _AVOID_S = 600.0
-_avoid_until = -float("inf")
+#: Until when, by kind of tracker.
+_avoid_until: dict[str, float] = {}
 
 
 class Tracker:
-    """Passes records on until the sink fails once; then says so, and only closes it at the end."""
+    """Passes records on to each tracker until it fails once; then only closes that one at the end.
 
-    def __init__(self, sink: base.Sink | None) -> None:
-        self._sink = sink
-        self._failed = False
+    Args:
+        sinks: The open ones, each with its settings.
+    """
+
+    def __init__(self, sinks: Sequence[tuple[base.Config, base.Sink]]) -> None:
+        self._sinks = [_Guarded(config, sink) for config, sink in sinks]
 
     @classmethod
     def start(
@@ -34,72 +38,91 @@ class Tracker:
         directory: Path,
         history: Sequence[Mapping[str, Any]] = (),
     ) -> Tracker:
-        """Open the configured sink; ``history`` was logged before an interruption."""
-        if config.needs_server and time.monotonic() < _avoid_until:
-            delivery.note(directory, "owed")
-            return cls(None)
-        try:
-            return cls(config.open(raw, run_id, directory, history))
-        except Exception as error:
-            if not config.needs_server:
-                log.warning("wandb is off for this run: %s", in_short(error))
-            else:
-                _avoid_the_server()
-                log.warning(
-                    "wandb didn't start; `avatarl sync` sends this run and those that follow: %s",
-                    in_short(error),
-                )
-            return cls(None)
+        """Open the configured sinks; ``history`` was logged before an interruption."""
+        opened = [(one, _open(one, raw, run_id, directory, history)) for one in config.each()]
+        return cls([(one, sink) for one, sink in opened if sink is not None])
 
     @staticmethod
     def answer(config: base.Config, raw: Mapping[str, Any], run_id: str, directory: Path) -> None:
         """Tell the result of a run that is done already to whoever had it started again."""
-        try:
-            config.answer(raw, run_id, directory)
-        except Exception as error:
-            log.warning("wandb wasn't told the stored result: %s", in_short(error))
+        for one in config.each():
+            try:
+                one.answer(raw, run_id, directory)
+            except Exception as error:
+                log.warning("%s wasn't told the stored result: %s", one.name, in_short(error))
 
-    def _try(self, method: str, *arguments: Any) -> None:
-        if self._sink is None or self._failed:
+    def log(self, step: int, record: Mapping[str, Any]) -> None:
+        """Pass on one record of ``metrics.jsonl``."""
+        for sink in self._sinks:
+            sink.attempt("log", step, record)
+
+    def alarm(self, message: str, raised: bool) -> None:
+        """Pass on an alarm that was raised or cleared."""
+        for sink in self._sinks:
+            sink.attempt("alarm", message, raised)
+
+    def summary(self, values: Mapping[str, Any]) -> None:
+        """Pass on the result."""
+        for sink in self._sinks:
+            sink.attempt("summary", values)
+
+    def finish(self) -> None:
+        """Close the sinks; what a server hasn't taken in time is left for later."""
+        sinks, self._sinks = self._sinks, []
+        for sink in sinks:
+            sink.finish()
+
+
+class _Guarded:
+    """One sink, used until it fails."""
+
+    def __init__(self, config: base.Config, sink: base.Sink) -> None:
+        self._config, self._sink, self._failed = config, sink, False
+
+    def attempt(self, method: str, *arguments: Any) -> None:
+        if self._failed:
             return
         try:
             getattr(self._sink, method)(*arguments)
         except Exception as error:
             self._failed = True
+            later = f" and {self._config.later} sends the rest" if self._config.later else ""
             log.warning(
-                "wandb failed, the run goes on and `avatarl sync` sends the rest: %s",
-                in_short(error),
+                "%s failed, the run goes on%s: %s", self._config.name, later, in_short(error)
             )
 
-    def log(self, step: int, record: Mapping[str, Any]) -> None:
-        """Pass on one record of ``metrics.jsonl``."""
-        self._try("log", step, record)
-
-    def alarm(self, message: str, raised: bool) -> None:
-        """Pass on an alarm that was raised or cleared."""
-        self._try("alarm", message, raised)
-
-    def summary(self, values: Mapping[str, Any]) -> None:
-        """Pass on the result."""
-        self._try("summary", values)
-
     def finish(self) -> None:
-        """Close the sink; what the server hasn't taken in time is left to `avatarl sync`."""
-        if self._sink is None:
-            return
         try:
             self._sink.finish(complete=not self._failed)
         except Exception as error:
             if isinstance(error, TimeoutError):
-                _avoid_the_server()
+                _avoid_until[self._config.kind] = time.monotonic() + _AVOID_S
             if not self._failed:
+                later = f", {self._config.later} sends the rest" if self._config.later else ""
                 log.warning(
-                    "wandb's server hasn't taken everything, `avatarl sync` sends the rest: %s",
-                    in_short(error),
+                    "%s hasn't taken everything%s: %s", self._config.name, later, in_short(error)
                 )
-        self._sink = None
 
 
-def _avoid_the_server() -> None:
-    global _avoid_until
-    _avoid_until = time.monotonic() + _AVOID_S
+def _open(
+    config: base.Config,
+    raw: Mapping[str, Any],
+    run_id: str,
+    directory: Path,
+    history: Sequence[Mapping[str, Any]],
+) -> base.Sink | None:
+    needs_server = config.needs_server
+    if needs_server and time.monotonic() < _avoid_until.get(config.kind, -float("inf")):
+        config.put_off(directory)
+        return None
+    try:
+        return config.open(raw, run_id, directory, history)
+    except Exception as error:
+        if needs_server:
+            _avoid_until[config.kind] = time.monotonic() + _AVOID_S
+        if needs_server and config.later:
+            told = f"didn't start; {config.later} sends this run and those that follow"
+        else:
+            told = "is off for this run"
+        log.warning("%s %s: %s", config.name, told, in_short(error))
+        return None

@@ -13,7 +13,7 @@ import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from typing_extensions import override
 
@@ -41,6 +41,8 @@ _AXES = {
 @dataclass(frozen=True)
 class Config(base.Config):
     """Where and how wandb logs."""
+
+    later: ClassVar[str] = "`avatarl sync`"
 
     mode: Literal["auto", "online", "offline", "disabled"]
     project: str | None
@@ -101,6 +103,10 @@ class Config(base.Config):
         sink = WandbSink(run, directory, self, online)
         sink.replay(history)
         return sink
+
+    @override
+    def put_off(self, directory: Path) -> None:
+        delivery.note(directory, "owed")
 
     @override
     def answer(self, raw: Mapping[str, Any], run_id: str, directory: Path) -> None:

@@ -20,6 +20,7 @@ import pytest
 
 from avatarl.config import RunConfig
 from avatarl.tracking import delivery
+from avatarl.tracking.base import Config
 from avatarl.tracking.tracker import Tracker
 from avatarl.tracking.wandb import resolve_mode
 from avatarl.training import Interrupted, execute
@@ -195,7 +196,7 @@ def test_a_sink_that_fails_is_dropped_and_the_run_goes_on(
             self.complete = complete
 
     sink = Failing()
-    recorder = Tracker(sink)  # type: ignore[arg-type]
+    recorder = Tracker([(Config(name="mine", kind="mine"), sink)])  # type: ignore[list-item]
     recorder.log(1, {"a": 1.0})
     recorder.log(2, {"a": 2.0})
     recorder.finish()

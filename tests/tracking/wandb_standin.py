@@ -363,7 +363,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Standin]
     settings = {**CLIENT, "WANDB_BASE_URL": standin.url, "HOME": str(tmp_path)}
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(recorder, "_avoid_until", -float("inf"))
+    monkeypatch.setattr(recorder, "_avoid_until", {})
     yield standin
     standin.trouble = None
     wandb.teardown()
