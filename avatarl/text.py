@@ -38,3 +38,12 @@ def spelled(value: object) -> str:
 def visible(character: str) -> str:
     """Return a single character as something to be seen, also where it is white space."""
     return {" ": "␣", "\n": "⏎", "\t": "⇥"}.get(character, printable(character))
+
+
+def in_two(heading: str) -> tuple[str, ...]:
+    """Break a long heading after an underscore or a dot near its middle."""
+    places = [at + 1 for at, letter in enumerate(heading[:-1]) if letter in "_."]
+    if len(heading) <= 12 or not places:
+        return (heading,)
+    middle = min(places, key=lambda at: abs(at - len(heading) / 2))
+    return heading[:middle], heading[middle:]

@@ -21,12 +21,11 @@ from rich.text import Text
 from avatarl import terminal
 from avatarl.files import write_json
 from avatarl.runs import ownership
-from avatarl.runs.progress import Progress
 from avatarl.runs.state import RunState
 from avatarl.sweep.plan import request
 from avatarl.sweep.plan.planned import Candidate, Plan, PlannedRun, make_plan
-from avatarl.sweep.survey import Row, table
-from avatarl.sweep.workers.display import running_table
+from avatarl.sweep.screen import RunTable
+from avatarl.sweep.survey import Row
 from tests import tiny
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -191,15 +190,15 @@ def test_text_of_users_is_printed_as_text() -> None:
 
 @pytest.mark.parametrize("text", AWKWARD)
 def test_tables_show_labels_names_and_nodes_as_text(tmp_path: Path, text: str) -> None:
-    run = planned(tmp_path, text, text)
+    run = planned(tmp_path, text, f"label={text}")
     plan = Plan.read(tmp_path / "outputs/sweeps/s")
     out = io.StringIO()
     console = rich.console.Console(file=out, width=200)
     request.show_plan(plan, console, workers=1)
     assert out.getvalue().count(text) == 2
-    console.print(table([Row(run, RunState.RUNNING, job_id=text, node=text, reason=text)]))
-    console.print(running_table([(run, Progress())]))
-    assert out.getvalue().count(text) == 2 + 4 + 1
+    row = Row(run, RunState.RUNNING, job_id=text, node=text, gpu=text, reason=text)
+    console.print(RunTable(plan.names, [row]))
+    assert out.getvalue().count(text) == 2 + 5
 
 
 def test_a_dry_run_with_awkward_tags_shows_them(tmp_path: Path) -> None:

@@ -170,21 +170,17 @@ def _tell(runs: Runs, stderr: Console) -> None:
 
 
 def _load(args: argparse.Namespace) -> tuple[Runs, Comparison]:
-    from avatarl.report.aggregate import compare
     from avatarl.report.load import load_runs
 
     runs = load_runs(args.selection, where=args.where, outputs=args.output_dir)
     if not runs:
         raise UserError("; ".join(runs.errors))
-    comparison = compare(
-        runs.runs,
-        swept=runs.swept_keys,
+    comparison = runs.compare(
         metrics=_split(args.metrics),
         sort=args.sort,
         group_by=_split(args.group_by),
         against=args.against,
         interval=args.interval,
-        title=runs.title,
     )
     return runs, comparison
 

@@ -12,6 +12,8 @@ from avatarl.cli.options import add_output_dir, add_sweep
 from avatarl.runs.find import find_sweep
 from avatarl.runs.state import RunState
 
+_MOST_ROWS = 40
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -24,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print the state of every run; exit code 1 when something failed."""
     from avatarl.sweep.plan.planned import Plan
-    from avatarl.sweep.survey import headline, look_at, table
+    from avatarl.sweep.screen import RunTable, head
+    from avatarl.sweep.survey import look_at
 
     directory = find_sweep(args.sweep, args.output_dir).path
     plan = Plan.read(directory)
@@ -53,7 +56,9 @@ def main(args: argparse.Namespace) -> int:
             sys.stdout.write(json.dumps(record) + "\n")
     else:
         console = terminal.console()
-        console.print(headline(plan.name, seen), soft_wrap=True)
+        for line in head(plan, seen):
+            console.print(line, soft_wrap=True)
         if rows:
-            console.print(table(rows, most=None if args.all else 40))
+            most = None if args.all else _MOST_ROWS
+            console.print(RunTable(plan.names, rows, most), soft_wrap=True)
     return 1 if seen.counts()[RunState.FAILED] else 0

@@ -22,14 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Compose the report and save it as a draft."""
-    from avatarl.report.aggregate import compare
     from avatarl.report.exports import as_markdown
     from avatarl.report.load import load_runs
     from avatarl.tracking import wandb_report
 
     runs = load_runs(args.runs, outputs=args.output_dir)
     title = args.title or runs.title
-    table = as_markdown(compare(runs.runs, swept=runs.swept_keys, title=title))
+    table = as_markdown(runs.compare(title=title))
     groups = sorted({str(run.sweep) for run in runs if run.sweep})
     report = wandb_report.build(
         title, table, project=args.project, entity=args.entity, groups=groups

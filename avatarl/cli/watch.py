@@ -29,14 +29,15 @@ def main(args: argparse.Namespace) -> int:
     from rich.live import Live
 
     from avatarl.sweep.plan.planned import Plan
-    from avatarl.sweep.survey import look_at, render
+    from avatarl.sweep.screen import render
+    from avatarl.sweep.survey import look_at
 
     directory = find_sweep(args.sweep, args.output_dir).path
     plan = Plan.read(directory)
     with Live(console=terminal.console(), auto_refresh=False) as live:
         while not terminal.reader_left():
             seen = look_at(plan, directory, fresh=True)
-            live.update(render(plan.name, seen), refresh=True)
+            live.update(render(plan, seen), refresh=True)
             counts = seen.counts()
             unsure = counts[RunState.UNREADABLE] or not seen.reachable
             if not (unsure or counts[RunState.RUNNING] or counts[RunState.QUEUED]):

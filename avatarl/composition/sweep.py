@@ -21,9 +21,9 @@ from avatarl.composition.errors import describe_error, is_about_words
 from avatarl.composition.run import control_of, identify, resolve
 from avatarl.composition.search import Searched
 from avatarl.errors import ConfigError, UserError
-from avatarl.names import check_name
+from avatarl.names import check_name, shared_words
 from avatarl.sweep.outcome import SweepOutcome
-from avatarl.sweep.plan.planned import Candidate, PlannedRun, data_key, shared_words
+from avatarl.sweep.plan.planned import Candidate, PlannedRun, data_key
 from avatarl.sweep.plan.request import SweepRequest
 
 if TYPE_CHECKING:

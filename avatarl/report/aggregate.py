@@ -31,6 +31,7 @@ def compare(
     against: str = "",
     interval: Interval = "t",
     title: str = "runs",
+    shared: str = "",
 ) -> Comparison:
     """Aggregate ``runs`` over their seeds.
 
@@ -46,6 +47,7 @@ def compare(
             name or id, or a filter expression that fits one configuration.
         interval: ``t`` or ``bootstrap``.
         title: What is compared, in words.
+        shared: What all of it has in common, in one line.
 
     Raises:
         UserError: An unknown metric, key or baseline.
@@ -94,6 +96,7 @@ def compare(
         interval=interval,
         baseline=baseline,
         warnings=tuple(warnings(sections, group_by)),
+        shared=shared,
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from avatarl.report.statistics import Estimate, Interval, Paired
 from avatarl.runs.run import Run
+from avatarl.runs.state import RunState
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,14 @@ class Configuration:
         estimate = self.estimates.get(metric)
         return None if estimate is None else estimate.mean
 
+    def failures(self) -> list[str]:
+        """Name every seed that failed, and why."""
+        return _told(run for run in self.unfinished if run.state is RunState.FAILED)
+
     def notes(self) -> list[str]:
-        """Name every seed that isn't in the means, and why."""
-        alike: dict[str, list[Run]] = {}
-        for run in self.unfinished:
-            why = f": {run.reason}" if run.reason else ""
-            alike.setdefault(f"{run.describe_state()}{why}", []).append(run)
-        notes = [f"{_seeds(runs)} {what}" for what, runs in alike.items()]
+        """Name every seed that isn't in the means, and why; first those that failed."""
+        notes = self.failures()
+        notes += _told(run for run in self.unfinished if run.state is not RunState.FAILED)
         notes += [
             f"{metric} is of {estimate.n} of the {len(self.done)} finished seeds, "
             "the rest has no finite value"
@@ -62,6 +64,14 @@ class Configuration:
         if self.mixed > 1:
             notes.append(f"over {self.mixed} configurations")
         return notes
+
+
+def _told(runs: Iterable[Run]) -> list[str]:
+    alike: dict[str, list[Run]] = {}
+    for run in runs:
+        why = f": {run.reason}" if run.reason else ""
+        alike.setdefault(f"{run.describe_state()}{why}", []).append(run)
+    return [f"{_seeds(runs)} {what}" for what, runs in alike.items()]
 
 
 def _seeds(runs: Sequence[Run]) -> str:
@@ -116,6 +126,7 @@ class Comparison:
         sort: The metric or key sorted by.
         descending: Whether rows with the largest value come first.
         warnings: Whatever keeps runs from being compared plainly.
+        shared: Overrides that all runs of one sweep have in common, in one line.
     """
 
     title: str
@@ -128,3 +139,11 @@ class Comparison:
     interval: Interval
     baseline: str = ""
     warnings: tuple[str, ...] = field(default=())
+    shared: str = ""
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs of all sections."""
+        return [
+            run for section in self.sections for row in section.configurations for run in row.runs
+        ]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from avatarl.names import short_keys
 from avatarl.report.metrics import DEFAULT, METRIC_OF, metric_heading
 from avatarl.runs.identity import is_neutral, without_effect
 
@@ -86,12 +87,4 @@ def _word(config: Mapping[str, Any], key: str) -> str:
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
     """Return a short heading for each key, the full key where shortening would confuse two."""
-    short: dict[str, str] = {}
-    for key in keys:
-        group, _, last = key.rpartition(".")
-        short[key] = group.rpartition(".")[2] if last in ("name", "kind") and group else last
-    given = list(short.values())
-    return {
-        key: name if given.count(name) == 1 and name not in _TAKEN else key
-        for key, name in short.items()
-    }
+    return short_keys(keys, _TAKEN)

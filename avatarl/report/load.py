@@ -9,19 +9,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from avatarl.errors import UserError
+from avatarl.names import said_once
 from avatarl.report.identity import configuration_key, short_names
 from avatarl.report.requested import columns
 from avatarl.report.where import Filter, FilterError
 from avatarl.runs import records
-from avatarl.runs.find import select
+from avatarl.runs.find import Source, select
 from avatarl.runs.journal import metric_names
 from avatarl.runs.run import Run, read_run
 from avatarl.runs.state import RunState
+
+if TYPE_CHECKING:
+    from avatarl.report.comparison import Comparison
 
 #: Facts of a run that lead its row.
 _FACTS = (
@@ -40,6 +44,7 @@ class Runs:
         problems: What could not be found or read, one line each.
         errors: Those of the problems that are the selection's or a filter's own mistakes.
         title: What was selected, in words.
+        shared: Overrides that all runs have in common, of a whole sweep, in one line.
     """
 
     runs: tuple[Run, ...]
@@ -47,12 +52,28 @@ class Runs:
     problems: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     title: str = "runs"
+    shared: str = ""
 
     def __len__(self) -> int:
         return len(self.runs)
 
     def __iter__(self) -> Iterator[Run]:
         return iter(self.runs)
+
+    def compare(self, **asked: Any) -> Comparison:
+        """Aggregate the runs over their seeds.
+
+        Args:
+            asked: As :func:`avatarl.report.aggregate.compare` takes them: ``metrics``, ``sort``,
+                ``group_by``, ``against``, ``interval``.
+
+        Raises:
+            UserError: An unknown metric, key or baseline.
+        """
+        from avatarl.report.aggregate import compare
+
+        given = {"swept": self.swept_keys, "title": self.title, "shared": self.shared}
+        return compare(self.runs, **{**given, **asked})
 
     @cached_property
     def table(self) -> pl.DataFrame:
@@ -156,7 +177,19 @@ def load_runs(
     if runs and not kept:
         errors.append(f"no run is left of {len(runs)} by --where {' and '.join(filters)}")
     problems = [*errors, *(problem for run in kept for problem in run.problems)]
-    return Runs(tuple(kept), chosen.swept_keys, tuple(problems), tuple(errors), chosen.title)
+    return Runs(
+        tuple(kept), chosen.swept_keys, tuple(problems), tuple(errors), chosen.title,
+        _shared(chosen.sources),
+    )  # fmt: skip
+
+
+def _shared(sources: Sequence[Source]) -> str:
+    """What the runs of one sweep have in common; of several, each has its own."""
+    if len({source.sweep for source in sources}) != 1:
+        return ""
+    plans = [source.planned or {} for source in sources]
+    asked = [plan.get("overrides") for plan in plans if not plan.get("is_control")]
+    return said_once([list(map(str, words)) if isinstance(words, list) else [] for words in asked])
 
 
 def apply_filter(

@@ -61,6 +61,16 @@ def footnotes(comparison: Comparison) -> list[str]:
     )
 
 
+def failures(comparison: Comparison) -> list[str]:
+    """Return those of the footnotes that name a run that failed."""
+    return [
+        f"{_name(section, row)}: {note}"
+        for section in comparison.sections
+        for row in section.configurations
+        for note in row.failures()
+    ]
+
+
 def legend(comparison: Comparison, rows: Sequence[Configuration]) -> list[str]:
     """Say what the marks and columns of a table with these rows mean."""
     notes = []

@@ -9,7 +9,6 @@ from rich.console import Console
 from avatarl import terminal
 from avatarl.errors import UserError
 from avatarl.files import write_atomic
-from avatarl.report.aggregate import compare
 from avatarl.report.exports import as_csv
 from avatarl.report.load import load_runs
 from avatarl.report.terminal import as_text, print_comparison
@@ -27,7 +26,7 @@ def summarise_sweep(sweep_directory: Path, console: Console | None = None) -> No
     if not sweep.plan.is_file():
         raise UserError(f"{sweep_directory} is no sweep: it has no plan.json")
     runs = load_runs(sweep_directory)
-    comparison = compare(runs.runs, swept=runs.swept_keys, title=sweep_directory.name)
+    comparison = runs.compare(title=sweep_directory.name)
     print_comparison(comparison, console)
     for problem in runs.problems:
         terminal.say(console, f"warning: {problem}", "yellow")

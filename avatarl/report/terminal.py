@@ -6,14 +6,17 @@ import io
 from dataclasses import replace
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from avatarl.report.comparison import Comparison
-from avatarl.report.remarks import footnotes
+from avatarl.names import size_in_words
+from avatarl.report.comparison import Comparison, Configuration
+from avatarl.report.remarks import failures, footnotes
 from avatarl.report.table import Grid, grid
-from avatarl.text import printable
+from avatarl.runs.state import in_words
+from avatarl.text import in_two, printable
 
 #: A longer cell is folded.
 _WIDEST = 32
@@ -21,6 +24,10 @@ _WIDEST = 32
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Print the tables and their footnotes; metrics that don't fit the width are named instead."""
+    _print_head(comparison, console)
+    failed = failures(comparison)
+    for failure in failed:
+        console.print(Text(printable(failure), style="bold red"), soft_wrap=True)
     for section in comparison.sections:
         table, hidden = _fit(grid(comparison, section), console.width)
         printed = _rich_table(table)
@@ -32,12 +39,26 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
                 Text(f"not shown at this width: {', '.join(hidden)} (--metrics chooses)", "dim")
             )
     for note in footnotes(comparison):
+        if note in failed:
+            continue
         console.print(Text(printable(note), style="yellow" if note.startswith("note") else "dim"))
 
 
+def _print_head(comparison: Comparison, console: Console) -> None:
+    """Say how many runs are compared, in which state, and what all of them share."""
+    controls = sum(run.is_control for run in comparison.runs)
+    size = size_in_words(len(comparison.runs) - controls, controls)
+    head = f"{comparison.title}: {size}: {in_words(run.state for run in comparison.runs)}"
+    console.print(Text(printable(head), style="bold"), soft_wrap=True)
+    if comparison.shared:
+        console.print(Text(comparison.shared, style="dim"), soft_wrap=True)
+
+
 def _fit(table: Grid, width: int) -> tuple[Grid, list[str]]:
-    """Leave out the last metrics until the table fits, but never the first."""
+    """Leave out what keys tell as well, then the last metrics, until the table fits."""
     hidden: list[str] = []
+    if _width(table) > width and any(column.kind == "key" for column in table.columns):
+        table = _without_names(table)
     metrics = [at for at, column in enumerate(table.columns) if column.kind == "metric"]
     while len(metrics) > 1 and _width(table) > width:
         at = metrics.pop()
@@ -52,23 +73,32 @@ def _fit(table: Grid, width: int) -> tuple[Grid, list[str]]:
     return table, hidden
 
 
+def _without_names(table: Grid) -> Grid:
+    """Tell runs by their keys alone; controls and n-grams say what they are in the first."""
+    at = next(n for n, column in enumerate(table.columns) if column.kind == "key")
+    lines = []
+    for line in table.lines:
+        cells = list(line.cells)
+        if line.kind == "ngram":
+            cells[at] = cells[0]
+        elif isinstance(line.entry, Configuration) and line.entry.is_control:
+            cells[at] = "control" if cells[at] == "–" else f"{cells[at]} (control)"
+        lines.append(replace(line, cells=tuple(cells[1:])))
+    return replace(table, columns=table.columns[1:], lines=tuple(lines))
+
+
 def _width(table: Grid) -> int:
-    columns = zip(map(_broken, table.headings), *(line.cells for line in table.lines), strict=True)
+    columns = zip(
+        ("\n".join(in_two(heading)) for heading in table.headings),
+        *(line.cells for line in table.lines),
+        strict=True,
+    )
     # Each column has a blank on either side; the marks and the edges take six more.
     return 6 + sum(2 + min(_WIDEST, max(map(_longest, cells))) for cells in columns)
 
 
 def _longest(cell: str) -> int:
-    return max(map(len, cell.split("\n")))
-
-
-def _broken(heading: str) -> str:
-    """Break a long heading after an underscore near its middle."""
-    places = [at + 1 for at, letter in enumerate(heading[:-1]) if letter in "_."]
-    if len(heading) <= 12 or not places:
-        return heading
-    middle = min(places, key=lambda at: abs(at - len(heading) / 2))
-    return f"{heading[:middle]}\n{heading[middle:]}"
+    return max(map(cell_len, cell.split("\n")))
 
 
 def _rich_table(table: Grid) -> Table:
@@ -78,7 +108,7 @@ def _rich_table(table: Grid) -> Table:
     )  # fmt: skip
     printed.add_column("")
     for column in table.columns:
-        heading = _broken(column.heading)
+        heading = "\n".join(in_two(column.heading))
         printed.add_column(
             Text(heading), justify="right" if column.numeric else "left", max_width=_WIDEST,
             min_width=min(_WIDEST, _longest(heading)),

@@ -129,10 +129,10 @@ def find_sweep(name: str | None, outputs: Path) -> SweepFolder:
     raise UserError(f"no sweep {name!r}; there are: {some}{did_you_mean(name, by_name)}")
 
 
-def spoken(sweep: Path) -> str:
-    """What to type for a sweep: its name where that is found, else its path."""
-    by_name = sweep.absolute().parent.parent == OUTPUTS.absolute()
-    return shlex.quote(sweep.name if by_name else str(sweep))
+def spoken(folder: Path) -> str:
+    """What to type for a sweep or a run: its folder's name where that is found, else its path."""
+    by_name = folder.absolute().parent.parent == OUTPUTS.absolute()
+    return shlex.quote(folder.name if by_name else str(folder))
 
 
 def _directories(word: str, outputs: Outputs) -> list[Path]:

@@ -6,6 +6,8 @@ import enum
 import os
 import socket
 import time
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from avatarl.runs import ownership
@@ -34,6 +36,12 @@ class RunState(str, enum.Enum):
     DONE = "done"
 
     __str__ = str.__str__
+
+
+def in_words(states: Iterable[RunState]) -> str:
+    """Count runs by state, what wants attention first: ``1 failed, 2 running, 3 done``."""
+    counts = Counter(states)
+    return ", ".join(f"{counts[state]} {state}" for state in RunState if counts[state])
 
 
 @dataclass(frozen=True)

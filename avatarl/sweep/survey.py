@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from avatarl.runs import ownership, slurm_jobs
 from avatarl.runs.folder import Failure, RunFolder
@@ -19,30 +16,6 @@ from avatarl.runs.progress import Progress
 from avatarl.runs.state import RunState, status_of
 from avatarl.sweep.plan.planned import Plan, PlannedRun
 from avatarl.sweep.slurm.submission import submissions
-from avatarl.sweep.workers.display import duration, number
-
-_STYLES = {
-    RunState.FAILED: "bold red",
-    RunState.RUNNING: "green",
-    RunState.INTERRUPTED: "yellow",
-    RunState.UNREADABLE: "bold yellow",
-    RunState.PAUSED: "dim",
-    RunState.DONE: "dim",
-}
-_MOST_ROWS = 30
-#: Columns of the table, and how narrow each may get.
-_COLUMNS = {
-    "run": 12,
-    "state": 7,
-    "step": 9,
-    "steps/s": 7,
-    "left": 5,
-    "loss": 7,
-    "job": 6,
-    "node": 5,
-    "gpu": 3,
-    "notes": 10,
-}
 
 
 @dataclass(frozen=True)
@@ -91,6 +64,32 @@ class Survey:
     def counts(self) -> Counter[RunState]:
         """Runs by state."""
         return Counter(row.state for row in self.rows)
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until all of it is done, if as many runs go on at once; None: nobody knows."""
+        running = [row for row in self.rows if row.state is RunState.RUNNING]
+        paces: dict[str, list[float]] = {}
+        for row in running:
+            if row.progress and row.progress.rate > 0:
+                paces.setdefault(row.run.structure_key, []).append(1 / row.progress.rate)
+        if not paces:
+            return None
+        usual = statistics.median(pace for some in paces.values() for pace in some)
+        lengths = [row.progress.steps for row in self.rows if row.progress and row.progress.steps]
+        work = longest = 0.0
+        for row in self.rows:
+            if row.state in (RunState.DONE, RunState.FAILED, RunState.PAUSED):
+                continue
+            progress = row.progress or Progress()
+            asked = row.run.config.get("trainer", {}).get("steps")
+            steps = progress.steps or asked or (statistics.median(lengths) if lengths else 0)
+            pace = statistics.fmean(paces.get(row.run.structure_key, [usual]))
+            ahead = (steps - progress.step) * pace
+            work += ahead
+            if row.state is RunState.RUNNING:
+                longest = max(longest, ahead)
+        return max(longest, work / len(running))
 
 
 def look_at(plan: Plan, sweep: Path, fresh: bool = False) -> Survey:
@@ -210,53 +209,3 @@ def _why_queued(job: slurm_jobs.Job | None) -> str:
     if job.state == "RUNNING":
         return "waits in its job"
     return job.reason.replace("None", "") if job.state == "PENDING" else job.state.lower()
-
-
-def table(rows: Sequence[Row], most: int | None = _MOST_ROWS) -> Table:
-    """Runs, most interesting first, one row each; columns that would be empty are left out."""
-    order = list(RunState)
-    listed = sorted(rows, key=lambda row: order.index(row.state))
-    cells = [_cells(row) for row in listed[:most]]
-    kept = [n for n in range(len(_COLUMNS)) if any(row[n] for row in cells)]
-    shown = Table(box=None, padding=(0, 1, 0, 0), show_edge=False)
-    for name, width in [list(_COLUMNS.items())[n] for n in kept]:
-        # Names and notes give way where the terminal is narrow.
-        gives_way = name in ("run", "notes")
-        shown.add_column(name, overflow="fold", no_wrap=not gives_way, min_width=width)
-    for row in cells:
-        shown.add_row(*(Text(cell) if isinstance(cell := row[n], str) else cell for n in kept))
-    if most is not None and len(listed) > most:
-        shown.add_row(Text(f"… {len(listed) - most} more", no_wrap=True))
-    return shown
-
-
-def _cells(row: Row) -> tuple[str | Text, ...]:
-    progress = row.progress or Progress()
-    running = row.state is RunState.RUNNING
-    warnings = ", ".join(progress.warnings)
-    return (
-        Text(row.run.label, no_wrap=True, overflow="ellipsis"),
-        Text(str(row.state), style=_STYLES.get(row.state, "")),
-        f"{progress.step}/{progress.steps}" if progress.steps else "",
-        number(progress.rate, 1) if running else "",
-        duration(progress.eta_s) if running else "",
-        number(progress.loss) if row.progress else "",
-        row.job_id or "",
-        row.node,
-        row.gpu,
-        Text(row.reason or warnings, style="yellow" if not row.reason else ""),
-    )
-
-
-def headline(name: str, survey: Survey) -> Text:
-    """One line: how many runs are in each state."""
-    counts = survey.counts()
-    words = ", ".join(f"{counts[s]} {s}" for s in reversed(RunState) if counts[s])
-    lost = "" if survey.reachable else "  (SLURM's controller doesn't answer)"
-    return Text(f"{name}: {len(survey.rows)} runs: {words}{lost}", style="bold")
-
-
-def render(name: str, survey: Survey) -> RenderableType:
-    """Headline and table of what isn't done."""
-    rows = [row for row in survey.rows if row.state is not RunState.DONE]
-    return Group(headline(name, survey), *([table(rows)] if rows else []))

@@ -20,6 +20,7 @@ from avatarl import terminal
 from avatarl.config import RunConfig
 from avatarl.data import Corpus
 from avatarl.reference.levels import NgramLevel, ngram_levels
+from avatarl.runs import find
 from avatarl.runs.progress import Progress as Moment
 from avatarl.runs.result import Result
 from avatarl.training.entry import execute
@@ -78,6 +79,10 @@ class Console:
                     self.say(told, style)
         # Never broken by us, so that it can be copied.
         terminal.say(self.rich, f"files:    {result.directory}")
+        run = find.spoken(result.directory)
+        terminal.say(self.rich, f"next:     avatarl sample {run}")
+        terminal.say(self.rich, f"          avatarl inspect {run} --text 'To be, or not to b'")
+        terminal.say(self.rich, f"          avatarl compare {run} --html run.html")
 
 
 def _held_out(result: Result) -> str:

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -20,9 +19,10 @@ from avatarl.runs.folder import RunFolder
 from avatarl.sweep import reproduce
 from avatarl.sweep.plan import launches
 from avatarl.sweep.plan.planned import Plan, make_plan
+from avatarl.sweep.screen import RunTable
 from avatarl.sweep.slurm import watch
 from avatarl.sweep.slurm.submission import Submission, note_job
-from avatarl.sweep.survey import look_at, table
+from avatarl.sweep.survey import look_at
 from tests.sweep.shipped import shipped
 from tests.waiting import PATIENCE_S
 
@@ -56,7 +56,7 @@ def test_status_tells_each_state(sweep, capsys, tmp_path):
     assert rows[3]["progress"]["step"] == 4
     assert code == 1
     _, out = run(capsys, tmp_path, "status")
-    assert "1 done, 1 new, 1 interrupted, 1 running, 1 failed" in out
+    assert "five: 5 runs: 1 failed, 1 running, 1 interrupted, 1 new, 1 done" in out
 
 
 def test_status_needs_neither_torch_nor_what_trains(sweep, tmp_path):
@@ -105,24 +105,17 @@ def test_logs_of_a_doubtful_name_say_what_it_could_mean(sweep, tmp_path):
 def test_a_narrow_terminal_shows_reasons_and_no_empty_columns(sweep, tmp_path):
     plan = Plan.read(sweep)
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(table(look_at(plan, sweep).rows))
-    head, *rows = console.export_text().splitlines()
-    assert head.split() == ["run", "state", "step", "steps/s", "left", "loss", "node", "notes"]
-    assert any("ValueError:" in row for row in rows)
-    long = [
-        replace(row, run=replace(row.run, label="x" * 300)) for row in look_at(plan, sweep).rows
-    ]
-    console.print(table(long))
-    shown = console.export_text()
-    assert "…" in shown
-    assert "interrupted" in shown
+    console.print(RunTable(plan.names, look_at(plan, sweep).rows))
+    head, first, *_ = console.export_text().splitlines()
+    assert head.split() == ["seed", "state", "step", "left", "steps/s", "loss", "node"]
+    assert first.split(maxsplit=2) == ["1", "failed", "ValueError: no good"]
 
 
 def test_done_runs_are_listed_with_what_they_came_to(sweep, capsys, tmp_path):
     [done] = (tmp_path / "outputs" / "runs").glob("*-0000000000000000")
     write_json(done / "progress.json", {"state": "done", "step": 9, "steps": 9, "loss": 0.5})
     _, out = run(capsys, tmp_path, "status", "five", "--all")
-    assert re.search(r"seed=0 +done +9/9 +0\.5000", out)
+    assert re.search(r"0 +done +9/9 +0\.5000", out)
 
 
 def test_a_sweep_is_spoken_of_by_what_finds_it(tmp_path, monkeypatch):

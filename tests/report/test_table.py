@@ -124,7 +124,7 @@ def test_what_is_hidden_is_a_metric_even_if_a_key_has_its_heading(outputs: Outpu
     for weight in (0.0, 1.0):
         outputs.run(config(weight=weight, reward__ece=weight), final=1.8 + weight)
     told = compare(load_runs(outputs.root).runs, metrics=["val/nats", "val/accuracy", "val/ece"])
-    text = as_text(told, 70)
+    text = as_text(told, 60)
     assert "not shown at this width: ece (" in text
     headings = text.split("──")[0].split()
     assert headings[-5:] == ["weight", "reward.ece", "n", "nats", "accuracy"]

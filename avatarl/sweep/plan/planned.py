@@ -13,11 +13,12 @@ from typing import Any
 
 from avatarl.errors import UserError, in_short
 from avatarl.files import read_checked, write_checked
-from avatarl.names import resolved_word
+from avatarl.names import size_in_words
 from avatarl.runs.find import PLAN_SCHEMA, outputs_of
 from avatarl.runs.flatten import flatten
 from avatarl.runs.folder import RunFolder
 from avatarl.runs.outputs import Outputs, SweepFolder
+from avatarl.sweep.plan.naming import CONTROL, Names
 from avatarl.text import printable
 
 
@@ -124,6 +125,17 @@ class Plan:
     positions: tuple[int, ...] = ()
     created: float = 0.0
     search: Mapping[str, Any] | None = None
+
+    @functools.cached_property
+    def names(self) -> Names:
+        """What tells its runs apart."""
+        return Names(self.runs)
+
+    @property
+    def size(self) -> str:
+        """How many runs it has, in words: ``24 runs + 6 controls``."""
+        controls = sum(run.is_control for run in self.runs)
+        return size_in_words(len(self.runs) - controls, controls)
 
     def to_json(self, directory: Path) -> dict[str, Any]:
         """The plan as ``plan.json`` in a sweep's ``directory`` holds it."""
@@ -233,14 +245,9 @@ def make_plan(
             if matched.id not in runs:
                 overrides = _control_overrides(candidate.overrides)
                 runs[matched.id] = _planned(replace(matched, overrides=overrides), is_control=True)
-    shared = shared_words([candidate.overrides for candidate in candidates])
+    names = Names(tuple(runs.values()))
     for identity, run in runs.items():
-        leaves = flatten(run.config)
-        words = [
-            resolved_word(word, leaves.get) for word in run.overrides if word not in shared
-        ] or [run.name]
-        label = printable(" ".join(words)) + (" (control)" if run.is_control else "")
-        runs[identity] = replace(run, label=run.label or label)
+        runs[identity] = replace(run, label=run.label or names.label(run))
     order = {identity: position for position, identity in enumerate(runs)}
     return Plan(
         name=name,
@@ -252,13 +259,6 @@ def make_plan(
         created=before.created if before else time.time(),
         search=search,
     )
-
-
-def shared_words(combinations: Sequence[Sequence[str]]) -> frozenset[str]:
-    """Overrides that all of several combinations share: they tell no run from another."""
-    if len(combinations) < 2:
-        return frozenset()
-    return frozenset.intersection(*map(frozenset, combinations))
 
 
 def _planned(candidate: Candidate, *, is_control: bool) -> PlannedRun:
@@ -277,7 +277,7 @@ def _planned(candidate: Candidate, *, is_control: bool) -> PlannedRun:
 def _control_overrides(overrides: Iterable[str]) -> tuple[str, ...]:
     groups = ("reference", "explorer", "reward", "objective")
     kept = [o for o in overrides if o.lstrip("+~").split("=")[0].split(".")[0] not in groups]
-    return (*kept, "objective=cross_entropy")
+    return (*kept, CONTROL)
 
 
 def data_key(config: Mapping[str, Any]) -> str:

@@ -121,7 +121,7 @@ def plan_record(plan: Plan) -> dict[str, Any]:
 def show_plan(plan: Plan, console: Console, workers: int) -> None:
     """Print what a launch would do: each run and its state, and an estimate of hours."""
     runs = [(run, status_of(run.folder).state) for run in plan.runs]
-    title = Text(f"{plan.name}: {len(runs)} runs")
+    title = Text("\n".join(filter(None, [f"{plan.name}: {plan.size}", plan.names.said_once])))
     table = Table(title=title, title_justify="left", box=None)
     for name in ("run", "state", "overrides"):
         table.add_column(name, no_wrap=name != "overrides", overflow="fold")

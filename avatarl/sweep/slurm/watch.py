@@ -25,10 +25,11 @@ from avatarl.sweep.failure.faults import Fault
 from avatarl.sweep.outcome import RunOutcome, SweepOutcome
 from avatarl.sweep.plan.planned import Plan, PlannedRun
 from avatarl.sweep.plan.study import study_of
+from avatarl.sweep.screen import duration, render
 from avatarl.sweep.slurm.submission import submissions
-from avatarl.sweep.survey import Row, Survey, look_at, render
+from avatarl.sweep.survey import Row, Survey, look_at
 from avatarl.sweep.workers import worker
-from avatarl.sweep.workers.display import duration, say_done, say_failed
+from avatarl.sweep.workers.display import say_done, say_failed
 from avatarl.terminal import say
 
 #: The state of a job that neither squeue nor sacct knows.
@@ -94,7 +95,7 @@ def stay(
                 continue
             patience.over()
             if console.is_terminal:
-                live.update(render(plan.name, survey), refresh=True)
+                live.update(render(plan, survey), refresh=True)
             if over or detach():
                 break
             _pause(poll_s, detach)

@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
-from avatarl.runs.progress import Progress
+from avatarl.runs.state import RunState
 from avatarl.sweep.outcome import Event, RunOutcome
-from avatarl.sweep.plan.planned import PlannedRun
+from avatarl.sweep.plan.planned import Plan, PlannedRun
+from avatarl.sweep.screen import duration, number, render
+from avatarl.sweep.survey import Row, Survey
 from avatarl.terminal import say
 
-#: Most running or waiting runs shown at once; the rest is counted.
-_MOST_ROWS = 24
-
-
-def duration(seconds: float | None) -> str:
-    """``75`` as ``1:15``, ``None`` as a dash."""
-    if seconds is None or seconds != seconds or seconds < 0:
-        return "–"
-    whole = int(seconds + 0.5)
-    hours, rest = divmod(whole, 3600)
-    minutes, rest = divmod(rest, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def number(value: object, digits: int = 4) -> str:
-    """A metric for a table cell."""
-    return f"{value:.{digits}f}" if isinstance(value, int | float) else "–"
+#: What an outcome leaves a run as; ``elsewhere``: another process computes it.
+_STATES = {
+    "done": RunState.DONE,
+    "paused": RunState.PAUSED,
+    "failed": RunState.FAILED,
+    "interrupted": RunState.INTERRUPTED,
+    "elsewhere": RunState.QUEUED,
+}
 
 
 def say_done(
@@ -54,16 +45,14 @@ class Display:
 
     Args:
         console: Where to show them.
-        total: Number of runs of the sweep.
-        title: Name of the sweep.
+        plan: The sweep's.
         live: Redraw a table; by default when the console is a terminal.
     """
 
-    def __init__(self, console: Console, total: int, title: str, live: bool | None = None) -> None:
-        self.console, self.total, self.title = console, total, title
-        self._running: dict[str, PlannedRun] = {}
-        self._done = self._failed = 0
-        self._began = time.monotonic()
+    def __init__(self, console: Console, plan: Plan, live: bool | None = None) -> None:
+        self.console, self.plan = console, plan
+        self._rows = {run.id: Row(run, RunState.NEW) for run in plan.runs}
+        self._ended = 0
         self._drawn = 0.0
         redraws = console.is_terminal if live is None else live
         self._live = Live(console=console, auto_refresh=False, transient=True) if redraws else None
@@ -80,71 +69,47 @@ class Display:
     def event(self, event: Event) -> None:
         """Tell one event: ends and retries as a line, starts in the table only."""
         run, outcome = event.run, event.outcome
-        if event.what == "started":
-            self._running[run.id] = run
-            return
-        self._running.pop(run.id, None)
+        state, reason = RunState.RUNNING, event.reason or ""
         if event.what == "retried":
-            say(self.console, f"again  {run.label}: {event.reason}", "yellow")
+            state = RunState.NEW
+            say(self.console, f"again  {run.label}: {reason}", "yellow")
         elif event.what == "waiting":
-            say(self.console, f"wait   {run.label}: {event.reason}", "yellow")
+            state = RunState.QUEUED
+            say(self.console, f"wait   {run.label}: {reason}", "yellow")
         elif outcome is not None:
-            self._finished(run, outcome)
+            state = _STATES[outcome.state]
+            self._tell_end(run, outcome)
+        self._rows[run.id] = Row(run, state, reason=reason)
 
-    def _finished(self, run: PlannedRun, outcome: RunOutcome) -> None:
+    def _tell_end(self, run: PlannedRun, outcome: RunOutcome) -> None:
         state, reason, result = outcome.state, outcome.reason, outcome.result or {}
+        self._ended += state in ("done", "failed")
+        place = f"[{self._ended}/{len(self.plan.runs)}]"
         if state == "done":
-            self._done += 1
             # From start to end where that is known; the run itself counts its steps alone.
             seconds = outcome.seconds or result.get("seconds")
             took = "already done" if outcome.cached else duration(seconds)
-            say_done(self.console, self._place(), run, result, took)
+            say_done(self.console, place, run, result, took)
         elif state == "failed":
-            self._failed += 1
-            say_failed(self.console, self._place(), run, reason)
+            say_failed(self.console, place, run, reason)
         elif state == "elsewhere":
             say(self.console, f"left   {run.label}: {reason}", "yellow")
         else:
             say(self.console, f"paused {run.label} {reason or ''}".rstrip(), "yellow")
-
-    def _place(self) -> str:
-        return f"[{self._done + self._failed}/{self.total}]"
 
     def tick(self) -> None:
         """Redraw, at most twice a second."""
         if self._live is None or time.monotonic() - self._drawn < 0.5:
             return
         self._drawn = time.monotonic()
-        self._live.update(self._table(), refresh=True)
+        self._live.update(render(self.plan, self.survey()), refresh=True)
 
-    def _table(self) -> RenderableType:
-        finished = self._done + self._failed
-        elapsed = time.monotonic() - self._began
-        head = Text(
-            f"{self.title}: {finished}/{self.total} finished, {self._failed} failed, "
-            f"{len(self._running)} running, {duration(elapsed)}",
-            style="bold",
-        )
+    def survey(self) -> Survey:
+        """The sweep as this process knows it, with how far the running runs have come."""
         rows = [
-            (run, run.folder.read_progress() or Progress())
-            for run in list(self._running.values())[:_MOST_ROWS]
+            replace(row, progress=row.run.folder.read_progress())
+            if row.state is RunState.RUNNING
+            else row
+            for row in self._rows.values()
         ]
-        return Group(head, running_table(rows))
-
-
-def running_table(rows: Iterable[tuple[PlannedRun, Progress]]) -> Table:
-    """One row a running run: bar, step, rate, time left, loss, warnings."""
-    table = Table(box=None, padding=(0, 1), show_edge=False)
-    for name in ("run", "", "step", "steps/s", "left", "loss", "warnings"):
-        table.add_column(name, overflow="ellipsis", no_wrap=True)
-    for run, progress in rows:
-        table.add_row(
-            Text(run.label),
-            ProgressBar(total=max(progress.steps, 1), completed=progress.step, width=16),
-            f"{progress.step}/{progress.steps or '?'}",
-            number(progress.rate, 1),
-            duration(progress.eta_s),
-            number(progress.loss),
-            Text(", ".join(progress.warnings), style="yellow"),
-        )
-    return table
+        return Survey(rows, reachable=True)

@@ -98,11 +98,13 @@ class LocalBackend(Backend):
     ) -> SweepOutcome:
         gpus = sum(slot.gpu is not None for slot in slots)
         kind = f"{len(slots)} worker{'s' * (len(slots) > 1)}" + (f" on {gpus} GPUs" if gpus else "")
-        say(console, f"{plan.name}: {len(plan.runs)} runs, {kind}")
+        say(console, f"{plan.name}: {plan.size}, {kind}")
+        if plan.names.said_once:
+            say(console, plan.names.said_once)
         study = study_of(plan, sweep, lambda line: say(console, line))
         if study is not None:
             study.again()
-        with catching() as stop, Display(console, len(plan.runs), plan.name) as display:
+        with catching() as stop, Display(console, plan) as display:
             pool = Pool(
                 slots=slots,
                 policy=self.settings.policy(),
