@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from avatarl import terminal
 from avatarl.cli.options import add_output_dir
-from avatarl.errors import UserError
+from avatarl.errors import ConfigError, UserError
 from avatarl.report.metrics import AXES
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ examples:
   avatarl compare demo --against control --metrics val/nats,val/ece
   avatarl compare demo --group-by reference.name --format latex
   avatarl compare demo --plot plots --html demo.html
+  avatarl compare demo --html demo.html --inspect "To be, or not to b"
   avatarl compare demo --serve                            follows the runs in a browser"""
 
 
@@ -104,6 +105,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--html", type=Path, metavar="FILE", help="also write one self-contained page"
     )
     parser.add_argument(
+        "--inspect", metavar="TEXT",
+        help="with --html: what kept checkpoints of the best runs think may follow TEXT, and a "
+        "held-out passage as they read it (at most 6 runs, 5 checkpoints each)",
+    )  # fmt: skip
+    parser.add_argument(
         "--serve", action="store_true",
         help="serve the page on this machine only; it reloads as the runs progress",
     )  # fmt: skip
@@ -126,6 +132,8 @@ def main(args: argparse.Namespace) -> int:
     from avatarl.report.terminal import print_comparison
 
     stderr = terminal.console(stderr=True)
+    if args.inspect is not None and (args.html is None or not args.inspect):
+        raise ConfigError("--inspect", args.inspect, "some text, with --html FILE")
     if args.serve:
         from avatarl.report.serve import serve
 
@@ -153,7 +161,8 @@ def main(args: argparse.Namespace) -> int:
     if args.html is not None:
         from avatarl.report.webpage import write_page
 
-        _write(args.html, lambda: write_page(runs, comparison, args.html, AXES[args.x]))
+        inspect = args.inspect or ""
+        _write(args.html, lambda: write_page(runs, comparison, args.html, AXES[args.x], inspect))
         terminal.say(stderr, f"page: {args.html}")
     return 2 if runs.errors else 0
 

@@ -21,7 +21,6 @@ from avatarl.runs.find import find_run
 from avatarl.text import printable, visible
 
 if TYPE_CHECKING:
-    from avatarl.runs.folder import RunFolder
     from avatarl.training.inspection import Choice, Seen
 
 _BAR = 20  # characters wide
@@ -75,7 +74,15 @@ def main(args: argparse.Namespace) -> int:
     steps: Sequence[int | None] = args.step or (
         folder.checkpoint_steps() if args.html is not None else [None]
     )
-    views = [_look(folder, step, args) for step in steps or [None]]
+    from avatarl.training.inspection import look
+    from avatarl.training.stored import load_policies
+
+    views = []
+    for learner, corpus in load_policies(folder, steps or [None]):
+        check_member(args.member, len(learner.state.members))
+        characters = args.characters if args.text is None or args.html is not None else 0
+        asked = {"text": args.text, "follows": args.next, "member": args.member}
+        views.append(look(learner, corpus, characters=characters, **asked))
     if args.json:
         told = {"schema": 1, "run": folder.path.name, "views": [_plain(one) for one in views]}
         print(json.dumps(told))
@@ -91,26 +98,6 @@ def main(args: argparse.Namespace) -> int:
             raise ConfigError("--html", str(args.html), "a path to write to", str(error)) from None
         terminal.say(terminal.console(stderr=True), f"page: {args.html}")
     return 0
-
-
-def _look(folder: RunFolder, step: int | None, args: argparse.Namespace) -> dict[str, Any]:
-    """Return one checkpoint's view: its step, and its choices, its passage, or both."""
-    from avatarl.training import inspection
-    from avatarl.training.stored import load_policy
-
-    learner, corpus = load_policy(folder, step)
-    member = args.member
-    check_member(member, len(learner.state.members))
-    view: dict[str, Any] = {"step": learner.step, **({"member": member} if member else {})}
-    if args.text is not None:
-        follows = args.next or inspection.continuation(corpus, args.text)
-        view |= {"text": args.text, "next": follows}
-        view["choices"] = inspection.choices(learner, corpus, args.text, follows, member)
-    if args.text is None or args.html is not None:
-        seen = inspection.passage(learner, corpus, args.characters, member)
-        view["passage"] = seen
-        view["nats"], view["accuracy"] = inspection.summary(seen)
-    return view
 
 
 def _plain(view: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from avatarl.files import write_atomic
 from avatarl.report.comparison import Comparison
 from avatarl.report.curves import Journals, read_journals
 from avatarl.report.downsample import min_max_indices
+from avatarl.report.inspected import inspected
 from avatarl.report.load import Runs
 from avatarl.report.metrics import AXES, CHARACTERS, STEPS, Axis
 from avatarl.report.page_data import page_data
@@ -43,9 +44,11 @@ _FIRST = (
 _GZIP_LEVEL = 3
 
 
-def write_page(runs: Runs, comparison: Comparison, path: Path, axis: Axis = CHARACTERS) -> None:
-    """Write the page, whole or not at all."""
-    write_atomic(path, render(runs, comparison, axis))
+def write_page(
+    runs: Runs, comparison: Comparison, path: Path, axis: Axis = CHARACTERS, inspect: str = ""
+) -> None:
+    """Write the page, whole or not at all; ``inspect`` is a text to ask kept checkpoints about."""
+    write_atomic(path, render(runs, comparison, axis, inspect=inspect))
 
 
 def render(
@@ -55,6 +58,7 @@ def render(
     *,
     live: bool = False,
     version: str = "",
+    inspect: str = "",
 ) -> str:
     """Return the page's HTML.
 
@@ -64,8 +68,9 @@ def render(
         axis: What curves are drawn against.
         live: Whether the page asks its server for newer data.
         version: The server's word for the state of the runs.
+        inspect: A text that the best runs' kept checkpoints are asked about.
     """
-    encoded = encode(runs, comparison, axis, live=live, version=version)
+    encoded = encode(runs, comparison, axis, live=live, version=version, inspect=inspect)
     folder = resources.files("avatarl.report") / "page"
     scripts = [item for item in folder.iterdir() if item.name.endswith(".js")]
     # The one that starts the page comes last.
@@ -90,6 +95,7 @@ def encode(
     *,
     live: bool = False,
     version: str = "",
+    inspect: str = "",
 ) -> str:
     """Return the page's data, gzipped and in base64, thinned until they fit the page."""
     metrics, left_out = _curve_metrics(runs, comparison)
@@ -98,6 +104,9 @@ def encode(
     journals = read_journals(runs, metrics, points, STEPS, tuple(AXES.values()))
     data = page_data(runs, comparison, journals, metrics, axis)
     data |= {"live": live, "version": version}
+    if inspect:
+        data["inspected"], problems = inspected(comparison, inspect)
+        data["warnings"] += problems
     if left_out:
         data["warnings"].append(
             f"at this number of runs the page holds the curves of {len(metrics)} metrics, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,6 +65,39 @@ class Seen:
     probability: float
     choice: str
     confidence: float
+
+
+def look(
+    learner: Learner,
+    corpus: Corpus,
+    *,
+    text: str | None = None,
+    follows: str | None = None,
+    characters: int = 0,
+    member: int = 0,
+) -> dict[str, Any]:
+    """Return a view of a policy: its ``step``, and what was asked for.
+
+    Args:
+        learner: The policy.
+        corpus: Its text.
+        text: For ``choices``, with the ``text`` and the ``next`` character.
+        follows: The text's next character; by default what follows it in the corpus.
+        characters: For a held-out ``passage`` of so many, with its ``nats`` and ``accuracy``.
+        member: Of a population.
+
+    Raises:
+        DataError: A character isn't in the vocabulary.
+    """
+    view: dict[str, Any] = {"step": learner.step, **({"member": member} if member else {})}
+    if text is not None:
+        after = follows or continuation(corpus, text)
+        view |= {"text": text, "next": after}
+        view["choices"] = choices(learner, corpus, text, after, member)
+    if characters:
+        view["passage"] = seen = passage(learner, corpus, characters, member)
+        view["nats"], view["accuracy"] = summary(seen)
+    return view
 
 
 def choices(

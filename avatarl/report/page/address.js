@@ -75,6 +75,7 @@ const PARTS = {
         [key, [Number(low) || 0, finite(Number(high)) ? Number(high) : 1]]));
     },
   },
+  game: { write: () => state.game ?? "", read: (text) => { state.game = text; } },
   run: { write: () => state.a ?? "", read: (text) => { state.a = text; } },
   beside: { write: () => state.b ?? "", read: (text) => { state.b = text || null; } },
   all: {

@@ -60,6 +60,7 @@ function showSection() {
   state.parMetric = pick("par-metric", results.map(titled), state.parMetric, "val/nats");
   state.axisKey = pick("axis-key", keys, state.axisKey);
   fillRunChoices();
+  fillGame();
   applyFilter();
   drawRun();
 }
@@ -159,6 +160,10 @@ function listen() {
   on("run-b", "change", ({ value }) => {
     state.b = value || null;
     drawRun();
+  });
+  on("game-run", "change", ({ value }) => {
+    state.game = value;
+    drawGame();
   });
   on("only-different", "change", ({ checked }) => {
     state.onlyDifferent = checked;

@@ -4,7 +4,7 @@ const state = {
   section: 0, mode: "groups", filter: "", sort: null, rows: 150,
   metrics: [], x: null, lines: "groups", colour: "auto", smoothing: 0, log: false, zoom: null,
   hidden: new Set(), brushes: {}, parMetric: null, axisKey: null,
-  a: null, b: null, onlyDifferent: true,
+  game: null, a: null, b: null, onlyDifferent: true,
 };
 let passes = () => true;
 const factsOf = new Map();
