@@ -10,8 +10,8 @@ from avatarl.report.comparison import Configuration, Section
 from avatarl.report.identity import short_names
 from avatarl.report.load import apply_filter
 from avatarl.report.statistics import Paired, holm, paired
-from avatarl.report.where import FilterError
 from avatarl.report.words import describe_configuration
+from avatarl.runs.where import FilterError
 
 
 def hold_against(

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from avatarl.names import short_keys
-from avatarl.report.metrics import DEFAULT, METRIC_OF, metric_heading
+from avatarl.report.metrics import DEFAULT, metric_heading
+from avatarl.runs.headings import METRIC_OF
 from avatarl.runs.identity import is_neutral, without_effect
 
 #: Keys of no run that older configurations may hold.

@@ -17,12 +17,12 @@ from avatarl.errors import UserError
 from avatarl.names import said_once
 from avatarl.report.identity import configuration_key, short_names
 from avatarl.report.requested import columns
-from avatarl.report.where import Filter, FilterError
 from avatarl.runs import records
 from avatarl.runs.find import Source, select
 from avatarl.runs.journal import metric_names
 from avatarl.runs.run import Run, read_run
 from avatarl.runs.state import RunState
+from avatarl.runs.where import Filter, FilterError
 
 if TYPE_CHECKING:
     from avatarl.report.comparison import Comparison

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from avatarl.runs.headings import HEADINGS
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -46,24 +48,6 @@ DEFAULT = (
     "val/nats", "ensemble/nats", "val/accuracy", "val/ece", "val/entropy", "reward/hit_probability",
     "characters_seen", "seconds",
 )  # fmt: skip
-
-#: Short headings, where they differ from the metric's name.
-HEADINGS = {
-    "val/nats": "nats",
-    "ensemble/nats": "ensemble",
-    "val/accuracy": "accuracy",
-    "val/ece": "ece",
-    "val/entropy": "entropy",
-    "val/brier": "brier",
-    "val/bits": "bits",
-    "val/perplexity": "perplexity",
-    "characters_seen": "characters",
-    "seconds": "seconds",
-    "reward/expected": "reward",
-    "reward/hit_probability": "hits",
-}
-#: The metric that a heading means.
-METRIC_OF = {heading: metric for metric, heading in HEADINGS.items()}
 
 #: How metrics are shown that are known by name.
 KNOWN = {

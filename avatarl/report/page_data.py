@@ -20,10 +20,10 @@ from avatarl.report.requested import result_metrics
 from avatarl.report.statistics import t_quantile
 from avatarl.report.style import PALETTE, looks
 from avatarl.report.table import Column, Grid, grid, level_cell
-from avatarl.report.where import LANGUAGE, spoken_names
 from avatarl.report.words import LEVEL_NAMES, row_name, show, word, words
 from avatarl.runs.run import Run
 from avatarl.runs.state import RunState
+from avatarl.runs.where import LANGUAGE, spoken_names
 
 _LARGEST_DEGREES = 60
 _MOST_PROBLEMS = 20

@@ -20,11 +20,11 @@ from avatarl.report.metrics import format_number
 from avatarl.report.serve import Server
 from avatarl.report.table import grid
 from avatarl.report.webpage import write_page
-from avatarl.report.where import Filter, spoken_names
 from avatarl.report.words import row_name
+from avatarl.runs.where import Filter, spoken_names
+from tests.runs.test_where import CASES, HEADINGS, REFUSED, ROW, some_filter
 
 from .conftest import OTHER_CORPUS, Outputs, config, demo
-from .test_where import CASES, HEADINGS, REFUSED, ROW, some_filter
 
 browser_module = pytest.importorskip("websocket", reason="needs websocket-client")
 

@@ -1,5 +1,5 @@
 // The filter: the language of --where, or plain words that a run must contain. What the language is
-// and what its names mean comes with the data (report/where.py); here is only what reads it.
+// and what its names mean comes with the data (runs/where.py); here is only what reads it.
 class FilterError extends Error {}
 
 const missing = (value) => value === null || value === undefined;

@@ -26,6 +26,7 @@ from avatarl.sweep.slurm import watch
 from avatarl.sweep.slurm.executor import script
 from avatarl.sweep.slurm.packs import make_packs
 from avatarl.sweep.slurm.queueing import Queue
+from avatarl.sweep.slurm.resources import Kind, Resources
 from avatarl.sweep.slurm.settings import SlurmSettings
 from avatarl.sweep.slurm.submission import next_directory, submissions
 from avatarl.terminal import say
@@ -54,21 +55,17 @@ class SlurmBackend(Backend):
 
     def preview(self, plan: Plan, sweep: Path, console: Console) -> None:
         """Show the plan, the jobs, and the sbatch script byte for byte; works anywhere."""
-        settings = self.settings
-        packs = make_packs(_pending(plan, sweep), settings.runs_per_job, plan.search is not None)
-        slots = settings.slots_per_gpu * max(1, settings.gpus())
-        workers = [min(len(members), slots) for members in packs]
-        request.show_plan(plan, console, workers=sum(workers[: settings.array_parallelism]))
-        request.show_left_out(console)
-        if not packs:
-            return
-        sizes = ", ".join(str(len(members)) for members in packs)
-        say(
-            console,
-            f"{len(packs)} job{'s' * (len(packs) > 1)}, runs in each: {sizes}; "
-            f"up to {max(workers)} side by side in a job",
+        groups = [
+            (kind, make_packs(runs, kind.settings.runs_per_job, plan.search is not None))
+            for kind, runs in self._resources(plan).split(_pending(plan, sweep))
+        ]
+        workers = sum(
+            sum(_side_by_side(kind, packs)[: kind.settings.array_parallelism])
+            for kind, packs in groups
         )
-        if missing := _missing():
+        request.show_plan(plan, console, workers=workers)
+        request.show_left_out(console)
+        if groups and (missing := _missing()):
             say(
                 console,
                 f"No {missing} on this machine: shown is what a login node would submit, arrays "
@@ -76,14 +73,30 @@ class SlurmBackend(Backend):
             )
         output_dir, own = sweep.parent.parent.absolute(), self.elsewhere(plan)
         code = snapshot.location(output_dir, elsewhere=own)
-        directory = next_directory(sweep)
-        for first in range(0, len(packs), limit := slurm_jobs.max_array_size()):
-            count = min(limit, len(packs) - first)
-            say(console, "sbatch script:")
-            # Not through rich: every byte as it will be.
-            console.file.write(script(count, first, directory, sweep.name, code, settings))
-            console.file.write("\n")
-            console.file.flush()
+        directory, done = next_directory(sweep), 0
+        for kind, packs in groups:
+            sizes = ", ".join(str(len(members)) for members in packs)
+            whose = f"{' and '.join(kind.conditions)} ({kind.asked}): " if kind.conditions else ""
+            say(
+                console,
+                f"{whose}{len(packs)} job{'s' * (len(packs) > 1)}, runs in each: {sizes}; "
+                f"up to {max(_side_by_side(kind, packs))} side by side in a job",
+            )
+            for first in range(0, len(packs), limit := slurm_jobs.max_array_size()):
+                count = min(limit, len(packs) - first)
+                say(console, "sbatch script:")
+                text = script(count, done + first, directory, sweep.name, code, kind.settings)
+                # Not through rich: every byte as it will be.
+                console.file.write(text + "\n")
+                console.file.flush()
+            done += len(packs)
+
+    def _resources(self, plan: Plan) -> Resources:
+        if plan.search and self.settings.resources:
+            valid = "null, or a sweep without search"
+            why = "in a search any job may take any run"
+            raise ConfigError("hydra.launcher.resources", self.settings.resources, valid, why)
+        return Resources(plan.runs, self.settings)
 
     def require(self) -> None:
         """Refuse to submit from a machine without SLURM, before anything is written.
@@ -109,6 +122,7 @@ class SlurmBackend(Backend):
         if set("%\\") & set(place):
             valid = "a path without % and \\, which SLURM replaces in the names of logs"
             raise ConfigError("output_dir", place, valid)
+        resources = self._resources(plan)
         output_dir, own = sweep.parent.parent.absolute(), self.elsewhere(plan)
         code = snapshot.freeze(output_dir, rollback=rollback, elsewhere=own)
         request.show_left_out(console)
@@ -117,7 +131,12 @@ class SlurmBackend(Backend):
         pending = _pending(plan, sweep)
         searched = plan if plan.search else None
         queue = Queue(
-            sweep, code, self.settings, lambda line: say(console, line, "yellow"), searched
+            sweep,
+            code,
+            self.settings,
+            lambda line: say(console, line, "yellow"),
+            searched,
+            resources,
         )
         if pending:
             packs = len(queue.add(pending, rollback).packs)
@@ -165,6 +184,12 @@ def _queue_all(queue: Queue) -> SignalFlag:
             time.sleep(_LOOK_EVERY_S)
             queue.again()
     return stop
+
+
+def _side_by_side(kind: Kind, packs: Sequence[Sequence[PlannedRun]]) -> list[int]:
+    """How many runs of each pack go side by side."""
+    slots = kind.settings.slots_per_gpu * max(1, kind.settings.gpus())
+    return [min(len(members), slots) for members in packs]
 
 
 def _pending(plan: Plan, sweep: Path) -> list[PlannedRun]:

@@ -25,6 +25,7 @@ _OURS = {field.name for field in dataclasses.fields(LauncherSettings)} | {
     "python",
     "additional_parameters",
     "setup",
+    "resources",
 }
 #: What submitit calls them in its ``slurm_*`` parameters, where that differs.
 _RENAMED = {"timeout_min": "time", "mem_gb": "mem"}

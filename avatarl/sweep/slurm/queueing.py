@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from avatarl.sweep.plan.planned import Plan, PlannedRun
 from avatarl.sweep.plan.rollback import Rollback
 from avatarl.sweep.slurm.executor import make_executor, script, write_pickle
 from avatarl.sweep.slurm.packs import make_packs
+from avatarl.sweep.slurm.resources import Kind, Resources
 from avatarl.sweep.slurm.sbatch import Refused, sbatch
 from avatarl.sweep.slurm.settings import SlurmSettings
 from avatarl.sweep.slurm.submission import NOTE, Submission, new_directory
@@ -34,6 +36,7 @@ class Queue:
         settings: The launcher's.
         say: Tells that SLURM takes no more for now, and when it does again.
         searched: The plan of a search, whose jobs ask what is next; None: packs are worked through.
+        resources: What which runs ask for; ``None``: all ask for the same.
     """
 
     sweep: Path
@@ -41,9 +44,13 @@ class Queue:
     settings: SlurmSettings
     say: Callable[[str], object]
     searched: Plan | None = None
+    resources: Resources | None = None
 
     def __post_init__(self) -> None:
+        self._resources = self.resources or Resources([], self.settings)
         self._open: list[Submission] = []
+        #: What each pack of a submission asks for.
+        self._kinds: dict[Path, list[Kind]] = {}
         self._pause, self._due = _FIRST_PAUSE_S, 0.0
         self._told = False
 
@@ -86,13 +93,19 @@ class Queue:
 
     def _write_down(self, runs: Sequence[PlannedRun], directory: Path) -> Submission:
         shared = self.searched is not None
-        packs = make_packs(runs, self.settings.runs_per_job, shared)
         if self.searched is not None:
             self.searched.write(directory)
-        _write_packs(packs, directory, self.code, self.settings, shared)
-        executor = make_executor(directory, self.sweep.name, self.code, self.settings)
-        for number in range(len(packs)):
-            write_pickle(executor, number)
+        packs: list[list[PlannedRun]] = []
+        kinds: list[Kind] = []
+        for kind, alike in self._resources.split(runs):
+            made = make_packs(alike, kind.settings.runs_per_job, shared)
+            executor = make_executor(directory, self.sweep.name, self.code, kind.settings)
+            for number in range(len(packs), len(packs) + len(made)):
+                write_pickle(executor, number)
+            packs += made
+            kinds += [kind] * len(made)
+        _write_packs(packs, kinds, directory, self.code, shared)
+        self._kinds[directory] = kinds
         ids = tuple(tuple(run.id for run in members) for members in packs)
         me = ownership.this_process()
         submission = Submission(directory, (), ids, str(self.code), time.time(), me)
@@ -105,15 +118,15 @@ class Queue:
             found = submission.found()
             if found != submission:
                 submission = self._note(found)
-        size = limit = slurm_jobs.max_array_size()
+        size = slurm_jobs.max_array_size()
         while left := len(submission.packs) - len(submission.jobs):
-            size = min(size, left, limit)
+            count = min(size, left, self._alike(submission))
             try:
-                submission = self._queue(submission, size)
+                submission = self._queue(submission, count)
             except Refused as refusal:
-                if size > 1 and (refusal.full or refusal.maybe):
+                if count > 1 and (refusal.full or refusal.maybe):
                     self._tell(refusal, left)
-                    size = -(-size // 2)
+                    size = -(-count // 2)
                     continue
                 self._wait(submission)
                 if not (refusal.full or (refusal.maybe and submission.jobs)):
@@ -126,13 +139,19 @@ class Queue:
             self._told = False
             self.say("SLURM has taken all jobs")
 
+    def _alike(self, submission: Submission) -> int:
+        """How many of the packs that come next ask for the same, so that they can be one array."""
+        kinds = self._kinds[submission.directory][len(submission.jobs) :]
+        return sum(1 for _ in itertools.takewhile(lambda kind: kind is kinds[0], kinds))
+
     def _queue(self, submission: Submission, count: int) -> Submission:
         first = len(submission.jobs)
-        text = script(count, first, submission.directory, self.sweep.name, self.code, self.settings)
+        settings = self._kinds[submission.directory][first].settings
+        text = script(count, first, submission.directory, self.sweep.name, self.code, settings)
         path = submission.directory / "submitit" / f"{first}_submission.sh"
         path.write_text(text, encoding="utf-8")
-        settled = [name for name, value in vars(self.settings).items() if value is not None]
-        number = sbatch(path, [*settled, *self.settings.additional_parameters])
+        settled = [name for name, value in vars(settings).items() if value is not None]
+        number = sbatch(path, [*settled, *settings.additional_parameters])
         new = [number] if count == 1 else [f"{number}_{element}" for element in range(count)]
         taken = self._note(dataclasses.replace(submission, jobs=(*submission.jobs, *new)))
         if self._told:
@@ -172,22 +191,23 @@ def _cancel(directory: Path) -> None:
 
 def _write_packs(
     packs: Sequence[Sequence[PlannedRun]],
+    kinds: Sequence[Kind],
     directory: Path,
     code: Path,
-    settings: SlurmSettings,
     searched: bool,
 ) -> None:
-    shared = {
-        "schema": 1,
-        "submission": f"{directory.parent.parent.name}/{directory.name}",
-        "policy": {name: getattr(settings, name) for name in failure.SETTINGS},
-        "execute": settings.execute,
-        "code": str(code),
-        "slots_per_gpu": settings.slots_per_gpu,
-        "stack": 1 if searched else settings.stack,
-        "searched": searched,  # the plan then lies beside the packs
-        "storage_patience_s": settings.storage_patience_s,
-    }
-    for number, members in enumerate(packs):
-        content = {**shared, "runs": [] if searched else [run.to_json() for run in members]}
+    for number, (members, kind) in enumerate(zip(packs, kinds, strict=True)):
+        settings = kind.settings
+        content = {
+            "schema": 1,
+            "submission": f"{directory.parent.parent.name}/{directory.name}",
+            "policy": {name: getattr(settings, name) for name in failure.SETTINGS},
+            "execute": settings.execute,
+            "code": str(code),
+            "slots_per_gpu": settings.slots_per_gpu,
+            "stack": 1 if searched else settings.stack,
+            "searched": searched,  # the plan then lies beside the packs
+            "storage_patience_s": settings.storage_patience_s,
+            "runs": [] if searched else [run.to_json() for run in members],
+        }
         write_checked(directory / f"pack-{number}.json", content)

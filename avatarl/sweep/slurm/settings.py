@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Any
 
 from avatarl.errors import ConfigError
 from avatarl.names import check_words
+from avatarl.options import Later
 from avatarl.sweep.launch import LauncherSettings
+
+#: What jobs ask for instead; in a list with its condition as ``where``.
+Asked = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class SlurmSettings(LauncherSettings):
     python: str | None
     stderr_to_stdout: bool
     additional_parameters: dict[str, str | int | float | bool]
+    resources: Annotated[dict[str, Asked] | list[Asked] | None, Later(None)]
 
     def gpus(self) -> int:
         """GPUs a job asks for, as far as ``gpus_per_node`` and ``gres`` tell."""
@@ -61,7 +67,7 @@ class SlurmSettings(LauncherSettings):
         texts = [
             (f"{name}.{at}" if isinstance(value, list | dict) else name, str(text))
             for name, value in vars(self).items()
-            if name not in ("setup", "teardown")
+            if name not in ("setup", "teardown", "resources")
             for at, text in (
                 value.items()
                 if isinstance(value, dict)

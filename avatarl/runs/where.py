@@ -1,4 +1,4 @@
-"""The filter language of ``--where`` and of the page: comparisons over a run's keys, nothing else.
+"""The filter language of ``--where``, the page and launchers: comparisons over a run's keys alone.
 
 The language is data: :data:`LANGUAGE` says what it is written in and how it binds, and
 :func:`spoken_names` what each name means. Whoever reads it (this module, and the page's
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from avatarl.errors import UserError, did_you_mean
-from avatarl.report.metrics import METRIC_OF
+from avatarl.runs.headings import METRIC_OF
 
 _EXAMPLE = "reward.confidence_weight>0 and reference.name=='ngram4'"
 #: The language, as data that travels in the page.
@@ -57,20 +57,25 @@ class Filter:
         text: For instance ``reward.confidence_weight>0 and reference.name=="ngram4"``.
         known: The keys there are (values are ignored).
         headings: Of the table, by key.
+        place: Where it was typed, for errors.
 
     Raises:
         FilterError: A syntax error, something that isn't a comparison, or an unknown key.
     """
 
     def __init__(
-        self, text: str, known: Mapping[str, Any], headings: Mapping[str, str] | None = None
+        self,
+        text: str,
+        known: Mapping[str, Any],
+        headings: Mapping[str, str] | None = None,
+        place: str = "--where",
     ) -> None:
         self.text = text
-        reader = _Reader(text.strip())
+        reader = _Reader(text.strip(), place)
         self._tree = reader.read()
         names = spoken_names(known, headings or {})
-        for key, place in reader.keys:
-            key[1] = reader.meant(key[1], place, names, known)
+        for key, at in reader.keys:
+            key[1] = reader.meant(key[1], at, names, known)
 
     def __call__(self, row: Mapping[str, Any]) -> bool:
         """Whether the filter keeps ``row``; a comparison with a missing key never holds."""
@@ -108,8 +113,8 @@ def spoken_names(known: Iterable[str], headings: Mapping[str, str]) -> dict[str,
 class _Reader:
     """Reads a filter into a tree, level by level; ``keys`` are its names, with their places."""
 
-    def __init__(self, text: str) -> None:
-        self.text, self.at, self.depth = text, 0, 0
+    def __init__(self, text: str, place: str) -> None:
+        self.text, self.place, self.at, self.depth = text, place, 0, 0
         self.keys: list[tuple[Tree, int]] = []
         self.tokens = [*self._tokens(), ("end", "", len(text))]
 
@@ -222,7 +227,7 @@ class _Reader:
         text = self.text
         pointed = text if place is None else f"{text[:place]}⟨here⟩{text[place:]}"
         return FilterError(
-            f"--where {pointed!r}: {why}; valid: comparisons joined by and, or, not, "
+            f"{self.place} {pointed!r}: {why}; valid: comparisons joined by and, or, not, "
             f"for instance {_EXAMPLE}"
         )
 

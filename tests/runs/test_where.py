@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avatarl.report.where import LANGUAGE, Filter, FilterError, spoken_names
+from avatarl.runs.where import LANGUAGE, Filter, FilterError, spoken_names
 
 ROW = {
     "reference.name": "ngram4",
