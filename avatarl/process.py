@@ -7,6 +7,7 @@ import contextlib
 import gc
 import os
 import sys
+import time
 from pathlib import Path
 
 from avatarl import terminal
@@ -43,3 +44,17 @@ def command_line() -> tuple[str, ...]:
         return ("python", os.path.relpath(script), *sys.argv[1:])
     name = "avatarl" if script.name == "__main__.py" else script.name
     return (*name.split(), *sys.argv[1:])
+
+
+def consumed() -> tuple[float, int]:
+    """Return this process's processor time so far, in seconds, and its most memory, in bytes."""
+    try:
+        # Not getrusage, which on Linux begins with what the parent had when it forked.
+        status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
+        peak = int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    except (OSError, ValueError, IndexError):
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        peak *= 1 if sys.platform == "darwin" else 1024
+    return round(time.process_time(), 3), peak

@@ -6,11 +6,16 @@ import argparse
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from avatarl import terminal
 from avatarl.cli.options import add_output_dir, add_sweep
 from avatarl.runs.find import find_sweep
 from avatarl.runs.state import RunState
+
+if TYPE_CHECKING:
+    from avatarl.sweep.plan.planned import Plan
 
 _MOST_ROWS = 40
 
@@ -20,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
     parser.add_argument("--all", action="store_true", help="list done runs as well")
     parser.add_argument("--json", action="store_true", help="one JSON object a run")
+    parser.add_argument(
+        "--usage", action="store_true", help="what SLURM was asked for, and what was used of it"
+    )
     add_output_dir(parser)
 
 
@@ -31,6 +39,8 @@ def main(args: argparse.Namespace) -> int:
 
     directory = find_sweep(args.sweep, args.output_dir).path
     plan = Plan.read(directory)
+    if args.usage:
+        return _usage(plan, directory, args.json)
     seen = look_at(plan, directory)
     rows = [row for row in seen.rows if args.all or args.json or row.state is not RunState.DONE]
     rows = [
@@ -62,3 +72,15 @@ def main(args: argparse.Namespace) -> int:
             most = None if args.all else _MOST_ROWS
             console.print(RunTable(plan.names, rows, most), soft_wrap=True)
     return 1 if seen.counts()[RunState.FAILED] else 0
+
+
+def _usage(plan: Plan, directory: Path, as_json: bool) -> int:
+    from avatarl.sweep.slurm.usage import usage_of
+
+    usages = usage_of(plan, directory)
+    if not usages and not as_json:
+        terminal.say(terminal.console(), f"{plan.name}: no job has measured itself yet")
+    for usage in usages:
+        told = [json.dumps(usage.record())] if as_json else usage.lines()
+        sys.stdout.write("".join(f"{line}\n" for line in told))
+    return 0

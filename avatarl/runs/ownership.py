@@ -35,6 +35,7 @@ from avatarl.files import (
     replace_quickly,
     sweep_temporaries,
 )
+from avatarl.process import consumed
 from avatarl.runs.folder import RunFolder
 
 #: Seconds of silence after which an owner on an unreachable host is taken for dead.
@@ -85,6 +86,8 @@ class Owner:
     outcome: str | None = None
     reason: str | None = None
     resumed_from: int | None = None
+    cpu_s: float | None = None  # of the whole process by the time of release
+    peak_bytes: int | None = None  # the most memory it had taken by then
 
     def same_as(self, other: Owner) -> bool:
         """Whether both describe one claim by one process, however it has gone on since."""
@@ -257,7 +260,9 @@ class Claim:
                     outcome, reason = "lost", "taken over by another process"
                 if not self._is_written():
                     return  # its number is another's now
-        release(self.folder, self.number, self.owner, outcome, reason)
+        cpu_s, peak_bytes = consumed()
+        me = replace(self.owner, cpu_s=cpu_s, peak_bytes=peak_bytes)
+        release(self.folder, self.number, me, outcome, reason)
 
 
 # Claims of this process that whoever trains the run in it may take.

@@ -169,6 +169,51 @@ def accounted(ids: Iterable[str]) -> dict[str, Job]:
     return found
 
 
+def used(ids: Iterable[str]) -> dict[str, tuple[float, float, int]]:
+    """Ask accounting what jobs have used; empty where it is off.
+
+    Args:
+        ids: The jobs' own numbers.
+
+    Returns:
+        For each job seconds since its last start, processor seconds and the most memory, in bytes.
+    """
+    wanted = sorted({*ids})
+    command = ["sacct", "-n", "-P", "-o", "JobIDRaw,Elapsed,TotalCPU,MaxRSS"]
+    out = _run([*command, "-j", ",".join(wanted)]) if wanted else None
+    found: dict[str, tuple[float, float, int]] = {}
+    if out is None or out[0] != 0:
+        return found
+    for line in out[1].splitlines():
+        name, elapsed, cpu, memory = (line.split("|") + [""] * 4)[:4]
+        job = name.partition(".")[0]  # its steps are lines of their own
+        before = found.get(job, (0.0, 0.0, 0))
+        told = (_seconds(elapsed), _seconds(cpu), _memory(memory))
+        found[job] = (max(before[0], told[0]), max(before[1], told[1]), max(before[2], told[2]))
+    return found
+
+
+def _seconds(text: str) -> float:
+    """Read ``1-02:03:04.5``, of which the front may be missing."""
+    days, _, rest = text.rpartition("-")
+    try:
+        total = 0.0
+        for part in rest.split(":"):
+            total = 60 * total + float(part)
+        return total + 86_400 * int(days or 0)
+    except ValueError:
+        return 0.0
+
+
+def _memory(text: str) -> int:
+    """Read ``1234K``."""
+    number, unit = (text[:-1], text[-1]) if text[-1:].isalpha() else (text, " ")
+    try:
+        return round(float(number) * 1024.0 ** " KMGTP".index(unit.upper()))
+    except ValueError:
+        return 0
+
+
 def cancel(ids: Iterable[str]) -> bool:
     """Cancel jobs; false when SLURM couldn't be reached."""
     wanted = sorted(set(ids))

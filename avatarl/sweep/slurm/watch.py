@@ -27,6 +27,7 @@ from avatarl.sweep.plan.planned import Plan, PlannedRun
 from avatarl.sweep.plan.study import study_of
 from avatarl.sweep.screen import duration, render
 from avatarl.sweep.slurm.submission import submissions
+from avatarl.sweep.slurm.usage import usage_of
 from avatarl.sweep.survey import Row, Survey, look_at
 from avatarl.sweep.workers import worker
 from avatarl.sweep.workers.display import say_done, say_failed
@@ -105,6 +106,10 @@ def stay(
             say(console, f"{queue.left} jobs aren't queued; to queue them: avatarl retry {name}")
         say(console, f"The jobs go on. avatarl watch {name}, or avatarl cancel {name}")
         return SweepOutcome({}, detach.exit_code or 1, False)
+    with contextlib.suppress(OSError):  # of interest, and no more
+        for usage in usage_of(plan, sweep):
+            for line in usage.lines():
+                say(console, line)
     return watcher.outcome(survey)
 
 
