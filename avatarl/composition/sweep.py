@@ -90,7 +90,9 @@ class Composer:
         """Whether an override picks an option of a group."""
         group = override.key_or_group
         if group not in self._is_group:
-            self._is_group[group] = bool(self._loader.get_group_options(group))
+            # The loader doesn't look where hydra.searchpath points; what was chosen is known.
+            chosen = group in self._config.hydra.runtime.choices
+            self._is_group[group] = chosen or bool(self._loader.get_group_options(group))
         return self._is_group[group]
 
     def _sets_a_value(self, override: Override) -> bool:
