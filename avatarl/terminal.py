@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 from avatarl.text import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Callable, Iterator
+
+    from rich.console import Console, RenderableType
 
 _STDOUT, _STDERR = 1, 2
 #: What a file says that will take nothing any more. A full disk may have room again.
@@ -105,6 +107,35 @@ def console(stderr: bool = False) -> Console:
     from rich.console import Console
 
     return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+
+def redraws(console: Console) -> bool:
+    """Whether what was drawn can be drawn again: on a terminal, and in a notebook."""
+    return console.is_terminal or console.is_jupyter
+
+
+@contextlib.contextmanager
+def live(console: Console) -> Iterator[Callable[[RenderableType], None]]:
+    """Draw over and over in one place, which is left empty; nothing where that can't be done.
+
+    Drawn when asked only: a thread that draws as well would leave stale lines when others are
+    printed and the number of lines changes.
+    """
+    if console.is_jupyter:
+        from avatarl import notebook
+
+        draw = notebook.place()
+        try:
+            yield draw
+        finally:
+            draw(None)
+    elif console.is_terminal:
+        from rich.live import Live
+
+        with Live(console=console, auto_refresh=False, transient=True) as screen:
+            yield lambda drawn: screen.update(drawn, refresh=True)
+    else:
+        yield lambda drawn: None
 
 
 def say(console: Console, line: str, style: str = "") -> None:

@@ -181,7 +181,7 @@ def _tell(runs: Runs, stderr: Console) -> None:
 def _load(args: argparse.Namespace) -> tuple[Runs, Comparison]:
     from avatarl.report.load import load_runs
 
-    runs = load_runs(args.selection, where=args.where, outputs=args.output_dir)
+    runs = load_runs(args.selection, where=args.where, output_dir=args.output_dir)
     if not runs:
         raise UserError("; ".join(runs.errors))
     comparison = runs.compare(

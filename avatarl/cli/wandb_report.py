@@ -26,7 +26,7 @@ def main(args: argparse.Namespace) -> int:
     from avatarl.report.load import load_runs
     from avatarl.tracking import wandb_report
 
-    runs = load_runs(args.runs, outputs=args.output_dir)
+    runs = load_runs(args.runs, output_dir=args.output_dir)
     title = args.title or runs.title
     table = as_markdown(runs.compare(title=title))
     groups = sorted({str(run.sweep) for run in runs if run.sweep})

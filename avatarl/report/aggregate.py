@@ -15,7 +15,8 @@ from avatarl.report.identity import configuration_key, short_names
 from avatarl.report.metrics import describe
 from avatarl.report.remarks import warnings
 from avatarl.report.statistics import Interval, estimate
-from avatarl.runs.run import NGRAM_LEVELS, Run
+from avatarl.runs.result import NGRAM_LEVELS
+from avatarl.runs.run import Run
 
 #: What plots need whatever the table shows.
 _ALWAYS = ("val/nats", "val/accuracy", "val/ece")

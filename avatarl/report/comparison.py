@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from avatarl.names import size_in_words
 from avatarl.report.statistics import Estimate, Interval, Paired
 from avatarl.runs.run import Run
-from avatarl.runs.state import RunState
+from avatarl.runs.state import RunState, in_words
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,14 @@ class Section:
         return f"{name}{sha} · {track}{stride}"
 
 
-@dataclass(frozen=True)
+def headline(title: str, runs: Sequence[Run]) -> str:
+    """Say how many runs there are, and in which state: ``demo: 6 runs + 1 control: 7 done``."""
+    controls = sum(run.is_control for run in runs)
+    size = size_in_words(len(runs) - controls, controls)
+    return f"{title}: {size}: {in_words(run.state for run in runs)}"
+
+
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Everything a table or a plot shows.
 
@@ -144,6 +152,20 @@ class Comparison:
     @property
     def runs(self) -> list[Run]:
         """All runs of all sections."""
-        return [
-            run for section in self.sections for row in section.configurations for run in row.runs
-        ]
+        rows = [row for section in self.sections for row in section.configurations]
+        return [run for row in rows for run in row.runs]
+
+    def __repr__(self) -> str:
+        return f"Comparison({headline(self.title, self.runs)})"
+
+    def __str__(self) -> str:
+        """Return the tables as a terminal shows them."""
+        from avatarl.report.terminal import as_text
+
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        """Show a notebook the tables and their footnotes."""
+        from avatarl.report.exports import as_html
+
+        return as_html(self)

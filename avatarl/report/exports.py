@@ -1,16 +1,18 @@
-"""A comparison as CSV, JSON, Markdown or LaTeX."""
+"""A comparison as CSV, JSON, Markdown, LaTeX or HTML."""
 
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 from collections.abc import Callable
 from typing import Any
 
-from avatarl.report.comparison import Comparison, Configuration
+from avatarl import notebook
+from avatarl.report.comparison import Comparison, Configuration, headline
 from avatarl.report.remarks import footnotes
-from avatarl.report.table import grid, with_levels
+from avatarl.report.table import MARKS, grid, with_levels
 from avatarl.report.words import LEVEL_NAMES, show
 from avatarl.text import printable
 
@@ -38,6 +40,22 @@ def as_markdown(comparison: Comparison) -> str:
         parts.append(f"### {quote(table.title)}\n\n{body}\n")
     notes = "".join(f"- {quote(note)}\n" for note in footnotes(comparison))
     return "\n".join([*parts, notes]) if notes else "\n".join(parts)
+
+
+def as_html(comparison: Comparison) -> str:
+    """Return the tables for a notebook."""
+    tables = [grid(comparison, section) for section in comparison.sections]
+    drawn = [
+        notebook.table(
+            ("", *table.headings),
+            [(MARKS["best" if line.best else line.kind], *line.cells) for line in table.lines],
+            table.title,
+        )
+        for table in tables
+    ]
+    notes = "<br>".join(html.escape(printable(note)) for note in footnotes(comparison))
+    title = html.escape(printable(headline(comparison.title, comparison.runs)))
+    return f"<p>{title}</p>{''.join(drawn)}<small>{notes}</small>"
 
 
 _LATEX = {

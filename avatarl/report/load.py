@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from avatarl import notebook
 from avatarl.errors import UserError
 from avatarl.names import said_once
+from avatarl.report.comparison import headline
 from avatarl.report.identity import configuration_key, short_names
+from avatarl.report.metrics import format_number, metric_heading
 from avatarl.report.requested import columns
+from avatarl.report.words import show
 from avatarl.runs import records
-from avatarl.runs.find import Source, select
+from avatarl.runs.find import OUTPUTS, Source, select
 from avatarl.runs.journal import metric_names
 from avatarl.runs.run import Run, read_run
 from avatarl.runs.state import RunState
@@ -26,7 +30,11 @@ from avatarl.runs.where import Filter, FilterError
 
 if TYPE_CHECKING:
     from avatarl.report.comparison import Comparison
+    from avatarl.report.picture import Picture
 
+#: Runs that a notebook lists at most, and the figures it shows of each.
+_MOST_ROWS = 40
+_FIGURES = ("val/nats", "val/accuracy")
 #: Facts of a run that lead its row.
 _FACTS = (
     "run_id", "name", "state", "share", "reason", "track", "corpus", "corpus_sha256", "code",
@@ -34,7 +42,7 @@ _FACTS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Runs:
     """The selected runs.
 
@@ -59,6 +67,40 @@ class Runs:
 
     def __iter__(self) -> Iterator[Run]:
         return iter(self.runs)
+
+    def __repr__(self) -> str:
+        return f"Runs({headline(self.title, self.runs)})"
+
+    def _repr_html_(self) -> str:
+        """Show a notebook a row a run: what differs, its state, how good it is."""
+        keys = columns(self.runs, self.swept_keys, ())
+        names = short_names(keys)
+        rows = [
+            (
+                run.directory.name, *(show(run.config.get(key)) for key in keys), show(run.seed),
+                run.describe_state(),
+                *(format_number(run.number(metric), 4) for metric in _FIGURES),
+            )
+            for run in self.runs[:_MOST_ROWS]
+        ]  # fmt: skip
+        headings = ("run", *names.values(), "seed", "state", *map(metric_heading, _FIGURES))
+        left = len(self.runs) - len(rows)
+        notes = [*([f"… and {left} more"] if left else []), *self.problems[:_MOST_ROWS]]
+        return notebook.table(headings, rows, headline(self.title, self.runs), notes)
+
+    def plot(self, metric: str = "val/nats", *, x: str = "characters") -> Picture:
+        """Draw a metric's curves, a band a configuration, as ``avatarl compare --plot`` does.
+
+        Args:
+            metric: One that the journals hold.
+            x: ``characters``, ``steps``, ``epochs`` or ``seconds``.
+
+        Raises:
+            UserError: There is no such metric or axis.
+        """
+        from avatarl.report.picture import curves
+
+        return curves(self, metric, x)
 
     def compare(self, **asked: Any) -> Comparison:
         """Aggregate the runs over their seeds.
@@ -141,15 +183,15 @@ def load_runs(
     selection: str | Path | Iterable[str | Path] = (),
     *,
     where: str | Sequence[str] = (),
-    outputs: str | Path = "outputs",
+    output_dir: str | Path = OUTPUTS,
 ) -> Runs:
     """Load the runs that ``selection`` names.
 
     Args:
         selection: A sweep, a run, a folder, a name, an id or a glob, or several of these;
-            everything under ``outputs`` by default.
+            everything under ``output_dir`` by default.
         where: Filters as in ``avatarl compare --where``, all of which must hold.
-        outputs: The output directory that names and ids are looked up in.
+        output_dir: The output directory that names and ids are looked up in.
 
     Returns:
         The runs; ``.table`` and ``.curves`` are the dataframes behind table and plots. What could
@@ -159,10 +201,10 @@ def load_runs(
         UserError: Nothing was found at all.
     """
     words = [selection] if isinstance(selection, str | Path) else list(selection)
-    chosen = select(words, Path(outputs))
+    chosen = select(words, Path(output_dir))
     errors = list(chosen.missing)
     if not chosen.sources:
-        raise UserError("; ".join(errors) or f"there is no run in {outputs}")
+        raise UserError("; ".join(errors) or f"there is no run in {output_dir}")
     with ThreadPoolExecutor(_threads()) as pool:
         runs = list(pool.map(read_run, chosen.sources))
     runs = _adopt(_once(runs))

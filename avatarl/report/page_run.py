@@ -13,8 +13,8 @@ from avatarl.report.curves import Journals
 from avatarl.report.load import facts
 from avatarl.report.metrics import AXES
 from avatarl.runs.flatten import flatten
-from avatarl.runs.result import NO_METRICS
-from avatarl.runs.run import NGRAM_LEVELS, Run
+from avatarl.runs.result import NGRAM_LEVELS, NO_METRICS
+from avatarl.runs.run import Run
 from avatarl.runs.state import RunState
 
 _SAMPLE_CHARACTERS = 4000

@@ -27,7 +27,8 @@ def summarise_sweep(sweep_directory: Path, console: Console | None = None) -> No
         raise UserError(f"{sweep_directory} is no sweep: it has no plan.json")
     runs = load_runs(sweep_directory)
     comparison = runs.compare(title=sweep_directory.name)
-    print_comparison(comparison, console)
+    if not console.is_jupyter:  # a notebook is handed the runs themselves
+        print_comparison(comparison, console)
     for problem in runs.problems:
         terminal.say(console, f"warning: {problem}", "yellow")
     write_atomic(sweep.comparison("txt"), as_text(comparison))

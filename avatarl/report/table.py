@@ -14,6 +14,10 @@ from avatarl.text import printable
 Kind = Literal["run", "key", "n", "seed", "state", "metric", "difference", "p", "code"]
 
 
+#: How lines are set off.
+MARKS = {"best": "★", "run": "", "control": "○", "ngram": "┄", "unfinished": "…"}
+
+
 @dataclass(frozen=True)
 class Column:
     """A column.

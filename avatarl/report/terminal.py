@@ -11,11 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from avatarl.names import size_in_words
-from avatarl.report.comparison import Comparison, Configuration
+from avatarl.report.comparison import Comparison, Configuration, headline
 from avatarl.report.remarks import failures, footnotes
-from avatarl.report.table import Grid, grid
-from avatarl.runs.state import in_words
+from avatarl.report.table import MARKS, Grid, grid
 from avatarl.text import in_two, printable
 
 #: A longer cell is folded.
@@ -46,9 +44,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
 def _print_head(comparison: Comparison, console: Console) -> None:
     """Say how many runs are compared, in which state, and what all of them share."""
-    controls = sum(run.is_control for run in comparison.runs)
-    size = size_in_words(len(comparison.runs) - controls, controls)
-    head = f"{comparison.title}: {size}: {in_words(run.state for run in comparison.runs)}"
+    head = headline(comparison.title, comparison.runs)
     console.print(Text(printable(head), style="bold"), soft_wrap=True)
     if comparison.shared:
         console.print(Text(comparison.shared, style="dim"), soft_wrap=True)
@@ -116,9 +112,8 @@ def _rich_table(table: Grid) -> Table:
             overflow="ellipsis" if column.numeric else "fold",
         )  # fmt: skip
     styles = {"run": "", "control": "magenta", "ngram": "italic cyan", "unfinished": "dim"}
-    marks = {"run": " ", "control": "○", "ngram": "┄", "unfinished": "…"}
     for line in table.lines:
-        cells: list[Text] = [Text("★" if line.best else marks[line.kind])]
+        cells: list[Text] = [Text(MARKS["best" if line.best else line.kind])]
         cells += [Text(cell) for cell in line.cells]
         printed.add_row(*cells, style="bold green" if line.best else styles[line.kind])
     return printed
@@ -127,6 +122,9 @@ def _rich_table(table: Grid) -> Table:
 def as_text(comparison: Comparison, width: int = 160) -> str:
     """Return the terminal's table without colours."""
     out = io.StringIO()
-    console = Console(file=out, width=width, color_system=None, legacy_windows=False)
+    # In a notebook, too: rich would show it there, whatever its file.
+    console = Console(
+        file=out, width=width, color_system=None, legacy_windows=False, force_jupyter=False
+    )
     print_comparison(comparison, console)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"

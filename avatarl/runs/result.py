@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA = 1
+NGRAM_LEVELS = ("unigram", "bigram", "trigram", "ngram4")
 #: Numbers of a result that measure nothing.
 NO_METRICS = frozenset(
     {
@@ -43,5 +44,28 @@ class Result(Mapping[str, Any]):
         """Show the headline figures."""
         return (
             f"Result({self['name']}-{self['run_id']}: {self['val/nats']:.4f} nats, "
-            f"accuracy {self['val/accuracy']:.4f}, {self.directory})"
+            f"accuracy {self['val/accuracy']:.4f}, {self._files()})"
         )
+
+    def _files(self) -> Path:
+        here, place = Path.cwd(), Path(self.directory)
+        return place.relative_to(here) if place.is_relative_to(here) else place
+
+    def _repr_html_(self) -> str:
+        """Show a notebook the run among the n-grams it should beat."""
+        from avatarl import notebook
+
+        levels = {level: f"ngram/{level}" for level in NGRAM_LEVELS}
+        places = {f"{self.get('name')}-{self.get('run_id')}": "val", **levels}
+        figures = ("nats", "accuracy", "ece", "entropy")
+        rows = [
+            [name, *(_figure(self.get(f"{place}/{figure}")) for figure in figures)]
+            for name, place in places.items()
+        ]
+        alarms = ", ".join(map(str, self.get("alarms") or ()))
+        notes = [f"files: {self._files()}", *([f"alarms raised: {alarms}"] if alarms else [])]
+        return notebook.table(("", *figures), rows, notes=notes)
+
+
+def _figure(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, int | float) else ""

@@ -16,8 +16,6 @@ from avatarl.runs.result import SCHEMA
 from avatarl.runs.state import RunState, RunStatus, status_of
 from avatarl.runs.stride import usual_stride
 
-NGRAM_LEVELS = ("unigram", "bigram", "trigram", "ngram4")
-
 
 @dataclass(frozen=True)
 class Run:

@@ -11,7 +11,6 @@ from datetime import timedelta
 
 import rich.console
 from rich.console import Group
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -148,7 +147,7 @@ def watched(
     console: Console,
 ) -> Result:
     """Execute a run with its progress shown."""
-    show = _live if console.rich.is_terminal else _plainly
+    show = _live if terminal.redraws(console.rich) else _plainly
     with _warnings_told(console):
         run = functools.partial(execute, config, stop=stop, corpus=corpus, identity=identity)
         return show(run, corpus, console)
@@ -158,16 +157,14 @@ def _live(run: Callable[..., Result], corpus: Corpus, console: Console) -> Resul
     levels = ngram_levels(corpus.train, corpus.heldout, corpus.vocab_size)
     hits: deque[float] = deque(maxlen=_SPARK_WIDTH)
     alarms: set[str] = set()
-    # Drawn between steps only: a thread that draws as well would leave stale lines when warnings
-    # are printed and the number of lines changes.
-    with Live(console=console.rich, transient=True, auto_refresh=False) as live:
+    with terminal.live(console.rich) as draw:
 
         def show(moment: Moment) -> None:
             hit = moment.metrics.get("reward/hit_probability")
             if hit is not None:
                 hits.append(hit)
-            _tell_changes(alarms, moment, lambda line: live.console.print(Text(line)))
-            live.update(screen(moment, hits, levels), refresh=True)
+            _tell_changes(alarms, moment, lambda line: console.rich.print(Text(line)))
+            draw(screen(moment, hits, levels))
 
         return run(on_progress=show)
 

@@ -13,7 +13,7 @@ from .conftest import CORPUS, Outputs, config
 
 
 def test_table_and_curves_say_what_the_files_say(demo_sweep: Path, outputs: Outputs) -> None:
-    runs = load_runs("demo", outputs=outputs.root)
+    runs = load_runs("demo", output_dir=outputs.root)
     table = runs.table
     assert table.height == 21
     assert table["state"].value_counts(sort=True).to_dicts()[0] == {"state": "done", "count": 18}
@@ -36,7 +36,7 @@ def test_states(outputs: Outputs) -> None:
     bare = outputs.run(config(seed=9), state="running")
     (bare / "progress.json").unlink()
     outputs.sweep()
-    runs = load_runs("demo", outputs=outputs.root)
+    runs = load_runs("demo", output_dir=outputs.root)
     states = {run.seed: run.state for run in runs}
     assert states == {
         0: "done", 1: "running", 2: "interrupted", 3: "interrupted", 4: "failed", 5: "new",
@@ -61,7 +61,7 @@ def test_a_retried_run_is_running_again_and_done_once_done(outputs: Outputs) -> 
 
 def test_filters_keep_and_name_the_facts(demo_sweep: Path, outputs: Outputs) -> None:
     def count(*where: str) -> int:
-        return len(load_runs("demo", where=list(where), outputs=outputs.root))
+        return len(load_runs("demo", where=list(where), output_dir=outputs.root))
 
     assert count('reward.confidence_weight>0 and reference.name=="ngram4"') == 3
     assert count("state == 'failed'") == 1
@@ -71,7 +71,7 @@ def test_filters_keep_and_name_the_facts(demo_sweep: Path, outputs: Outputs) -> 
 
 
 def test_a_broken_filter_is_told_and_the_others_hold(demo_sweep: Path, outputs: Outputs) -> None:
-    runs = load_runs("demo", where=["is_control", "seed ="], outputs=outputs.root)
+    runs = load_runs("demo", where=["is_control", "seed ="], output_dir=outputs.root)
     assert len(runs) == 3
     assert len(runs.errors) == 1
     assert "shown without this filter" in runs.errors[0]
@@ -79,14 +79,14 @@ def test_a_broken_filter_is_told_and_the_others_hold(demo_sweep: Path, outputs: 
 
 def test_nothing_found_is_an_error(outputs: Outputs, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no sweep or run is called 'nope'.*valid:"):
-        load_runs("nope", outputs=outputs.root)
+        load_runs("nope", output_dir=outputs.root)
     with pytest.raises(UserError, match="holds no run"):
         (tmp_path / "outputs").mkdir()
-        load_runs(outputs=tmp_path / "outputs")
+        load_runs(output_dir=tmp_path / "outputs")
 
 
 def test_a_filter_that_keeps_nothing_is_told(demo_sweep: Path, outputs: Outputs) -> None:
-    runs = load_runs("demo", where="seed == 77", outputs=outputs.root)
+    runs = load_runs("demo", where="seed == 77", output_dir=outputs.root)
     assert len(runs) == 0
     assert "no run is left of 21" in runs.errors[0]
 
@@ -96,9 +96,9 @@ def test_a_filter_that_keeps_nothing_is_told(demo_sweep: Path, outputs: Outputs)
 def test_a_broken_file_is_told_and_the_others_still_shown(
     demo_sweep: Path, outputs: Outputs, name: str, text: str
 ) -> None:
-    victim = next(run for run in load_runs("demo", outputs=outputs.root) if run.done)
+    victim = next(run for run in load_runs("demo", output_dir=outputs.root) if run.done)
     (victim.directory / name).write_text(text)
-    runs = load_runs("demo", outputs=outputs.root)
+    runs = load_runs("demo", output_dir=outputs.root)
     assert len(runs) == 21
     if name != "provenance.json":
         assert any(str(victim.directory / name) in problem for problem in runs.problems)

@@ -20,7 +20,7 @@ PAGE = Path(webpage.__file__).parent / "page"
 
 
 def render(outputs: Outputs, selection: str = "", **options: Any) -> str:
-    runs = load_runs(selection or outputs.root, outputs=outputs.root)
+    runs = load_runs(selection or outputs.root, output_dir=outputs.root)
     return webpage.render(runs, compare(runs.runs, swept=runs.swept_keys, **options))
 
 

@@ -40,6 +40,12 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def draw_in_style(draw: Callable[[PlotData], Figure | None], data: PlotData) -> Figure | None:
+    """Draw a plot; None where there is nothing to draw."""
+    with mpl.rc_context(_STYLE):
+        return draw(data)
+
+
 def write(
     draw: Callable[[PlotData], Figure | None], data: PlotData, paths: Sequence[Path]
 ) -> Sequence[Path]:

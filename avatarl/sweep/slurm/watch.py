@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rich.console import Console
-from rich.live import Live
 
 from avatarl import storage
 from avatarl.errors import UserError
@@ -31,7 +30,7 @@ from avatarl.sweep.slurm.usage import usage_of
 from avatarl.sweep.survey import Row, Survey, look_at
 from avatarl.sweep.workers import worker
 from avatarl.sweep.workers.display import say_done, say_failed
-from avatarl.terminal import say
+from avatarl.terminal import live, say
 
 #: The state of a job that neither squeue nor sacct knows.
 _UNKNOWN = "UNKNOWN"
@@ -76,11 +75,7 @@ def stay(
     """
     patience = Patience(patience_s, lambda line: say(console, f"wait   {line}", "yellow"))
     watcher = _Watcher(plan, sweep, policy, console, queue)
-    live = Live(console=console, auto_refresh=False, transient=True)
-    with (
-        live if console.is_terminal else contextlib.nullcontext(),
-        catching(signal.SIGINT) as detach,
-    ):
+    with live(console) as draw, catching(signal.SIGINT) as detach:
         while True:
             try:
                 survey = watcher.look()
@@ -95,8 +90,7 @@ def stay(
                 _pause(pause, detach)
                 continue
             patience.over()
-            if console.is_terminal:
-                live.update(render(plan, survey), refresh=True)
+            draw(render(plan, survey))
             if over or detach():
                 break
             _pause(poll_s, detach)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from rich.console import Console
-from rich.live import Live
+from rich.console import Console, RenderableType
 
+from avatarl import terminal
 from avatarl.runs.state import RunState
 from avatarl.sweep.outcome import Event, RunOutcome
 from avatarl.sweep.plan.planned import Plan, PlannedRun
@@ -46,25 +46,17 @@ class Display:
     Args:
         console: Where to show them.
         plan: The sweep's.
-        live: Redraw a table; by default when the console is a terminal.
+        draw: Draws its table over and over (:func:`avatarl.terminal.live`).
     """
 
-    def __init__(self, console: Console, plan: Plan, live: bool | None = None) -> None:
+    def __init__(
+        self, console: Console, plan: Plan, draw: Callable[[RenderableType], None]
+    ) -> None:
         self.console, self.plan = console, plan
         self._rows = {run.id: Row(run, RunState.NEW) for run in plan.runs}
         self._ended = 0
         self._drawn = 0.0
-        redraws = console.is_terminal if live is None else live
-        self._live = Live(console=console, auto_refresh=False, transient=True) if redraws else None
-
-    def __enter__(self) -> Display:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._live is not None:
-            self._live.stop()
+        self._draw = draw
 
     def event(self, event: Event) -> None:
         """Tell one event: ends and retries as a line, starts in the table only."""
@@ -99,10 +91,10 @@ class Display:
 
     def tick(self) -> None:
         """Redraw, at most twice a second."""
-        if self._live is None or time.monotonic() - self._drawn < 0.5:
+        if not terminal.redraws(self.console) or time.monotonic() - self._drawn < 0.5:
             return
         self._drawn = time.monotonic()
-        self._live.update(render(self.plan, self.survey()), refresh=True)
+        self._draw(render(self.plan, self.survey()))
 
     def survey(self) -> Survey:
         """The sweep as this process knows it, with how far the running runs have come."""

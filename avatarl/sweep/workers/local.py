@@ -27,7 +27,7 @@ from avatarl.sweep.workers.pool import Pool
 from avatarl.sweep.workers.slot import Slot
 from avatarl.sweep.workers.warmup import WarmUp
 from avatarl.sweep.workers.worker import DEFAULT_EXECUTE
-from avatarl.terminal import say
+from avatarl.terminal import live, say
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,8 @@ class LocalBackend(Backend):
         study = study_of(plan, sweep, lambda line: say(console, line))
         if study is not None:
             study.again()
-        with catching() as stop, Display(console, plan) as display:
+        with catching() as stop, live(console) as draw:
+            display = Display(console, plan, draw)
             pool = Pool(
                 slots=slots,
                 policy=self.settings.policy(),

@@ -21,7 +21,7 @@ def test_a_run_is_told_from_start_to_end_where_that_is_known(
     result = {"val/nats": 2.0, "val/accuracy": 0.5, "seconds": 26.0}
     plan = one_run()
     lines = io.StringIO()
-    display = Display(Console(file=lines, width=200), plan)
+    display = Display(Console(file=lines, width=200), plan, lambda drawn: None)
     outcome = RunOutcome("done", cached, result, seconds=seconds)
     display.event(Event("finished", plan.runs[0], outcome=outcome))
     assert lines.getvalue().rstrip().endswith(told)
@@ -35,7 +35,7 @@ def one_run() -> Plan:
 def test_the_table_follows_the_events() -> None:
     plan = one_run()
     [run] = plan.runs
-    display = Display(Console(file=io.StringIO()), plan)
+    display = Display(Console(file=io.StringIO()), plan, lambda drawn: None)
     for event, state in [
         (Event("waiting", run, reason="owned"), RunState.QUEUED),
         (Event("started", run), RunState.RUNNING),
