@@ -78,6 +78,12 @@ def current(value: float | Schedule, hparams: Hyperparameters, name: str) -> Ten
     return value.at(hparams, name) if isinstance(value, Schedule) else hparams[name]
 
 
+def ends(value: float | Schedule) -> tuple[float, float]:
+    """Return the least and the most that a setting is worth at any moment of a run."""
+    found = (value.start, value.end) if isinstance(value, Schedule) else (value, value)
+    return min(found), max(found)
+
+
 # A number from 0 on, or a schedule of it, whose term is left out where it is 0: another program.
 Coefficient = Annotated[float | Schedule, Ge(0), Switch()]
 

@@ -39,14 +39,14 @@ class Config(base.Config):
     kl_direction: Literal["reverse", "forward"]  # KL(π ‖ ref) or KL(ref ‖ π)
     kl_warmup_characters: Annotated[float, Ge(0)]
     kl_target: Annotated[float, Gt(0)] | Schedule | None  # nats; null keeps λ as it is
-    kl_window: Annotated[float, Ge(1)]  # steps
+    kl_window: Annotated[float, Ge(1)] | Schedule  # steps
     past_kl_coef: Coefficient  # μ, of KL(π ‖ opponent)
     ent_coef: Coefficient  # β
     # Nats; the controller's band, or with both equal its target.
     ent_min: Annotated[float, Ge(0)] | Schedule | None
     ent_max: Annotated[float, Ge(0)] | Schedule | None
-    ent_rate: Annotated[float, Ge(0)]  # of the controller, per nat and step
-    ent_limit: Annotated[float, Ge(0)]  # largest coefficient that the controller adds
+    ent_rate: Annotated[float, Ge(0)] | Schedule  # of the controller, per nat and step
+    ent_limit: Annotated[float, Ge(0)] | Schedule  # largest coefficient that the controller adds
     sync_every: Annotated[int, Ge(1)]  # steps
     inner_epochs: Annotated[int, Ge(1)]  # optimiser steps on each batch
 
@@ -114,7 +114,7 @@ class Regularised(ABC):
             target = self.now("kl_target", hparams)
             controller_state |= {"kl_scale": torch.ones_like(target), "kl_mean": target.clone()}
         if self.config.controls_entropy:
-            controller_state["ent_extra"] = torch.zeros_like(hparams["ent_rate"])
+            controller_state["ent_extra"] = torch.zeros_like(hparams["ent_boost"])
         return controller_state
 
     def __call__(
@@ -146,8 +146,9 @@ class Regularised(ABC):
                     None if getattr(config, name) is None else self.now(name, hparams)
                     for name in ("ent_min", "ent_max")
                 )
+                rate, limit = (self.now(name, hparams) for name in ("ent_rate", "ent_limit"))
                 remembered |= terms.banded_entropy(
-                    controller_state, spread.mean(), least, most, hparams
+                    controller_state, spread.mean(), least, most, rate, limit
                 )
             loss = loss - coefficient * mean_over_positions(spread, weights)
             facts |= {"train/entropy": spread.mean(), "train/ent_coef": coefficient}
@@ -164,8 +165,8 @@ class Regularised(ABC):
             )
             if config.kl_target is not None:
                 coefficient = coefficient * controller_state["kl_scale"]
-                target = self.now("kl_target", hparams)
-                remembered |= terms.adapted_kl(controller_state, divergence.mean(), target, hparams)
+                target, window = (self.now(name, hparams) for name in ("kl_target", "kl_window"))
+                remembered |= terms.adapted_kl(controller_state, divergence.mean(), target, window)
             held = divergence if regularisers.gate is None else divergence * regularisers.gate
             loss = loss + coefficient * mean_over_positions(held, weights)
             facts |= {"train/kl": divergence.mean(), "train/kl_coef": coefficient}

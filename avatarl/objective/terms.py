@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from avatarl.interfaces import LARGEST, LARGEST_LOG_RATIO, Exploration, Hyperparameters
+from avatarl.interfaces import LARGEST, LARGEST_LOG_RATIO, Exploration
 from avatarl.objective.base import ControllerState
 
 
@@ -140,7 +140,7 @@ def largest(values: Tensor, share: Tensor) -> Tensor:
 
 
 def adapted_kl(
-    controller_state: ControllerState, kl: Tensor, target: Tensor, hparams: Hyperparameters
+    controller_state: ControllerState, kl: Tensor, target: Tensor, window: Tensor
 ) -> dict[str, Tensor]:
     """Let the KL coefficient's factor compound towards the target divergence.
 
@@ -148,9 +148,9 @@ def adapted_kl(
         controller_state: ``kl_scale``, the factor, and ``kl_mean``, the divergence's running mean.
         kl: This step's divergence, 0-d.
         target: Divergence in nats to be kept.
-        hparams: ``kl_window`` in steps.
+        window: Steps that the running mean looks back.
     """
-    mean = torch.lerp(controller_state["kl_mean"], kl.detach(), 1 / hparams["kl_window"])
+    mean = torch.lerp(controller_state["kl_mean"], kl.detach(), 1 / window)
     error = (mean / target - 1).clamp(-0.2, 0.2)
     # Bounded, so that an unreachable target can't make the coefficient overflow.
     scale = (controller_state["kl_scale"] * (1 + 0.1 * error)).clamp(1e-3, 1e3)
@@ -162,7 +162,8 @@ def banded_entropy(
     spread: Tensor,
     least: Tensor | None,
     most: Tensor | None,
-    hparams: Hyperparameters,
+    rate: Tensor,
+    limit: Tensor,
 ) -> dict[str, Tensor]:
     """Integrate what the entropy lacks below its band, and exceeds above it.
 
@@ -171,7 +172,8 @@ def banded_entropy(
         spread: Mean entropy in nats, 0-d.
         least: Lower end in nats, or None.
         most: Upper end in nats, or None.
-        hparams: ``ent_rate`` per nat and step, ``ent_limit``.
+        rate: Added to the coefficient, per nat and step.
+        limit: Most that is added or taken.
     """
     spread = spread.detach()
     missing = torch.zeros_like(spread)
@@ -179,8 +181,8 @@ def banded_entropy(
         missing = missing + (least - spread).clamp_min(0)
     if most is not None:
         missing = missing - (spread - most).clamp_min(0)
-    extra = controller_state["ent_extra"] + hparams["ent_rate"] * missing
-    return {"ent_extra": extra.clamp(-hparams["ent_limit"], hparams["ent_limit"])}
+    extra = controller_state["ent_extra"] + rate * missing
+    return {"ent_extra": extra.clamp(-limit, limit)}
 
 
 def estimate(logprobs: Tensor, exploration: Exploration, values: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from avatarl.interfaces import LARGEST, Hyperparameters, RewardInputs, Schedule, current
+from avatarl.interfaces import LARGEST, Hyperparameters, RewardInputs, Schedule, current, ends
 from avatarl.options import Option
 
 
@@ -41,9 +41,7 @@ class Config(Option):
     @property
     def may_be_negative(self) -> bool:
         """Whether an action can be paid less than nothing."""
-        weight = self.weight
-        least = min(weight.start, weight.end) if isinstance(weight, Schedule) else weight
-        return self.costs or least < 0
+        return self.costs or ends(self.weight)[0] < 0
 
     @property
     def fixed_expectation(self) -> float | None:

@@ -16,12 +16,12 @@ from annotated_types import Ge, Le
 from torch import Tensor
 from typing_extensions import override
 
-from avatarl.errors import ConfigError
 from avatarl.interfaces import (
     Coefficient,
     Hyperparameters,
     RewardInputs,
     Schedule,
+    check_order,
     current,
     is_on,
 )
@@ -33,15 +33,14 @@ class Config(mixed.Config):
     """Mixed reward and the strength of confidence scaling."""
 
     confidence_weight: float | Schedule  # w; 0 is the mixed reward, below 0 dampens confidence
-    scale_min: Annotated[float, Ge(0)]
-    scale_max: Annotated[float, Ge(0)]
+    scale_min: Annotated[float, Ge(0)] | Schedule
+    scale_max: Annotated[float, Ge(0)] | Schedule
     penalty: Coefficient  # on wrong characters held above the threshold; 0 for none
-    penalty_threshold: Annotated[float, Ge(0), Le(1)]
+    penalty_threshold: Annotated[float, Ge(0), Le(1)] | Schedule
 
     def __post_init__(self) -> None:
         """Refuse an empty range."""
-        if self.scale_min > self.scale_max:
-            raise ConfigError("scale_min", self.scale_min, f"at most scale_max={self.scale_max}")
+        check_order("scale_min", self.scale_min, "scale_max", self.scale_max)
 
     @property
     @override
@@ -52,12 +51,13 @@ class Config(mixed.Config):
     def rewards(self, inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
         weight = current(self.confidence_weight, hparams, "confidence_weight")
         confident = 1 + weight * inputs.old_probs
-        confident = confident.maximum(hparams["scale_min"]).minimum(hparams["scale_max"])
+        least = current(self.scale_min, hparams, "scale_min")
+        confident = confident.maximum(least).minimum(current(self.scale_max, hparams, "scale_max"))
         factor = torch.lerp(torch.ones_like(weight), confident, inputs.matches)  # 1 unless it hit
         scaled = super().rewards(inputs, hparams) * factor
         if not is_on(self.penalty):
             return scaled
-        held = overconfidence(inputs, hparams["penalty_threshold"])
+        held = overconfidence(inputs, current(self.penalty_threshold, hparams, "penalty_threshold"))
         return scaled - current(self.penalty, hparams, "penalty") * held
 
 

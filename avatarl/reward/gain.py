@@ -17,7 +17,7 @@ from annotated_types import Ge
 from torch import Tensor
 from typing_extensions import override
 
-from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, current
+from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, current, ends
 from avatarl.reward import improvement
 
 
@@ -40,7 +40,7 @@ class Config(improvement.Config):
     @property
     @override
     def least_base(self) -> float:
-        return min(self.base.start, self.base.end) if isinstance(self.base, Schedule) else self.base
+        return ends(self.base)[0]
 
     @override
     def rewards(self, inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:

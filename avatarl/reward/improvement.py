@@ -14,8 +14,7 @@ from annotated_types import Ge
 from torch import Tensor
 from typing_extensions import override
 
-from avatarl.errors import ConfigError
-from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, current
+from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, check_order, current, ends
 from avatarl.reward import base
 from avatarl.reward.reference import log_confidence
 
@@ -25,13 +24,12 @@ class Config(base.Config):
     """Strength and limits of the bonus."""
 
     gain: Annotated[float, Ge(0)] | Schedule  # w
-    low: float  # nats behind the reference that count at most, negative
-    high: float  # nats ahead of the reference that count at most
+    low: float | Schedule  # nats behind the reference that count at most, negative
+    high: float | Schedule  # nats ahead of the reference that count at most
 
     def __post_init__(self) -> None:
         """Refuse an empty range."""
-        if self.low > self.high:
-            raise ConfigError("low", self.low, f"at most high={self.high}")
+        check_order("low", self.low, "high", self.high)
 
     @property
     @override
@@ -42,8 +40,7 @@ class Config(base.Config):
     @override
     def costs(self) -> bool:
         # Where being behind costs more than a hit pays.
-        most = max(self.gain.start, self.gain.end) if isinstance(self.gain, Schedule) else self.gain
-        return most * self.low < -self.least_base
+        return ends(self.gain)[1] * ends(self.low)[0] < -self.least_base
 
     @property
     def least_base(self) -> float:
@@ -52,7 +49,8 @@ class Config(base.Config):
 
     def ahead(self, inputs: RewardInputs, other: Tensor, hparams: Hyperparameters) -> Tensor:
         """Return the bonus for being ahead of another's log-probabilities, (B,T,K)."""
-        nats = (log_confidence(inputs) - other).clamp(hparams["low"], hparams["high"])
+        low, high = (current(getattr(self, end), hparams, end) for end in ("low", "high"))
+        nats = (log_confidence(inputs) - other).clamp(low, high)
         return current(self.gain, hparams, "gain") * nats
 
     @override

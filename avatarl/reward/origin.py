@@ -19,7 +19,7 @@ from annotated_types import Ge, Le
 from torch import Tensor
 from typing_extensions import override
 
-from avatarl.interfaces import Hyperparameters, RewardInputs
+from avatarl.interfaces import Hyperparameters, RewardInputs, Schedule, current
 from avatarl.reward import base
 from avatarl.reward.confidence_scaled import overconfidence
 from avatarl.reward.reference import log_confidence
@@ -35,7 +35,7 @@ class Config(base.Config):
     high: float
     confidence_weight: float
     scale_max: Annotated[float, Ge(1)]
-    penalty: Annotated[float, Ge(0)]
+    penalty: Annotated[float, Ge(0)] | Schedule
     penalty_threshold: Annotated[float, Ge(0), Le(1)]
 
     @property
@@ -57,5 +57,5 @@ class Config(base.Config):
         confident = 1 + hparams["confidence_weight"] * inputs.old_probs
         factor = 1 + inputs.matches * (confident.clamp_min(1).minimum(hparams["scale_max"]) - 1)
         held = overconfidence(inputs, hparams["penalty_threshold"])
-        total = plain * factor - hparams["penalty"] * held
+        total = plain * factor - current(self.penalty, hparams, "penalty") * held
         return total - total.mean(dim=-1, keepdim=True)

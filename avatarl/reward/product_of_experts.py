@@ -25,7 +25,7 @@ class Config(base.Config):
 
     reality: Annotated[float, Ge(0)] | Schedule  # a
     reference: Annotated[float, Ge(0)] | Schedule  # b
-    softening: Annotated[float, Gt(0), Lt(1)]  # ε
+    softening: Annotated[float, Gt(0), Lt(1)] | Schedule  # ε
 
     @property
     @override
@@ -36,7 +36,7 @@ class Config(base.Config):
     def rewards(self, inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
         assert inputs.ref_logprobs is not None
         size = inputs.exploration.old_logprobs.shape[-1]  # V
-        soft = hparams["softening"]
+        soft = current(self.softening, hparams, "softening")
         real = (1 - soft) * inputs.matches + soft / size
         real = real.clamp_min(torch.finfo(real.dtype).tiny)
         log_real = current(self.reality, hparams, "reality") * real.log()

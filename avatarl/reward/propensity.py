@@ -24,7 +24,7 @@ class Config(base.Config):
     """How strongly confidence discounts."""
 
     alpha: Annotated[float, Ge(0), Le(1)] | Schedule
-    cap: Annotated[float, Gt(0)] | None  # largest reward; null: none
+    cap: Annotated[float, Gt(0)] | Schedule | None  # largest reward; null: none
 
     @property
     @override
@@ -37,5 +37,5 @@ class Config(base.Config):
         held = inputs.old_probs.clamp_min(torch.finfo(inputs.old_probs.dtype).tiny)
         inverse = held.pow(-current(self.alpha, hparams, "alpha"))
         if self.cap is not None:
-            inverse = inverse.minimum(hparams["cap"])
+            inverse = inverse.minimum(current(self.cap, hparams, "cap"))
         return inputs.matches * inverse

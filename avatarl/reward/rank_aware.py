@@ -18,7 +18,7 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 from typing_extensions import override
 
-from avatarl.interfaces import LARGEST, Hyperparameters, RewardInputs, Schedule, current
+from avatarl.interfaces import LARGEST, Hyperparameters, RewardInputs, Schedule, current, ends
 from avatarl.reward import base
 
 # What pays stay finite with.
@@ -30,7 +30,7 @@ class Config(base.Config):
     """Scale of hits, and what misses are paid."""
 
     scale: float | Schedule  # β
-    cap: Annotated[float, Gt(0)] | None  # largest pay of a hit; null: none
+    cap: Annotated[float, Gt(0)] | Schedule | None  # largest pay of a hit; null: none
     top_k: Annotated[int, Ge(1)]  # K
     top: float | Schedule  # pay of a wrong character among the K most probable
     rest: float | Schedule  # of any other wrong one
@@ -38,8 +38,7 @@ class Config(base.Config):
     @property
     @override
     def costs(self) -> bool:
-        pays = [self.top, self.rest]
-        return min(min(p.start, p.end) if isinstance(p, Schedule) else p for p in pays) < 0
+        return min(ends(self.top)[0], ends(self.rest)[0]) < 0
 
     @override
     def rewards(self, inputs: RewardInputs, hparams: Hyperparameters) -> Tensor:
@@ -47,7 +46,7 @@ class Config(base.Config):
         doubt = (1 - held).clamp_min(_LEAST_DOUBT).pow(current(self.scale, hparams, "scale"))
         hit = (doubt / held.clamp_min(_LEAST_HELD)).clamp_max(LARGEST)
         if self.cap is not None:
-            hit = hit.minimum(hparams["cap"])
+            hit = hit.minimum(current(self.cap, hparams, "cap"))
         everything = exploration.old_probs  # (B,T,V)
         least = everything.topk(min(self.top_k, everything.shape[-1])).values[..., -1:]
         leading = exploration.select((everything >= least).to(held.dtype))  # (B,T,K)

@@ -30,7 +30,15 @@ SETTINGS = {
     "temperature": ["explorer=temperature", "explorer.guidance=0.3", "explorer.weight_cap=2",
                     "explorer.discount=0.9", *ROLLOUTS],
     "swarm": ["explorer=swarm", "explorer.guidance=0.2"],
-    "bandit": ["explorer=bandit", "objective=expected", "reward=propensity", "reward.alpha=0.5"],
+    "bandit": ["explorer=bandit", "objective=expected", "reward=propensity", "reward.alpha=0.5",
+               "reward.cap=40"],
+    "confidence": ["reward.penalty=0.1", "reward.penalty_threshold=0.01"],
+    "improvement": ["reward=improvement"],
+    "gain": ["reward=gain", "opponent=past", "opponent.every=1"],
+    "experts": ["reward=product_of_experts"],
+    "rank": ["reward=rank_aware", "reward.cap=60"],
+    "origin": ["reward=origin", "reward.penalty=0.1", "reward.penalty_threshold=0.01"],
+    "population": ["opponent=population", "opponent.size=2"],
 }  # fmt: skip
 
 
@@ -40,9 +48,9 @@ def raw_of(name: str) -> dict[str, Any]:
 
 
 def scheduled(raw: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
-    """Every number of explorer, reward and objective in whose place a schedule may stand."""
+    """Every number of a step's groups in whose place a schedule may stand."""
     config = parse(raw)
-    for group in ("explorer", "reward", "objective"):
+    for group in ("explorer", "reward", "objective", "opponent"):
         declaration: Any = type(getattr(config, group))
         for name, hint in field_types(declaration).items():
             if "Schedule" in str(hint) and isinstance(raw[group][name], float):
@@ -102,6 +110,13 @@ def ramp(start: float, end: float) -> str:
         ([f"objective.clip_coef={ramp(0.5, 0)}"], "objective.clip_coef.end"),
         ([f"objective.dual_clip={ramp(3, 1)}"], "objective.dual_clip.end"),
         ([f"objective.kl_coef={ramp(1, -1)}"], "objective.kl_coef.end"),
+        ([f"objective.kl_window={ramp(10, 0.5)}"], "objective.kl_window.end"),
+        ([f"objective.ent_limit={ramp(1, -1)}"], "objective.ent_limit.end"),
+        ([f"reward.penalty_threshold={ramp(0.5, 1.5)}"], "reward.penalty_threshold.end"),
+        (["reward=propensity", f"reward.cap={ramp(0, 9)}"], "reward.cap.start"),
+        (["reward=product_of_experts", f"reward.softening={ramp(0.5, 0)}"],
+         "reward.softening.end"),
+        (["opponent=population", f"opponent.strength={ramp(0, 1.5)}"], "opponent.strength.end"),
     ],
 )  # fmt: skip
 def test_both_ends_are_held_to_the_numbers_own_bounds(words: list[str], key: str) -> None:
@@ -117,6 +132,10 @@ def test_both_ends_are_held_to_the_numbers_own_bounds(words: list[str], key: str
          ["objective.ent_min=1.66", "after 67 % of the run", "at most ent_max=1.655"]),
         (["explorer=swarm", f"explorer.temperature_min={ramp(0.5, 3)}"],
          ["explorer.temperature_min=2.025", "after 61 %", "at most temperature_max=2"]),
+        ([f"reward.scale_min={ramp(0, 3)}"],
+         ["reward.scale_min=2.01", "after 67 %", "at most scale_max=2"]),
+        (["reward=improvement", f"reward.high={ramp(2, -2)}"],
+         ["reward.low=-1", "after 76 %", "at most high=-1.04"]),
         (["explorer=bandit", f"explorer.reference_share={ramp(0.5, 1)}"],
          ["explorer.reference_share=0.955", "at most 0.95", "uniform_share=0.05"]),
     ],

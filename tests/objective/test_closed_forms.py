@@ -202,13 +202,13 @@ def test_the_log_ratio_to_the_reference_is_calibrated_at_full_kl(
 def test_the_adaptive_kl_coefficient_compounds() -> None:
     from avatarl.objective import terms
 
-    target, hparams = torch.tensor(0.02), {"kl_window": torch.tensor(10.0)}
+    target, window = torch.tensor(0.02), torch.tensor(10.0)
     control = {"kl_scale": torch.tensor(1.0), "kl_mean": torch.tensor(1.0)}
     for _ in range(20):
-        control = terms.adapted_kl(control, torch.tensor(1.0), target, hparams)
+        control = terms.adapted_kl(control, torch.tensor(1.0), target, window)
     assert control["kl_scale"].item() == pytest.approx(1.02**20, rel=1e-4)
     for _ in range(2000):
-        control = terms.adapted_kl(control, torch.tensor(1.0), target, hparams)
+        control = terms.adapted_kl(control, torch.tensor(1.0), target, window)
     assert math.isfinite(control["kl_scale"].item())
 
 
