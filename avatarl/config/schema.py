@@ -53,6 +53,11 @@ class RunConfig:
         check_name("name", self.name)
         check_words("output_dir", self.output_dir, 3_000)
 
+    @property
+    def track(self) -> str:
+        """What results compare with: how much of the text rewards and evaluation gave away."""
+        return self.explorer.track + ("_adaptive" if self.trainer.evaluation == "dynamic" else "")
+
     @functools.cached_property
     def raw(self) -> dict[str, Any]:
         """The same settings as a plain mapping of JSON values; what files and workers carry."""

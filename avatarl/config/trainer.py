@@ -26,6 +26,9 @@ class Config(Option):
     eval_every: Annotated[int, Ge(1)]  # steps
     eval_positions: Annotated[int, Ge(1)]  # held-out positions in a periodic evaluation
     eval_stride: Annotated[int, Ge(1)] | None
+    evaluation: Annotated[Literal["fixed", "dynamic"], Later("fixed")]
+    adapt_every: Annotated[int, Ge(1), Later(64)]  # characters
+    adapt_lr: Annotated[float, Ge(0), Later(0.05)]
     keep_best: Annotated[bool, Later(False)]  # by nats on the development slice
     patience: Annotated[Annotated[int, Ge(1)] | None, Later(None)]  # evaluations
     average: Annotated[Literal["none", "ema"], Later("none")]

@@ -110,6 +110,8 @@ class Section:
         track = {
             "label_revealing": "label-revealing feedback",
             "bandit": "bandit feedback",
+            "label_revealing_adaptive": "label-revealing feedback, adapting while it is evaluated",
+            "bandit_adaptive": "bandit feedback, adapting while it is evaluated",
             "": "track not known yet",
         }.get(self.track, self.track)
         stride = "" if self.stride is None else f" · evaluated at stride {self.stride}"

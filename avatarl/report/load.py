@@ -282,24 +282,29 @@ def _once(runs: Sequence[Run]) -> list[Run]:
 def _adopt(runs: Sequence[Run]) -> list[Run]:
     """Give runs that don't say yet the track and the code of those that do.
 
-    The track is the explorer's, so runs with the same one share it. Code is taken over from the
-    same configuration, or where all runs have one and the same; otherwise it stays unknown.
+    The track is the explorer's and the evaluation's, so runs with the same ones share it. Code is
+    taken over from the same configuration, or where all runs have one and the same; otherwise it
+    stays unknown.
     """
     tracks: dict[Any, set[str]] = {}
     codes: dict[str, set[str]] = {}
     keys = {run.run_id: configuration_key(run.config) for run in runs}
     for run in runs:
         if run.track:
-            tracks.setdefault(run.config.get("explorer.name"), set()).add(run.track)
+            tracks.setdefault(_track_key(run), set()).add(run.track)
         if run.code:
             codes.setdefault(keys[run.run_id], set()).add(run.code)
     everywhere = set().union(*codes.values())
     adopted = []
     for run in runs:
-        track = run.track or _only(tracks.get(run.config.get("explorer.name"), set()))
+        track = run.track or _only(tracks.get(_track_key(run), set()))
         code = run.code or _only(codes.get(keys[run.run_id], everywhere))
         adopted.append(replace(run, track=track, code=code))
     return adopted
+
+
+def _track_key(run: Run) -> tuple[Any, Any]:
+    return run.config.get("explorer.name"), run.config.get("trainer.evaluation", "fixed")
 
 
 def _only(values: set[str]) -> str:

@@ -45,14 +45,16 @@ AXES = {
 CHARACTERS, STEPS = AXES["characters"], AXES["steps"]
 
 DEFAULT = (
-    "val/nats", "ensemble/nats", "val/accuracy", "val/ece", "val/entropy", "reward/hit_probability",
-    "characters_seen", "seconds",
+    "val/nats", "adaptive/nats", "ensemble/nats", "val/accuracy", "val/ece", "val/entropy",
+    "reward/hit_probability", "characters_seen", "seconds",
 )  # fmt: skip
 
 #: How metrics are shown that are known by name.
 KNOWN = {
     "val/nats": Metric("held-out nats per character", -1, 4),
     "best/nats": Metric("best nats on the evaluation sample", -1, 4),
+    "adaptive/nats": Metric("held-out nats, adapting while reading", -1, 4),
+    "adaptive/accuracy": Metric("held-out accuracy, adapting while reading", 1, 4),
     "ensemble/nats": Metric("held-out nats of the members' mean", -1, 4),
     "ensemble/accuracy": Metric("held-out accuracy of the members' mean", 1, 4),
     "last/nats": Metric("held-out nats of the last weights", -1, 4),

@@ -3,6 +3,8 @@
 #: Short headings, where they differ from the metric's name.
 HEADINGS = {
     "val/nats": "nats",
+    "adaptive/nats": "adaptive",
+    "ensemble/nats": "ensemble",
     "val/accuracy": "accuracy",
     "val/ece": "ece",
     "val/entropy": "entropy",

@@ -29,7 +29,7 @@ class Run:
         share: How much of the run is done, 0 to 1; None where nobody knows.
         reason: Why a run failed, in one line.
         code: sha256 of the code that ran, empty where unknown.
-        track: ``label_revealing`` or ``bandit``, empty where unknown.
+        track: ``label_revealing`` or ``bandit``, either with ``_adaptive``; empty where unknown.
     """
 
     folder: RunFolder

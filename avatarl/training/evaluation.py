@@ -188,12 +188,23 @@ def _score(
     stride = target.shape[1]
     ref = None if reference is None else reference(distinct, stride)
     scored = score(distinct, stride)  # (U,stride,V) each
-    return [_facts(logprobs.float(), ref, places, target) for logprobs in scored]
+    return [position_facts(logprobs.float(), ref, places, target) for logprobs in scored]
 
 
-def _facts(
+def position_facts(
     logprobs: Tensor, ref: Tensor | None, places: Tensor, target: Tensor
 ) -> dict[str, Tensor]:
+    """Compute a policy's facts at each position, for :func:`summarise`.
+
+    Args:
+        logprobs: (U,stride,V) fp32, of distinct contexts.
+        ref: (U,stride,V) that it is compared with, or None.
+        places: (W,) which of the contexts each window has.
+        target: (W,stride).
+
+    Returns:
+        (W,stride) each, on the CPU.
+    """
     probs = logprobs.exp()
     confidence, choice = probs.max(-1)
     shared = {"entropy": -(probs * logprobs).sum(-1), "confidence": confidence}  # (U,stride)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from avatarl.data import Corpus
+from avatarl.training.adaptive import evaluate_while_learning
 from avatarl.training.checkpoint import read_latest
 from avatarl.training.device import widest
 from avatarl.training.endings import Diverged, Stopped
@@ -119,6 +120,8 @@ class Monitors:
             ).metrics
             for figure in ("nats", "accuracy", "ece", "entropy"):
                 evaluation.metrics[f"last/{figure}"] = last[f"val/{figure}"]
+        if self.config.trainer.evaluation == "dynamic":
+            evaluation.metrics.update(self._adapted())
         self.recording.final(evaluation.metrics)
         self._heed(self.state.health.check_evaluation(evaluation.metrics))
         return evaluation.reliability
@@ -137,6 +140,19 @@ class Monitors:
         metrics = {**found[0].metrics, **population_figures(found)}
         metrics["time/evaluation_s"] = time.monotonic() - started
         return Evaluation(metrics, found[0].reliability)
+
+    def _adapted(self) -> dict[str, float]:
+        """Measure the headline's weights as they go on learning from what they have read."""
+        learner, state, settings = self.learner, self.state, self.config.trainer
+        step = state.kept.step or state.step
+        return evaluate_while_learning(
+            lambda weights: learner.scorer(weights, step),
+            state.headline,
+            self._held_out,
+            every=settings.adapt_every,
+            lr=settings.adapt_lr,
+            device=learner.device,
+        )
 
     def roll_back(self, error: Diverged) -> None:
         """Go back to the last checkpoint with a smaller learning rate, or give up.

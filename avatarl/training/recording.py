@@ -81,7 +81,7 @@ class Recording:
             "run_id": identity,
             "name": config.name,
             "corpus_sha256": corpus.text_sha256,
-            "track": config.explorer.track,
+            "track": config.track,
         }
         resumed = learner.step or None
         self._journal = JournalWriter(folder.journal, header, resumed, folder.stamp)
@@ -174,7 +174,7 @@ class Recording:
             "run_id": self._identity,
             "name": config.name,
             "state": "done",
-            "track": config.explorer.track,
+            "track": config.track,
             "is_control": config.objective.is_control,
             "corpus": corpus.name,
             "corpus_sha256": corpus.text_sha256,

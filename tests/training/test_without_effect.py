@@ -22,6 +22,8 @@ Tiny = Callable[..., RunConfig]
 OFF: dict[str, tuple[str, list[str]]] = {
     "data.dev_fraction": ("0.2", ["health.on_calibration=warn"]),
     "trainer.epochs": ("7", ["trainer.steps=5"]),
+    "trainer.adapt_every": ("8", ["trainer.evaluation=fixed"]),
+    "trainer.adapt_lr": ("0.5", ["trainer.evaluation=fixed"]),
     "model.prior_gate": ("context", ["model.prior=false"]),
     "model.prior_weight": ("0.5", ["model.prior=false"]),
     "trainer.average_decay": ("0.5", ["trainer.average=none"]),
@@ -49,6 +51,8 @@ OFF: dict[str, tuple[str, list[str]]] = {
 ON = {
     "data.dev_fraction": ["reference=ngram4", "reference/schedule=hand_over"],
     "trainer.epochs": ["trainer.steps=null"],
+    "trainer.adapt_every": ["trainer.evaluation=dynamic"],
+    "trainer.adapt_lr": ["trainer.evaluation=dynamic"],
     "model.prior_gate": ["model.prior=true"],
     "model.prior_weight": ["model.prior=true"],
     "trainer.average_decay": ["trainer.average=ema"],
