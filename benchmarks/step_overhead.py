@@ -10,16 +10,17 @@ import functools
 import sys
 from collections.abc import Iterator
 
+import torch
 from harness import Entry, Options, bare_step, entry, in_turns, learner, main, ratios
 
-ON_POLICY, OLD_POLICY = 1.15, 1.45
+from avatarl.training.figures import Means, learning_facts
+
+ON_POLICY, OLD_POLICY, FIGURES = 1.15, 1.45, 0.02
 SYNC_EVERY = 5
 NOTE = "metrics in every step"
 
 
 def measure(options: Options) -> Iterator[Entry]:
-    import torch
-
     # Turns are single steps: the speed of a shared machine drifts within a few of them.
     small, large = (40, 5) if options.quick else (300, 20)
     yield from overhead("gpt2_small", 64, small, "cpu")
@@ -45,12 +46,15 @@ def overhead(model: str, batch: int, rounds: int, device: str, *extra: str) -> I
     plain = learner(*chosen, device=device)
     on = learner(*chosen, device=device)
     old = learner(*chosen, f"objective.sync_every={10**9}", device=device)
+    batch, means = plain.batches.at(0), Means()
+    seen = plain.players().policy(batch.context, None).detach()
     taken = in_turns(
         {
             "bare": bare_step(plain),
             "on": functools.partial(on.train_step, with_facts=True),
             "old": functools.partial(old.train_step, with_facts=True),
             "quiet": functools.partial(on.train_step, with_facts=False),
+            "figures": lambda: means.add(learning_facts(seen, batch.target)),
         },
         rounds,
         warmup=2 if device == "cpu" else 12,
@@ -64,6 +68,13 @@ def overhead(model: str, batch: int, rounds: int, device: str, *extra: str) -> I
         ratios(taken, "quiet", "bare"),
         "x",
         note="19 of 20 steps by default",
+    )
+    yield entry(
+        f"step_overhead/common_figures/{where}",
+        ratios(taken, "figures", "quiet"),
+        "x",
+        FIGURES,
+        note="what all runs log, averaged over steps",
     )
     yield entry(f"step_overhead/bare_step/{where}", [1e3 * t for t in taken["bare"]], "ms")
 

@@ -65,6 +65,7 @@ def test_the_live_lines_fit_a_narrow_terminal() -> None:
         (["reward=propensity", "objective=expected", "reward.alpha=0.5"], False),
         (["reward=match"], False),
         (["reward=propensity", "objective=cross_entropy"], False),
+        (["reward=propensity", "objective=expected", "opponent=population"], False),
     ],
 )
 def test_a_reward_that_is_constant_by_construction_is_said_to_be(
