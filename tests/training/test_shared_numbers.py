@@ -40,7 +40,8 @@ OPTIONS = [
 ]
 RAMP = {"shape": "linear", "start": 0.5, "end": 0.9, "begin": 0.1, "until": 0.8}
 # Where those aren't within a number's range, or not beside another one's.
-ENDS = {"dual_clip": (2.0, 3.0), "weight_cap": (2.0, 3.0), "uniform_share": (0.1, 0.05)}
+ENDS = {"dual_clip": (2.0, 3.0), "weight_cap": (2.0, 3.0), "uniform_share": (0.1, 0.05),
+        "kl_window": (3.0, 6.0)}  # fmt: skip
 STEPS = 2
 
 
