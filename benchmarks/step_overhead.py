@@ -46,15 +46,15 @@ def overhead(model: str, batch: int, rounds: int, device: str, *extra: str) -> I
     plain = learner(*chosen, device=device)
     on = learner(*chosen, device=device)
     old = learner(*chosen, f"objective.sync_every={10**9}", device=device)
-    batch, means = plain.batches.at(0), Means()
-    seen = plain.players().policy(batch.context, None).detach()
+    text, means = plain.batches.at(0), Means()
+    seen = plain.players().policy(text.context, None).detach()
     taken = in_turns(
         {
             "bare": bare_step(plain),
             "on": functools.partial(on.train_step, with_facts=True),
             "old": functools.partial(old.train_step, with_facts=True),
             "quiet": functools.partial(on.train_step, with_facts=False),
-            "figures": lambda: means.add(learning_facts(seen, batch.target)),
+            "figures": lambda: means.add(learning_facts(seen, text.target)),
         },
         rounds,
         warmup=2 if device == "cpu" else 12,
