@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
-from omegaconf import DictConfig
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
 
 from avatarl import composition
 from avatarl.errors import UserError
@@ -98,15 +99,17 @@ def _forget_refused(before: set[Path]) -> None:
 
 
 @hydra.main(config_path=str(composition.CONF), config_name="config", version_base="1.3")
-def run(config: DictConfig) -> float:
-    """Execute one composed run on this terminal; returns its held-out nats."""
+def run(config: DictConfig) -> float | None:
+    """Execute one composed run on this terminal; returns its ``search.metric``, for sweepers."""
     # Inside, so that Hydra doesn't add its own lines to ours.
     with _told():
         return _run(config)
 
 
-def _run(config: DictConfig) -> float:
-    settings = composition.resolve(config)
+def _run(config: DictConfig) -> float | None:
+    around = OmegaConf.create({"hydra": HydraConfig.get()}).hydra
+    aim = composition.steering(config, around)
+    settings = composition.resolve(config, around)
     identity, corpus = composition.identify(settings)
     # Not at the top: Hydra, when it sets up logging, silences loggers that are there already.
     from avatarl import storage
@@ -117,6 +120,8 @@ def _run(config: DictConfig) -> float:
     for problem in gpu_problems(settings.trainer.device):
         console.say(f"note: {problem}", "yellow")
     console.introduce(settings, identity, corpus)
+    if aim is not None:
+        console.say(composition.in_words(aim))
     try:
         patient = storage.patient(storage.PATIENCE_S, Path(settings.output_dir))
         with catching(flag=_stop_flag()) as stop, patient:
@@ -139,7 +144,10 @@ def _run(config: DictConfig) -> float:
         console.say("the traceback is in the run's failure.json")
         sys.exit(1)
     console.conclude(result)
-    return float(result["val/nats"])
+    if aim is not None:
+        return composition.objective(result, aim)
+    value = result.get(composition.aim_of(config).metric)
+    return None if value is None else float(value)
 
 
 def _stop_flag() -> SignalFlag:

@@ -13,17 +13,22 @@ from avatarl.composition.run import (
     resolve,
     sweep_name,
 )
+from avatarl.composition.steering import aim_of, in_words, objective, steering
 from avatarl.source import CONF
 
 __all__ = [
     "CONF",
+    "aim_of",
     "check_choices",
     "compose",
     "control_of",
     "describe_error",
     "identify",
+    "in_words",
     "is_about_words",
+    "objective",
     "register_resolvers",
     "resolve",
+    "steering",
     "sweep_name",
 ]

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from avatarl.composition.errors import describe_error, is_about_words
 from avatarl.composition.shipped import compose_shipped
+from avatarl.composition.steering import is_of_slice, steering
 from avatarl.errors import ConfigError, UserError
 from avatarl.names import check_name, resolved_word
 from avatarl.process import program
@@ -28,7 +29,7 @@ if TYPE_CHECKING:  # imports torch, which workers are to import at the same time
     from avatarl.data import Corpus
 
 # Keys that serve composition alone.
-_NOT_OF_A_RUN = ("hydra", "search", "sweep_name")
+_NOT_OF_A_RUN = ("hydra", "optimized_metric", "search", "sweep_name")
 
 
 def register_resolvers() -> None:
@@ -96,11 +97,16 @@ def compose(overrides: Sequence[str] = ()) -> RunConfig:
         raise UserError(describe_error(error, overrides)) from error
 
 
-def resolve(config: DictConfig) -> RunConfig:
+def resolve(config: DictConfig, hydra: DictConfig | None = None) -> RunConfig:
     """Resolve and check a composed configuration.
 
     A run of a sweep is grouped under the sweep's name in wandb, and paths become absolute, so
-    that a run means the same wherever it is started from.
+    that a run means the same wherever it is started from. Where a development slice steers the
+    sweep, runs cut it off their text.
+
+    Args:
+        config: As Hydra composes it.
+        hydra: Hydra's own part, where it isn't in there.
 
     Raises:
         ConfigError: A key or a combination can't be used.
@@ -124,6 +130,9 @@ def resolve(config: DictConfig) -> RunConfig:
             if getattr(mode, "name", None) == "MULTIRUN":
                 _name_in_sweep(tracking, config)
             _ask_environment(tracking)
+    aim = steering(config, hydra)
+    if aim is not None and is_of_slice(aim) and isinstance(raw["trainer"], dict):
+        raw["trainer"]["eval_dev"] = True
     if isinstance(raw.get("output_dir"), str) and raw["output_dir"].strip():
         raw["output_dir"] = str(Path(raw["output_dir"]).expanduser().absolute())
     data = raw["data"]

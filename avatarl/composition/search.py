@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from avatarl.errors import ConfigError, did_you_mean
+from avatarl.composition.steering import aim_of
+from avatarl.errors import ConfigError
 from avatarl.report import metrics
 from avatarl.search.rules import Rules
-from avatarl.search.settings import Stopping, load
+from avatarl.search.settings import Stopping
 
 if TYPE_CHECKING:
     from avatarl.config import RunConfig
@@ -38,7 +39,7 @@ class Searched:
             for key in raw if self._raw is not None else ():
                 if raw[key] != self._raw.get(key):
                     raise ConfigError(f"search.{key}", raw[key], "one value for all runs")
-            self._begin(raw)
+            self._begin(composed, raw)
         if self._settings is None:
             return ()
         from avatarl.training.batches import cut_text, steps_of
@@ -46,19 +47,14 @@ class Searched:
         steps = config.trainer.steps or steps_of(config, cut_text(config, corpus)[2])
         return self._settings.steps(steps, config.trainer.eval_every)
 
-    def _begin(self, raw: Any) -> None:
-        settings = load(raw)
-        better = metrics.describe(settings.metric).better
-        if not better:
-            known = [name for name in metrics.KNOWN if metrics.describe(name).better]
-            valid = "such as val/nats or val/accuracy" + did_you_mean(settings.metric, known)
-            raise ConfigError("search.metric", settings.metric, valid, "neither way is better")
+    def _begin(self, composed: DictConfig, raw: Any) -> None:
+        settings = aim_of(composed)
         self._raw = raw
         if isinstance(settings, Stopping):
             self._settings = settings
             rules = Rules(
                 metric=settings.metric,
-                minimise=better < 0,
+                minimise=metrics.describe(settings.metric).better < 0,
                 eta=settings.eta,
                 rungs=len(settings.shares),
                 brackets=settings.brackets,

@@ -20,8 +20,11 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from avatarl.composition.errors import describe_error, is_about_words
 from avatarl.composition.run import control_of, identify, resolve
 from avatarl.composition.search import Searched
+from avatarl.composition.steering import objective
 from avatarl.errors import ConfigError, UserError
 from avatarl.names import check_name, shared_words
+from avatarl.runs import journal
+from avatarl.search.settings import Aim
 from avatarl.sweep.outcome import SweepOutcome
 from avatarl.sweep.plan.planned import Candidate, PlannedRun, data_key
 from avatarl.sweep.plan.request import SweepRequest
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
 #: Bad combinations that are listed one by one.
 _MOST_LISTED = 20
+#: Keys of the sweep, about which is complained once.
+_OF_ALL = ("search.", "optimized_metric", "hydra.sweeper.")
 
 
 class Composer:
@@ -160,7 +165,7 @@ def compose_all(
             identity, corpus = identify(config)
             rungs = searched.rungs(composed, config, corpus)
         except Exception as error:
-            of_all = isinstance(error, ConfigError) and error.key.partition(".")[0] == "search"
+            of_all = isinstance(error, ConfigError) and error.key.startswith(_OF_ALL)
             if of_all or not is_about_words(error):
                 raise
             distinctive = " ".join(word for word in overrides if word not in shared)
@@ -217,12 +222,24 @@ class RunFailed(RuntimeError):
 
 
 def job_return(
-    config: DictConfig | None, overrides: Sequence[str], run: PlannedRun, outcome: SweepOutcome
+    config: DictConfig | None,
+    overrides: Sequence[str],
+    run: PlannedRun,
+    outcome: SweepOutcome,
+    aim: Aim | None = None,
 ) -> JobReturn:
-    """What Hydra's sweepers want to know about a job; its value is the held-out nats."""
+    """What Hydra's sweepers want to know about a job; its value is that of what steers them.
+
+    Of a run that was put down, it is the last that was logged.
+
+    Raises:
+        ConfigError: The run has logged no such metric.
+    """
     ended = outcome.outcomes[run.id]
     done = ended.state in ("done", "paused")
-    value = (ended.result or {}).get("val/nats")
+    value = math.nan
+    if done and aim is not None:
+        value = objective(ended.result or journal.latest(run.folder.journal), aim)
     hydra_config = None
     if config is not None:
         with open_dict(config):
@@ -234,9 +251,7 @@ def job_return(
         working_dir=str(run.path),
         task_name=run.name,
         status=JobStatus.COMPLETED if done else JobStatus.FAILED,
-        _return_value=(math.nan if value is None else float(value))
-        if done
-        else RunFailed(ended.reason or ended.state),
+        _return_value=value if done else RunFailed(ended.reason or ended.state),
     )
 
 

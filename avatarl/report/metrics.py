@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from avatarl.runs.headings import HEADINGS
 
@@ -104,10 +104,18 @@ def describe(name: str) -> Metric:
     """Return how to show ``name``; an unknown metric keeps its own name as title."""
     if name in KNOWN:
         return KNOWN[name]
+    if name.startswith("dev/") and (alike := KNOWN.get(f"val/{name.removeprefix('dev/')}")):
+        return replace(alike, title=f"{alike.title}, development slice")
     for ending, title, better in _ENDINGS:
         if name.endswith(ending):
             return Metric(title.format(name.removesuffix(ending)), better, 4)
     return Metric(name, 0, 4)
+
+
+def is_held_out(name: str) -> bool:
+    """Whether a metric is of held-out text, which is to steer nothing."""
+    of_evaluations = ("health/entropy_", "health/confident_share", "health/collapse_gap")
+    return name.startswith(("val/", "best/", "last/", *of_evaluations))
 
 
 def metric_heading(metric: str) -> str:

@@ -42,6 +42,7 @@ _LATER: dict[str, Any] = {
     "trainer.evaluation": "fixed",
     "trainer.adapt_every": 64,
     "trainer.adapt_lr": 0.05,
+    "trainer.eval_dev": False,
     "trainer.keep_best": False,
     "trainer.patience": None,
     "trainer.average": "none",
@@ -59,6 +60,7 @@ _SWITCHED_OFF: dict[str, Callable[[_Flat], bool]] = {
         not (
             flat.get("reference.schedule.kind") in ("ladder", "hand_over")
             or flat.get("reference.schedule.hand_over")
+            or flat.get("trainer.eval_dev")
             or flat.get("trainer.keep_best")
             or _follows(flat, {"act", "stop"}, "calibration", "confidence_collapse")
         )

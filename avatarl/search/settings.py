@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Gt, Le, Lt
 
 from avatarl.errors import ConfigError
-from avatarl.options import read
+from avatarl.options import Later, read
 
 #: More runs than any sweep has would be wanted for more rungs.
 _MOST_RUNGS = 20
@@ -23,6 +23,7 @@ class Aim:
 
     name: str
     metric: str
+    insist: Annotated[bool, Later(False)]
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,11 @@ def cut_text(
         config.data,
         corpus,
         config.model.context_length,
-        steered=config.health.steers_by_evaluation or config.trainer.keep_best,
+        steered=(
+            config.health.steers_by_evaluation
+            or config.trainer.keep_best
+            or config.trainer.eval_dev
+        ),
     )
     windows = Windows(
         len(text) - (config.explorer.steps_ahead - 1),

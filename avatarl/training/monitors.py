@@ -97,7 +97,7 @@ class Monitors:
         if nats < self.state.best.get("best/nats", math.inf):
             self.state.best = {"best/nats": nats, "best/step": self.state.step}
         self._heed(self.state.health.check_evaluation(metrics, steering=False))
-        self._keep_best()
+        self._look_at_slice()
         self._move_schedule()
         self._steer()
 
@@ -122,6 +122,8 @@ class Monitors:
                 evaluation.metrics[f"last/{figure}"] = last[f"val/{figure}"]
         if self.config.trainer.evaluation == "dynamic":
             evaluation.metrics.update(self._adapted())
+        if self.config.trainer.eval_dev:
+            evaluation.metrics.update(self._on_slice(None, learner.headline))
         self.recording.final(evaluation.metrics)
         self._heed(self.state.health.check_evaluation(evaluation.metrics))
         return evaluation.reliability
@@ -186,16 +188,23 @@ class Monitors:
             if alarm.raised and action == "act" and cuts:
                 self.state.health.lr_factor *= self.limits.lr_cut
 
-    def _keep_best(self) -> None:
+    def _look_at_slice(self) -> None:
         """Measure on the development slice, and keep the weights if they are the best so far."""
-        if not self.config.trainer.keep_best:
+        settings = self.config.trainer
+        if not (settings.keep_best or settings.eval_dev):
             return
-        learner, part = self.learner, self.learner.reference_schedule.slice
+        found = self._on_slice(settings.eval_positions, self.learner.score)
+        self.recording.metrics(found if settings.eval_dev else {"dev/nats": found["dev/nats"]})
+        if settings.keep_best:
+            self.state.kept.consider(self.state.evaluated, self.learner.step, found["dev/nats"])
+
+    def _on_slice(self, limit: int | None, score: Scorer) -> dict[str, float]:
+        """Return the figures of held-out text, of the development slice: ``dev/…``."""
+        part, device = self.learner.reference_schedule.slice, self.learner.device
         assert part is not None
-        limit = self.config.trainer.eval_positions
-        found = evaluate(learner.score, part, device=learner.device, limit=limit).metrics
-        self.recording.metrics({"dev/nats": found["val/nats"]})
-        self.state.kept.consider(self.state.evaluated, learner.step, found["val/nats"])
+        found = evaluate(score, part, device=device, limit=limit).metrics
+        of_text = [key.removeprefix("val/") for key in found if key.startswith("val/")]
+        return {f"dev/{key}": found[f"val/{key}"] for key in of_text}
 
     def _move_schedule(self) -> None:
         learner, limit = self.learner, self.config.trainer.eval_positions

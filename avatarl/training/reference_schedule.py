@@ -61,7 +61,7 @@ def split_training_text(
             "data.dev_fraction",
             data.dev_fraction,
             f"a larger share, so that the slice holds over {context_length} characters",
-            "the reference's schedule, trainer.keep_best or the monitors' actions follow it",
+            "a search, the reference's schedule, keep_best or the monitors' actions follow it",
         )
     return fit, development
 

@@ -19,12 +19,6 @@ from omegaconf import DictConfig, OmegaConf
 if TYPE_CHECKING:
     from avatarl.sweep.launch import Backend
 
-#: Sweepers that only list combinations, and would stop at the first failed run.
-_GRID_SWEEPERS = (
-    "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
-    "hydra_plugins.avatarl_launcher.sweeper.CheckedOnceSweeper",
-)
-
 
 class AvatarlLauncher(Launcher):
     """Composes and validates everything first, then hands a plan to :mod:`avatarl.sweep`.
@@ -58,13 +52,14 @@ class AvatarlLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Plan all combinations, run them, and return the held-out nats of each.
+        """Plan all combinations, run them, and return of each what steers the sweep.
 
         Raises:
             UserError: Some combination is invalid; nothing was written or submitted.
             SystemExit: Something failed or was interrupted, under Hydra's basic sweeper.
         """
-        from avatarl.composition import sweep
+        from avatarl.composition import in_words, steering, sweep
+        from avatarl.composition.steering import GRID_SWEEPERS
         from avatarl.sweep.launch import launch, summarise
         from avatarl.sweep.plan.request import plan_sweep
         from avatarl.terminal import console as make_console
@@ -78,8 +73,11 @@ class AvatarlLauncher(Launcher):
             later_batch=initial_job_idx > 0,
             multirun=OmegaConf.to_yaml(self.config) if self.keeps_command else "",
         )
+        aim = steering(composer.compose(job_overrides[0]))
         plan = plan_sweep(request)
         console = make_console()
+        if aim is not None and not initial_job_idx and self.settings.get("dry_run") != "json":
+            console.print(in_words(aim))
         typed, distinct = len(plan.positions), len(set(plan.positions))
         if distinct < typed and self.settings.get("dry_run") != "json":
             console.print(f"{typed} typed, {distinct} distinct: what is equal is computed once")
@@ -94,7 +92,7 @@ class AvatarlLauncher(Launcher):
             raise SystemExit(0)
         if outcome.complete and self.compare:
             summarise(request.directory, console)
-        grid = self.config.hydra.sweeper.get("_target_") in _GRID_SWEEPERS
+        grid = self.config.hydra.sweeper.get("_target_") in GRID_SWEEPERS
         if outcome.exit_code and (grid or not outcome.complete):
             raise SystemExit(outcome.exit_code)
         return [
@@ -104,6 +102,7 @@ class AvatarlLauncher(Launcher):
                 overrides,
                 plan.runs[position],
                 outcome,
+                aim,
             )
             for overrides, position in zip(job_overrides, plan.positions, strict=True)
         ]

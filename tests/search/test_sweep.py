@@ -95,7 +95,7 @@ def test_a_search_ends_with_runs_as_in_the_grid_and_so_do_the_paused_ones(grid, 
         (["search=ash"], "none; did you mean 'asha'"),
         (
             ["search=asha", "search.speed=3"],
-            "search.speed='3' can't be used (no such key); valid: name, metric, eta",
+            "search.speed='3' can't be used (no such key); valid: name, metric, insist",
         ),
     ],
 )

@@ -262,14 +262,14 @@ def test_hydras_grid_sweeper_takes_and_checks_batches_by_the_methods_that_ours_r
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.plugins.sweeper import Sweeper
 
-    from hydra_plugins.avatarl_launcher.launcher import _GRID_SWEEPERS
+    from avatarl.composition.steering import GRID_SWEEPERS
     from hydra_plugins.avatarl_launcher.sweeper import CheckedOnceSweeper
 
     assert BasicSweeper.validate_batch_is_legal is Sweeper.validate_batch_is_legal
     for call in ("self.validate_batch_is_legal(batch)", "batch = self.get_job_batch()"):
         assert call in inspect.getsource(BasicSweeper.sweep)
     classes = (BasicSweeper, CheckedOnceSweeper)
-    assert tuple(f"{one.__module__}.{one.__name__}" for one in classes) == _GRID_SWEEPERS
+    assert tuple(f"{one.__module__}.{one.__name__}" for one in classes) == GRID_SWEEPERS
 
 
 def test_a_sweeper_is_one_module_and_one_yaml(tmp_path):
@@ -301,7 +301,7 @@ def test_a_sweeper_is_one_module_and_one_yaml(tmp_path):
     first, second, third = Plan.read(outputs / "sweeps" / "s").runs
     reached = {
         run.config["optimizer"]["lr"]: json.loads((run.path / "result.json").read_text())[
-            "val/nats"
+            "dev/nats"
         ]
         for run in (first, second)
     }

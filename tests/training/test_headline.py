@@ -36,10 +36,31 @@ def learner(config: RunConfig) -> Learner:
     return Learner(config, load(config.data), CPU)
 
 
+def test_a_slice_that_is_only_looked_at_changes_no_step_and_is_of_the_result(tiny: Tiny) -> None:
+    looked = execute(tiny(*BEST, "trainer.keep_best=false", "trainer.eval_dev=true"))
+    kept = execute(tiny(*BEST))
+    by_step = development(looked)
+    assert by_step == development(kept)  # the same text was trained on
+    [final] = [
+        json.loads(line)
+        for line in (looked.directory / "metrics.jsonl").open()
+        if '"final"' in line
+    ]
+    # Of the whole slice, by the weights that the result is of.
+    assert looked["dev/nats"] == final["dev/nats"] == pytest.approx(by_step[24], abs=0.2)
+    assert {"dev/accuracy", "dev/ece", "dev/bits"} <= set(final)
+    subject = learner(tiny(*BEST, "trainer.keep_best=false", "trainer.eval_dev=true"))
+    assert len(subject.batches.ids) < len(load(subject.config.data).train)
+
+
 def development(result: Any) -> dict[int, float]:
     """The slice's nats by step, as the journal has them."""
     lines = [json.loads(line) for line in (result.directory / "metrics.jsonl").open()]
-    return {line["step"]: line["dev/nats"] for line in lines if "dev/nats" in line}
+    return {
+        line["step"]: line["dev/nats"]
+        for line in lines
+        if "dev/nats" in line and "event" not in line
+    }
 
 
 def held_out_nats(subject: Learner) -> float:
