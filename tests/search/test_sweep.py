@@ -21,6 +21,7 @@ SWEEP = [
     *tiny.TINY, "tracking=files", "optimizer.lr=.001,.003,.01", "seed=0,1", "sweep_name=s",
     "trainer.steps=90", "trainer.eval_every=10", "trainer.eval_positions=64",
     "trainer.sample_characters=5", "trainer.threads=1", "hydra.launcher.workers=1",
+    "trainer.eval_dev=true",  # as a search has it
 ]  # fmt: skip
 
 
@@ -87,7 +88,7 @@ def test_a_search_ends_with_runs_as_in_the_grid_and_so_do_the_paused_ones(grid, 
         (["search=asha", "search.rungs=[0.3,1.5]"], "search.rungs.1"),
         (["search=asha", "search.rungs=[0.3,0.2]"], "ascending"),
         (["search=asha", "search.brackets=4"], "search.brackets=4 can't be used; valid: 1 to 3"),
-        (["search=asha", "search.metric=val/nat"], "did you mean"),
+        (["search=asha", "search.metric=dev/nat"], "did you mean"),
         (
             ["search=asha", "search.eta=2,3"],
             "search.eta='2,3' can't be used; valid: one value for all runs",
