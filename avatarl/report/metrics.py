@@ -115,7 +115,7 @@ def describe(name: str) -> Metric:
 def is_held_out(name: str) -> bool:
     """Whether a metric is of held-out text, which is to steer nothing."""
     of_evaluations = ("health/entropy_", "health/confident_share", "health/collapse_gap")
-    return name.startswith(("val/", "best/", "last/", "ensemble/", *of_evaluations))
+    return name.startswith(("val/", "best/", "last/", "ensemble/", "adaptive/", *of_evaluations))
 
 
 def metric_heading(metric: str) -> str:
