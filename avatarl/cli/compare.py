@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from avatarl.report.load import Runs
 
 _FORMATS = ("rich", "csv", "json", "markdown", "latex")
+_STYLES = ("screen", "page", "column")
 _DEFAULT_PORT = 8642
 _MOST_WARNINGS = 20
 HELP = "compare runs: a table, plots, one page"
@@ -89,12 +90,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="as --format json",
     )
     parser.add_argument(
-        "--plot", type=Path, metavar="DIR", help="also write the plots there, as PNG and SVG"
+        "--plot", type=Path, metavar="DIR", help="also write the plots there, as PNG, SVG and PDF"
     )
     parser.add_argument(
         "--plots", action="append", default=[], metavar="NAME,…",
         help="which plots --plot writes: by name (curves, heatmap), or the dotted name of a module "
         "with draw(data); all by default",
+    )  # fmt: skip
+    parser.add_argument(
+        "--style", choices=_STYLES, default="screen",
+        help="what --plot's pictures are for: a screen, or a page or a column of a paper (screen)",
     )  # fmt: skip
     parser.add_argument(
         "--x", choices=tuple(AXES), default="characters",
@@ -156,7 +161,8 @@ def main(args: argparse.Namespace) -> int:
         sys.stdout.flush()
     _tell(runs, stderr)
     if args.plot is not None:
-        _write(args.plot, lambda: write_plots(runs, comparison, args.plot, plots, AXES[args.x]))
+        drawn = (runs, comparison, args.plot, plots, AXES[args.x], args.style)
+        _write(args.plot, lambda: write_plots(*drawn))
         terminal.say(stderr, f"plots: {args.plot}")
     if args.html is not None:
         from avatarl.report.webpage import write_page

@@ -18,7 +18,7 @@ from avatarl.report.page_run import MORE_HEALTH, newest, run_data
 from avatarl.report.remarks import legend, shared_keys
 from avatarl.report.requested import result_metrics
 from avatarl.report.statistics import t_quantile
-from avatarl.report.style import PALETTE, looks
+from avatarl.report.style import PALETTE, RAMP, looks
 from avatarl.report.table import Column, Grid, grid, level_cell
 from avatarl.report.words import LEVEL_NAMES, row_name, show, word, words
 from avatarl.runs.run import Run
@@ -78,6 +78,7 @@ def page_data(
         "best_by": best_by,
         "quantiles": [0.0, *(t_quantile(n) for n in range(1, _LARGEST_DEGREES + 1))],
         "palette": PALETTE,
+        "ramp": RAMP,
         "health": list(health),
         "warnings": [*comparison.warnings, *_problems([*runs.problems, *journals.problems])],
         "footer": "Written by avatarl compare from the runs' own files.",

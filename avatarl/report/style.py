@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from avatarl.report.comparison import Configuration
-from avatarl.report.words import word, words
+from avatarl.report.words import is_number, word, words
 
 #: Source: Okabe & Ito 2008, "Color Universal Design"; yellow is left out (too pale on white).
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
+#: cividis, which reads alike for every kind of vision.
+RAMP = (
+    "#00224e", "#123570", "#3b496c", "#575d6d", "#707173",
+    "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838",
+)  # fmt: skip
 CONTROL = "#000000"
 MUTED = "#BFBFBF"
 DASHES = ("-", "--", ":", "-.")
@@ -30,8 +35,9 @@ class Look:
 def looks(rows: Sequence[Configuration], keys: Sequence[str]) -> dict[str, Look]:
     """Give each configuration a look.
 
-    Few configurations get a colour each. More get the first differing key as colour and the
-    second as dashes where that tells them apart; otherwise the best seven stand out.
+    Few configurations get a colour each. More get one differing key as colour (a ramp where it is
+    of many numbers) and another as dashes where that tells them apart; otherwise each gets a pair
+    of colour and dashes while there are any, the best first, and the rest stands back.
 
     Args:
         rows: Sorted rows, best first.
@@ -42,28 +48,47 @@ def looks(rows: Sequence[Configuration], keys: Sequence[str]) -> dict[str, Look]
         row.key: Look(CONTROL, DASHES[index % len(DASHES)], MARKERS[index % len(MARKERS)])
         for index, row in enumerate(row for row in rows if row.is_control)
     }
-    if len(learners) > len(PALETTE):
-        pair = _telling_pair(learners, keys)
-        if pair is not None:
-            first, second = pair
-            colours, dashes = words(learners, first), words(learners, second)
-            for row in learners:
-                dash = dashes.index(word(row, second))
-                colour = PALETTE[colours.index(word(row, first))]
-                styles[row.key] = Look(colour, DASHES[dash], MARKERS[dash])
-            return styles
+    told = _telling_keys(learners, keys) if len(learners) > len(PALETTE) else None
+    if told is not None:
+        first, second = told
+        colours = _colours(words(learners, first))
+        dashes = words(learners, second) if second else [""]
+        for row in learners:
+            dash = dashes.index(word(row, second)) if second else 0
+            styles[row.key] = Look(colours[word(row, first)], DASHES[dash], MARKERS[dash])
+        return styles
     for index, row in enumerate(learners):
-        if index < len(PALETTE):
-            styles[row.key] = Look(PALETTE[index], "-", MARKERS[index])
+        dash, colour = divmod(index, len(PALETTE))
+        if dash < len(DASHES):
+            marker = MARKERS[(colour + dash) % len(MARKERS)]
+            styles[row.key] = Look(PALETTE[colour], DASHES[dash], marker)
         else:
             styles[row.key] = Look(MUTED, "-", ".", muted=True)
     return styles
 
 
-def _telling_pair(rows: Sequence[Configuration], keys: Sequence[str]) -> tuple[str, str] | None:
-    for first, second in permutations(keys, 2):
+def _telling_keys(rows: Sequence[Configuration], keys: Sequence[str]) -> tuple[str, str] | None:
+    """Return the key for colours and that for dashes ("" for none) which tell all rows apart."""
+    for first, second in [*((key, "") for key in keys), *permutations(keys, 2)]:
         pairs = {(word(row, first), word(row, second)) for row in rows}
-        few = len(words(rows, first)) <= len(PALETTE) and len(words(rows, second)) <= len(DASHES)
-        if few and len(pairs) == len(rows):
+        few = not second or len(words(rows, second)) <= len(DASHES)
+        if few and _colours(words(rows, first)) and len(pairs) == len(rows):
             return first, second
     return None
+
+
+def _colours(values: Sequence[str]) -> dict[str, str]:
+    """Return a colour for each value; none where they are too many words."""
+    if len(values) <= len(PALETTE):
+        return dict(zip(values, PALETTE, strict=False))
+    if not all(is_number(value) for value in values):
+        return {}
+    # The palest end would vanish into the paper.
+    return {value: _ramp(0.88 * at / (len(values) - 1)) for at, value in enumerate(values)}
+
+
+def _ramp(share: float) -> str:
+    low = min(int(share * (len(RAMP) - 1)), len(RAMP) - 2)
+    part = share * (len(RAMP) - 1) - low
+    ends = [[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in RAMP[low : low + 2]]
+    return "#" + "".join(f"{round(a + (b - a) * part):02x}" for a, b in zip(*ends, strict=True))

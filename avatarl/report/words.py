@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -50,6 +51,14 @@ def _natural(text: str) -> tuple[int, float, str]:
         return (2, 0.0, text)
 
 
+def is_number(text: str) -> bool:
+    """Whether a value in words is a finite number."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
 def describe_configuration(row: Configuration, keys: Sequence[str]) -> str:
     """Return a row in words: its differing keys, else its name."""
     headings = short_names(keys)
@@ -57,9 +66,11 @@ def describe_configuration(row: Configuration, keys: Sequence[str]) -> str:
     return " ".join(pairs) or row.label
 
 
-def row_name(section: Section, row: Configuration) -> str:
-    """Return a configuration's values, which is its name in a legend; controls are named so."""
-    name = ", ".join(show(row.values[key]) for key in section.keys if key in row.values)
+def row_name(section: Section, row: Configuration, *, keyed: bool = False) -> str:
+    """Return a configuration's values, as ``key=value`` if keyed; controls are named so."""
+    heads = {key: f"{name}=" if keyed else "" for key, name in short_names(section.keys).items()}
+    own = [key for key in section.keys if key in row.values]
+    name = ", ".join(f"{heads[key]}{show(row.values[key])}" for key in own)
     alike = [other for other in section.configurations if other.is_control is row.is_control]
     code = ""
     if sum(other.values == row.values for other in alike) > 1:

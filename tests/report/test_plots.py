@@ -7,6 +7,9 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib import image as mpl_image
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from avatarl.errors import UserError
 from avatarl.report import plots
@@ -14,7 +17,10 @@ from avatarl.report.aggregate import compare
 from avatarl.report.curves import Journals, read_journals
 from avatarl.report.load import load_runs
 from avatarl.report.plots import accuracy_calibration, axes, curves, find_plots, write_plots
+from avatarl.report.plots.canvas import _apart
 from avatarl.report.plots.data import PlotData
+from avatarl.report.plots.scales import scale_of, set_scale
+from avatarl.report.style import looks
 from avatarl.report.words import row_name
 
 from .conftest import OTHER_CORPUS, Outputs, config
@@ -35,7 +41,7 @@ def draw(data):
 
 
 def test_learning_curves_show_bands_levels_and_one_panel_a_corpus(outputs: Outputs) -> None:
-    for seed in range(2):
+    for seed in range(4):
         outputs.run(config(seed=seed))
         outputs.run(config(seed=seed), corpus=OTHER_CORPUS)
     runs = load_runs(outputs.root)
@@ -52,6 +58,133 @@ def test_learning_curves_show_bands_levels_and_one_panel_a_corpus(outputs: Outpu
         assert len(axis.collections) == 1
     journals = read_journals(runs, ["none/such"])
     assert curves.draw(PlotData(told, journals, "none/such")) is None
+
+
+def draw_curves(outputs: Outputs, metric: str = "val/nats") -> Figure:
+    runs = load_runs(outputs.root)
+    figure = curves.draw(PlotData(compare(runs.runs), read_journals(runs, [metric]), metric))
+    assert figure is not None
+    return figure
+
+
+def test_fewer_than_four_seeds_are_thin_lines_and_no_band(outputs: Outputs) -> None:
+    for seed in range(3):
+        outputs.run(config(seed=seed))
+    (axis,) = draw_curves(outputs).axes
+    thin = [line for line in axis.get_lines() if line.get_linewidth() < 0.6]
+    assert (len(thin), len(axis.collections)) == (3, 0)
+
+
+def test_labels_of_levels_that_lie_close_are_moved_apart(outputs: Outputs) -> None:
+    outputs.run(config(), final=1.9)
+    (axis,) = draw_curves(outputs).axes
+    levels = [(2.05, "trigram"), (2.04, "4-gram"), (2.03, "bigram"), (3.3, "unigram")]
+    axis.set_ylim(1.9, 4)
+    moved = _apart(axis, [value for value, _ in levels])
+    at = [
+        axis.transData.transform((0, value))[1] * 72 / axis.figure.dpi + shift
+        for (value, _), shift in zip(levels, moved, strict=True)
+    ]
+    assert at[0] - at[1] > 8 and at[1] - at[2] > 8
+    assert moved[3] == 0 and sum(moved) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_legend_says_key_and_value_and_no_result(outputs: Outputs) -> None:
+    for reference in ("bigram", "ngram4"):
+        for seed in range(2):
+            outputs.run(config(reference, seed=seed))
+    outputs.run(config("none", objective="cross_entropy"))
+    legend = draw_curves(outputs).axes[0].get_legend()
+    assert legend is not None
+    labels = {text.get_text() for text in legend.get_texts()}
+    assert labels == {"reference=bigram (n=2)", "reference=ngram4 (n=2)", "control"}
+    outputs.run(config("none", seed=1, objective="cross_entropy"))
+    legend = draw_curves(outputs).axes[0].get_legend()
+    assert legend is not None
+    assert {text.get_text() for text in legend.get_texts()} == {
+        "reference=bigram", "reference=ngram4", "control",
+    }  # fmt: skip
+    assert legend.get_title().get_text() == "n = 2 seeds"
+
+
+@pytest.mark.parametrize(
+    ("values", "chosen", "scale"),
+    [
+        ([1e-3, 3e-3, 1e-2], True, "log"),
+        ([8, 16, 24, 64], True, "log"),
+        ([1, 4, 16, 64], True, "log"),
+        ([0, 0.01, 0.1, 1], True, "symlog"),
+        ([0, 0.5, 1], True, "linear"),
+        ([1, 2, 3, 4, 5, 6, 7, 8], True, "linear"),
+        ([-0.5, 0, 0.5, 2], True, "linear"),
+        ([1e-4, 1e-1], True, "log"),
+        ([3], True, "linear"),
+        ([0.1, 3, 4], False, "linear"),
+        ([0.1, 3, 7], False, "log"),
+        ([0, 3, 700], False, "linear"),
+    ],
+)
+def test_an_axis_is_logarithmic_where_its_values_are(
+    values: list[float], chosen: bool, scale: str
+) -> None:
+    assert scale_of(values, chosen=chosen) == scale
+    axis = Figure().subplots()
+    set_scale(axis, "x", values, chosen=chosen)
+    assert axis.get_xscale() == scale
+
+
+def draw_axes(outputs: Outputs) -> Axes:
+    figure = axes.draw(
+        PlotData(compare(load_runs(outputs.root).runs), Journals({}, {}, ()), "val/nats")
+    )
+    assert figure is not None
+    return figure.axes[0]
+
+
+def test_words_are_not_joined_by_lines_and_numbers_are(outputs: Outputs) -> None:
+    for reference in ("bigram", "trigram", "ngram4"):
+        outputs.run(config(reference))
+    means = [line for line in draw_axes(outputs).get_lines() if line.get_marker() == "o"]
+    assert [line.get_linestyle() for line in means] == ["None"]
+
+
+def test_controls_stand_where_their_key_puts_them(outputs: Outputs) -> None:
+    for layers in (1, 2, 4):
+        outputs.run(config(model__n_layer=layers))
+        outputs.run(
+            config("none", objective="cross_entropy", model__n_layer=layers), final=1.7 + layers
+        )
+    axis = draw_axes(outputs)
+    (control,) = [line for line in axis.get_lines() if line.get_linestyle() == "-."]
+    assert np.asarray(control.get_xdata()).tolist() == [1, 2, 4]
+    assert np.asarray(control.get_ydata()).tolist() == pytest.approx([2.7, 3.7, 5.7])
+    legend = axis.get_legend()
+    assert legend is None or "control" in {text.get_text() for text in legend.get_texts()}
+
+
+def test_many_configurations_each_look_their_own(outputs: Outputs) -> None:
+    for at in range(20):
+        extra: dict[str, Any] = {"reward__note": f"w{at}", "model__n_layer": at}
+        outputs.run(config(weight=0.5, **extra))
+    (section,) = compare(load_runs(outputs.root).runs).sections
+    rows = section.configurations
+    by_number = looks(rows, ["model.n_layer"])
+    assert len({look.colour for look in by_number.values()}) == 20
+    by_words = looks(rows, ["reward.note"])
+    assert len({(look.colour, look.dash) for look in by_words.values()}) == 20
+    assert not any(look.muted for look in by_words.values())
+
+
+def test_a_style_makes_pictures_as_wide_as_a_column(demo_sweep: Path, tmp_path: Path) -> None:
+    runs = load_runs(demo_sweep)
+    told = compare(runs.runs, swept=runs.swept_keys, metrics=["val/nats"])
+    chosen = find_plots(["axes", "curves", "heatmap"])
+    written = write_plots(runs, told, tmp_path, chosen, style="column")
+    assert {path.suffix for path in written} == {".png", ".svg", ".pdf"}
+    for path in written:
+        if path.suffix == ".png":
+            height, width, _ = mpl_image.imread(path).shape
+            assert width <= 3.3 * 200 + 1 < height + width
 
 
 def test_every_plot_is_written_twice(demo_sweep: Path, tmp_path: Path) -> None:

@@ -1,20 +1,15 @@
 // Colours of runs: by configuration, by a key, or by a metric on a ramp.
 
-// cividis, which reads alike for every kind of vision.
-const RAMP = [
-  "#00224e", "#123570", "#3b496c", "#575d6d", "#707173",
-  "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838",
-];
 const dark = () => matchMedia("(prefers-color-scheme: dark)").matches && !printing();
 
 // `t` runs from 0 (good) to 1; the end that would vanish into the paper is left out.
 function ramp(t) {
   const share = Math.max(0, Math.min(1, dark() ? 1 - t * 0.75 : t * 0.88));
-  const place = share * (RAMP.length - 1), low = Math.floor(place), part = place - low;
-  const high = Math.min(RAMP.length - 1, low + 1);
+  const place = share * (D.ramp.length - 1), low = Math.floor(place), part = place - low;
+  const high = Math.min(D.ramp.length - 1, low + 1);
   const channel = (colour, at) => parseInt(colour.slice(at, at + 2), 16);
   const mix = (at) =>
-    Math.round(channel(RAMP[low], at) * (1 - part) + channel(RAMP[high], at) * part);
+    Math.round(channel(D.ramp[low], at) * (1 - part) + channel(D.ramp[high], at) * part);
   return `rgb(${mix(1)},${mix(3)},${mix(5)})`;
 }
 

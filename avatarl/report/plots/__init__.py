@@ -1,4 +1,4 @@
-"""The plots of ``avatarl compare --plot``, each a PNG for the screen and an SVG for print.
+"""The plots of ``avatarl compare --plot``, each a PNG for the screen, an SVG and a PDF for print.
 
 A plot is a module of this package with ``draw(data: PlotData) -> Figure | None`` (None where the
 runs hold nothing to draw), or any importable module like it, by its dotted name. It makes a picture
@@ -19,7 +19,7 @@ from avatarl.report.comparison import Comparison
 from avatarl.report.curves import read_journals
 from avatarl.report.load import Runs
 from avatarl.report.metrics import CHARACTERS, Axis
-from avatarl.report.plots.canvas import write
+from avatarl.report.plots.canvas import STYLES, write
 from avatarl.report.plots.data import PlotData
 from avatarl.source import entry_points
 
@@ -63,8 +63,9 @@ def write_plots(
     directory: Path,
     plots: Mapping[str, ModuleType] | None = None,
     axis: Axis = CHARACTERS,
+    style: str = "screen",
 ) -> list[Path]:
-    """Write every plot the runs have data for, as PNG and SVG.
+    """Write every plot the runs have data for, as PNG, SVG and PDF.
 
     Args:
         runs: The runs.
@@ -72,6 +73,7 @@ def write_plots(
         directory: Where the pictures go.
         plots: What :func:`find_plots` found; all of this package by default.
         axis: What curves are drawn against.
+        style: What the pictures are made for: screen, page or column.
 
     Returns:
         The files written.
@@ -97,8 +99,8 @@ def write_plots(
                 for at in range(len(comparison.sections))
             }
         for tail, data in pictures.items():
-            paths = [directory / f"{stem}{tail}.{kind}" for kind in ("png", "svg")]
-            written += write(plot.draw, data, paths)
+            paths = [directory / f"{stem}{tail}.{kind}" for kind in ("png", "svg", "pdf")]
+            written += write(plot.draw, data, paths, STYLES[style])
     return written
 
 

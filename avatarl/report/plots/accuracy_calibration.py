@@ -8,7 +8,7 @@ from avatarl.report.alarms import thresholds
 from avatarl.report.metrics import describe
 from avatarl.report.plots.canvas import RULE, WIDTH_IN, draw_levels, new_figure
 from avatarl.report.plots.data import PlotData
-from avatarl.report.plots.legends import legend_beside, legend_label
+from avatarl.report.plots.legends import legend_beside, legend_height, legend_label
 from avatarl.report.statistics import Estimate, estimate
 
 
@@ -25,7 +25,7 @@ def draw(data: PlotData) -> Figure | None:
     if not points:
         return None
     styles = data.looks
-    figure = new_figure(WIDTH_IN, 3.6)
+    figure = new_figure(WIDTH_IN, 3.6, legend_height(data.section))
     axis = figure.subplots()
     handles, labels = [], []
     for row, x, y in points:
@@ -37,7 +37,7 @@ def draw(data: PlotData) -> Figure | None:
         if not look.muted:
             # Without the whiskers, which would only crowd the legend.
             handles.append(marker)
-            labels.append(legend_label(data.section, row, "val/accuracy"))
+            labels.append(legend_label(data.section, row))
     alarm = thresholds(data.section).get("val/ece")
     if alarm is not None:
         axis.axvline(alarm, color=RULE, linewidth=0.8, linestyle=":")
@@ -50,7 +50,7 @@ def draw(data: PlotData) -> Figure | None:
     draw_levels(axis, data.section, "val/accuracy")
     axis.set_xlabel(describe("val/ece").title)
     axis.set_ylabel(describe("val/accuracy").title)
-    legend_beside(axis, data.comparison, data.section, handles, labels)
+    legend_beside(axis, data.section, handles, labels)
     return figure
 
 

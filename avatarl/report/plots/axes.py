@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
 from avatarl.report.comparison import Configuration, Section
 from avatarl.report.metrics import describe
-from avatarl.report.plots.canvas import WIDTH_IN, draw_levels, new_figure
+from avatarl.report.plots.canvas import WIDTH_IN, across, draw_levels, new_figure
 from avatarl.report.plots.data import PlotData
+from avatarl.report.plots.scales import set_scale
 from avatarl.report.plots.swept import POOLED, places, swept_rows
 from avatarl.report.statistics import estimate
 from avatarl.report.style import CONTROL, MARKERS, PALETTE
@@ -25,10 +26,10 @@ def draw(data: PlotData) -> Figure | None:
     rows, keys = swept_rows(data)
     if not keys:
         return None
-    across = min(2, len(keys))
-    down = math.ceil(len(keys) / across)
-    figure = new_figure(WIDTH_IN * (1 if across == 2 else 0.75), 3.2 * down)
-    panels = figure.subplots(down, across, squeeze=False).flatten()
+    wide = across(len(keys), 2)
+    down = math.ceil(len(keys) / wide)
+    figure = new_figure(WIDTH_IN * (1 if wide == 2 else 0.75), 3.2 * down)
+    panels = figure.subplots(down, wide, squeeze=False).flatten()
     for axis, key in zip(panels, keys, strict=False):
         _panel(axis, data, rows, key)
     for axis in panels[len(keys) :]:
@@ -49,10 +50,13 @@ def _panel(axis: Axes, data: PlotData, rows: Sequence[Configuration], key: str) 
         members = [row for row in rows if not series or word(row, series) == group]
         shift = 0.0 if numeric else (index - (len(groups) - 1) / 2) * 0.06 * gap
         shifted = {value: place + shift for value, place in where.items()}
-        _series(axis, members, key, metric, shifted, index, group)
+        look = {"color": PALETTE[index], "marker": MARKERS[index], "label": group}
+        # Numbers lie on a line; words are in no order that a line could follow.
+        look["linestyle"] = "-" if numeric else "none"
+        _series(axis, members, key, metric, shifted, look)
         if len(words(members, key)) < len(members):
             axis.set_title(POOLED, loc="left", fontsize=8)
-    _control_line(axis, section, metric)
+    _controls(axis, section, key, metric, where, numeric)
     axis.margins(x=0.08)
     draw_levels(axis, section, metric)
     axis.set_xlabel(headings[key])
@@ -61,13 +65,11 @@ def _panel(axis: Axes, data: PlotData, rows: Sequence[Configuration], key: str) 
         axis.set_xticks([where[value] for value in values], values)
         if sum(map(len, values)) > 40:
             axis.tick_params(axis="x", rotation=30)
-    elif min(where.values()) > 0 and max(where.values()) / min(where.values()) >= 50:
-        axis.set_xscale("log")
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    if series:
+    else:
+        set_scale(axis, "x", list(where.values()), chosen=True)
+    if series or len(axis.get_legend_handles_labels()[0]) > 1:
         axis.legend(
-            title=headings[series], loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=4,
-            title_fontsize=7.5,
+            title=headings.get(series), loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=4,
         )  # fmt: skip
 
 
@@ -77,9 +79,9 @@ def _series(
     key: str,
     metric: str,
     where: Mapping[str, float],
-    index: int,
-    label: str,
+    look: Mapping[str, Any],
 ) -> None:
+    """Draw the mean at each place, with its interval, and every seed."""
     x, y, below, above = [], [], [], []
     for value, place in where.items():
         runs = [run for row in rows if word(row, key) == value for run in row.done]
@@ -88,7 +90,7 @@ def _series(
         if average is None:
             continue
         axis.plot(
-            [place] * len(numbers), numbers, ".", color=PALETTE[index], alpha=0.35, markersize=4,
+            [place] * len(numbers), numbers, ".", color=look["color"], alpha=0.35, markersize=4,
             zorder=2,
         )  # fmt: skip
         x.append(place)
@@ -96,16 +98,33 @@ def _series(
         below.append(0.0 if average.low is None else average.mean - average.low)
         above.append(0.0 if average.high is None else average.high - average.mean)
     axis.errorbar(
-        x, y, yerr=[below, above], color=PALETTE[index], marker=MARKERS[index], markersize=5,
-        linewidth=1.1, elinewidth=0.9, capsize=2, label=label, zorder=3,
+        x, y, yerr=[below, above], markersize=5, linewidth=1.1, elinewidth=0.9, capsize=2,
+        zorder=3, **look,
     )  # fmt: skip
 
 
-def _control_line(axis: Axes, section: Section, metric: str) -> None:
-    for row in section.configurations:
-        if row.is_control and (mean := row.mean(metric)) is not None:
-            axis.axhline(mean, color=CONTROL, linewidth=1, linestyle="-.", zorder=1)
-            axis.annotate(
-                "control", xy=(0, mean), xycoords=("axes fraction", "data"), xytext=(3, 2),
-                textcoords="offset points", fontsize=7, color=CONTROL,
-            )  # fmt: skip
+def _controls(
+    axis: Axes,
+    section: Section,
+    key: str,
+    metric: str,
+    where: Mapping[str, float],
+    numeric: bool,
+) -> None:
+    """Draw controls where they stand on the key, if they depend on it, else as levels."""
+    controls = [row for row in section.configurations if row.is_control and metric in row.estimates]
+    if len({word(row, key) for row in controls}) > 1:
+        placed = [row for row in controls if word(row, key) in where]
+        look = {"color": CONTROL, "marker": "o", "markerfacecolor": "white", "label": "control"}
+        look["linestyle"] = "-." if numeric else "none"
+        _series(axis, placed, key, metric, where, look)
+        return
+    means = sorted(row.estimates[metric].mean for row in controls)
+    for mean in means:
+        axis.axhline(mean, color=CONTROL, linewidth=1, linestyle="-.", zorder=1)
+    if means:
+        axis.annotate(
+            "control" if len(means) == 1 else "controls", xy=(0, means[-1]),
+            xycoords=("axes fraction", "data"), xytext=(3, 2), textcoords="offset points",
+            fontsize=7, color=CONTROL,
+        )  # fmt: skip

@@ -13,14 +13,17 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from avatarl.report.comparison import Comparison, Configuration, Section
-from avatarl.report.curves import Journals, band
+from avatarl.report.curves import Band, Journals, band
 from avatarl.report.metrics import describe
-from avatarl.report.plots.canvas import WIDTH_IN, draw_levels, millions, new_figure
+from avatarl.report.plots.canvas import WIDTH_IN, draw_levels, millions, new_figure, style, wrapped
 from avatarl.report.plots.data import PlotData
-from avatarl.report.plots.legends import legend_beside, legend_label
+from avatarl.report.plots.legends import legend_beside, legend_height, legend_label
+from avatarl.report.plots.scales import scale_of, set_scale
 from avatarl.report.style import MUTED, Look, looks
 
 EACH = "metric"
+#: Seeds from which on a mean has a band; fewer are drawn one by one.
+ENOUGH = 4
 
 
 def draw(data: PlotData) -> Figure | None:
@@ -35,12 +38,13 @@ def draw(data: PlotData) -> Figure | None:
     ]
     if not panels:
         return None
-    figure = new_figure(WIDTH_IN * 1.25, 4.3 * len(panels))
+    legend = sum(map(legend_height, panels))
+    figure = new_figure(WIDTH_IN * 1.25, 4.3 * len(panels), legend)
     axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     for axis, section in zip(axes, panels, strict=True):
         _panel(axis, comparison, section, journals, metric)
         if len(comparison.sections) > 1 or len(panels) == 1:
-            axis.set_title(section.title, loc="left")
+            axis.set_title(wrapped(section.title, 40 if style().legend_below else 90), loc="left")
     return figure
 
 
@@ -60,21 +64,22 @@ def _panel(
         if styles[row.key].muted:
             hidden += 1
         else:
-            entries.append((line, legend_label(section, row, metric)))
+            entries.append((line, legend_label(section, row)))
     if hidden:
         entries.append((axis.plot([], [], color=MUTED)[0], f"{hidden} more configurations"))
     finals = any(metric in row.estimates for row in rows)
-    sample = "\n(lines: a fixed sample of the held-out text; dots and levels: all of it)"
-    axis.set_xlabel(
-        f"{journals.axis.title}{sample if finals and metric.startswith('val/') else ''}"
-    )
+    title = journals.axis.title
+    if finals and metric.startswith("val/"):
+        sample = "(lines: a fixed sample of the held-out text; dots and levels: all of it)"
+        title += f"\n{wrapped(sample, 46 if style().legend_below else 80)}"
+    axis.set_xlabel(title)
     axis.set_ylabel(describe(metric).title)
     axis.xaxis.set_major_formatter(FuncFormatter(millions))
-    _limits(axis, drawn)
+    set_limits(axis, drawn)
     draw_levels(axis, section, metric)
     if entries:
         lines, labels = zip(*entries, strict=True)
-        legend_beside(axis, comparison, section, lines, labels)
+        legend_beside(axis, section, lines, labels)
 
 
 def _draw(
@@ -88,10 +93,7 @@ def _draw(
             mean.x, mean.mean, color=look.colour, linestyle=look.dash,
             marker=look.marker if single else None, zorder=2 if look.muted else 3,
         )  # fmt: skip
-        if mean.n > 1:
-            axis.fill_between(
-                mean.x, mean.low, mean.high, color=look.colour, alpha=0.15, linewidth=0
-            )
+        draw_spread(axis, row, mean, journals, metric, look.colour)
         drawn += _after_start(mean.x, mean.mean)
         final = row.mean(metric)
         if final is not None:
@@ -121,10 +123,27 @@ def _after_start(x: NDArray[np.float64], y: NDArray[np.float64]) -> list[float]:
     return late
 
 
-def _limits(axis: Axes, drawn: Sequence[float]) -> None:
+def draw_spread(
+    axis: Axes, row: Configuration, mean: Band, journals: Journals, metric: str, colour: str
+) -> None:
+    """Draw what a mean is of: the band of its interval, or so few seeds as thin lines."""
+    if mean.n >= ENOUGH:
+        axis.fill_between(mean.x, mean.low, mean.high, color=colour, alpha=0.15, linewidth=0)
+    elif mean.n > 1:
+        for run in row.done:
+            if (curve := journals.curve(run.run_id, metric)) is not None:
+                axis.plot(curve.x, curve.y, color=colour, linewidth=0.5, alpha=0.5, zorder=1.5)
+
+
+def set_limits(axis: Axes, drawn: Sequence[float]) -> None:
+    """Let the vertical axis show these values, on a logarithmic scale where they span powers."""
     finite = [value for value in drawn if math.isfinite(value)]
     if not finite:
         return
     low, high = min(finite), max(finite)
+    if scale_of(finite) == "log":
+        set_scale(axis, "y", finite)
+        axis.set_ylim(low / (high / low) ** 0.05, high * (high / low) ** 0.05)
+        return
     margin = 0.05 * (high - low) or 0.05 * abs(high) or 0.05
     axis.set_ylim(low - margin, high + margin)

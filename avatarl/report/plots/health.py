@@ -14,9 +14,11 @@ from avatarl.report.alarms import HEALTH, curve_of, thresholds
 from avatarl.report.comparison import Configuration
 from avatarl.report.curves import Journals, band
 from avatarl.report.metrics import describe
-from avatarl.report.plots.canvas import RULE, WIDTH_IN, millions, new_figure, wrapped
+from avatarl.report.plots.canvas import RULE, WIDTH_IN, millions, new_figure, style, wrapped
+from avatarl.report.plots.curves import ENOUGH, draw_spread
 from avatarl.report.plots.data import PlotData
-from avatarl.report.plots.legends import ROWS, legend_label
+from avatarl.report.plots.legends import ROWS, heading, legend_height, legend_label
+from avatarl.report.plots.scales import set_scale
 from avatarl.report.style import Look
 
 CURVES = HEALTH
@@ -34,11 +36,13 @@ def draw(data: PlotData) -> Figure | None:
     if not drawn:
         return None
     styles, limits = data.looks, thresholds(section)
-    figure = new_figure(WIDTH_IN * 1.25, 1.5 * len(drawn) + 0.4)
+    figure = new_figure(WIDTH_IN * 1.25, 1.5 * len(drawn) + 0.4, legend_height(section))
     panels = list(figure.subplots(len(drawn), 1, squeeze=False, sharex=True)[:, 0])
     for axis, metric in zip(panels, drawn, strict=True):
         for row in sorted(rows, key=lambda row: not styles[row.key].muted):
             _timeline(axis, row, styles[row.key], journals, metric)
+        values = [value for line in axis.get_lines() for value in np.asarray(line.get_ydata())]
+        set_scale(axis, "y", [value for value in values if np.isfinite(value)])
         if metric in limits:
             axis.axhline(limits[metric], color=RULE, linewidth=0.8, linestyle=":")
         axis.set_ylabel(wrapped(describe(metric).title, 18), fontsize=7.5)
@@ -54,8 +58,9 @@ def draw(data: PlotData) -> Figure | None:
     if shown:
         figure.legend(
             [by_key[row.key] for row in shown],
-            [legend_label(section, row, "val/nats") for row in shown],
-            loc="outside right center",
+            [legend_label(section, row) for row in shown],
+            loc="outside lower left" if style().legend_below else "outside right center",
+            title=heading(section),
         )
     return figure
 
@@ -67,6 +72,8 @@ def _timeline(axis: Axes, row: Configuration, look: Look, journals: Journals, me
             mean.x, mean.mean, color=look.colour, linestyle=look.dash, linewidth=1,
             label=None if look.muted else row.key,
         )  # fmt: skip
+        if mean.n < ENOUGH:
+            draw_spread(axis, row, mean, journals, metric, look.colour)
     for run in row.unfinished:
         curve = journals.curve(run.run_id, metric)
         if curve is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 
 from avatarl.report.comparison import Configuration
 from avatarl.report.metrics import describe, format_number
-from avatarl.report.plots.canvas import WIDTH_IN, new_figure
+from avatarl.report.plots.canvas import WIDTH_IN, across, new_figure
 from avatarl.report.plots.data import PlotData
 from avatarl.report.plots.swept import POOLED, swept_rows
 from avatarl.report.words import word, words
@@ -25,10 +26,14 @@ def draw(data: PlotData) -> Figure | None:
     pairs = list(combinations(keys, 2))[:_MOST_PAIRS]
     if not pairs:
         return None
-    figure = new_figure(min(WIDTH_IN * 1.4, 4.4 * len(pairs)), 3.4)
-    panels = figure.subplots(1, len(pairs), squeeze=False)[0]
-    for axis, (down, across) in zip(panels, pairs, strict=True):
-        _panel(axis, figure, data, rows, down, across)
+    wide = across(len(pairs), _MOST_PAIRS)
+    tall = math.ceil(len(pairs) / wide)
+    figure = new_figure(min(WIDTH_IN * 1.4, 4.4 * wide), 3.4 * tall)
+    panels = figure.subplots(tall, wide, squeeze=False).flatten()
+    for axis, (vertical, horizontal) in zip(panels, pairs, strict=False):
+        _panel(axis, figure, data, rows, vertical, horizontal)
+    for axis in panels[len(pairs) :]:
+        axis.set_visible(False)
     return figure
 
 
@@ -38,15 +43,15 @@ def _panel(
     data: PlotData,
     rows: Sequence[Configuration],
     down: str,
-    across: str,
+    along: str,
 ) -> None:
     metric = describe(data.metric)
-    vertical, horizontal = words(rows, down), words(rows, across)
+    vertical, horizontal = words(rows, down), words(rows, along)
     cells = np.full((len(vertical), len(horizontal)), np.nan)
     most = 0
     for i, tall in enumerate(vertical):
         for j, wide in enumerate(horizontal):
-            fit = [row for row in rows if word(row, down) == tall and word(row, across) == wide]
+            fit = [row for row in rows if word(row, down) == tall and word(row, along) == wide]
             most = max(most, len(fit))
             if fit:
                 cells[i, j] = np.mean([row.estimates[data.metric].mean for row in fit])
@@ -56,7 +61,7 @@ def _panel(
     axis.grid(visible=False)
     axis.set_xticks(range(len(horizontal)), horizontal)
     axis.set_yticks(range(len(vertical)), vertical)
-    axis.set_xlabel(data.comparison.headings[across])
+    axis.set_xlabel(data.comparison.headings[along])
     axis.set_ylabel(data.comparison.headings[down])
     if cells.size <= 80:
         low, high = float(np.nanmin(cells)), float(np.nanmax(cells))

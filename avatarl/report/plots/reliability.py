@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from avatarl.report.comparison import Configuration
-from avatarl.report.plots.canvas import WIDTH_IN, new_figure, wrapped
+from avatarl.report.plots.canvas import WIDTH_IN, across, new_figure, style, wrapped
 from avatarl.report.plots.data import PlotData
+from avatarl.report.plots.legends import name
 from avatarl.report.style import PALETTE
-from avatarl.report.words import row_name
 
 _MOST_PANELS = 12
 
@@ -27,20 +27,20 @@ def draw(data: PlotData) -> Figure | None:
     if not rows:
         return None
     shown = rows[:_MOST_PANELS]
-    across = min(4, len(shown))
-    down = math.ceil(len(shown) / across)
+    wide = across(len(shown), 4, 1.6)
+    down = math.ceil(len(shown) / wide)
     # Wide enough for the words below, also for a single panel.
-    figure = new_figure(max(3.6, WIDTH_IN * across / 4 + 0.4), 2.1 * down + 0.4)
-    panels = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
+    figure = new_figure(max(3.6, WIDTH_IN * wide / 4 + 0.4), 2.1 * down + 0.4)
+    panels = figure.subplots(down, wide, squeeze=False, sharex=True, sharey=True)
     for axis, row in zip(panels.flatten(), shown, strict=False):
         _panel(axis, row)
-        axis.set_title(wrapped(row_name(section, row), 26), fontsize=8)
+        axis.set_title(wrapped(name(section, row), 26), fontsize=8)
     for place, axis in enumerate(panels.flatten()):
         axis.set_visible(place < len(shown))
         # The lowest panel of a column may be in the last row but one.
-        axis.tick_params(labelbottom=place + across >= len(shown))
-    figure.supxlabel("confidence (probability of the likeliest character)", fontsize=9)
-    figure.supylabel("held-out accuracy", fontsize=9)
+        axis.tick_params(labelbottom=place + wide >= len(shown))
+    figure.supxlabel("confidence (probability of the likeliest character)", fontsize=style().font)
+    figure.supylabel("held-out accuracy", fontsize=style().font)
     if len(rows) > len(shown):
         figure.suptitle(f"the best {len(shown)} of {len(rows)} configurations", fontsize=8)
     return figure
