@@ -23,6 +23,8 @@ from avatarl.runs.ownership import Owner
 _COPY_EVERY_S, _HALF_WRITTEN_AFTER_S = 2.0, 30.0
 
 Event = Mapping[str, Any]
+# What this process has read, by folder: entries never change, and may be many small files.
+_read: dict[Path, tuple[Entry | None, ...]] = {}
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,9 @@ class Ledger:
     """
 
     def __init__(self, sweep: SweepFolder) -> None:
-        self._folder, self._copy = sweep.ledger, sweep.decisions
-        self.entries: list[Entry | None] = []
+        self._folder, self._copy = sweep.ledger.absolute(), sweep.decisions
+        there = self._path(0).exists()
+        self.entries: list[Entry | None] = [*_read.get(self._folder, ())] if there else []
         self._copied, self._copied_at = 0, 0.0
 
     def read_on(self) -> bool:
@@ -64,6 +67,8 @@ class Ledger:
                     time.sleep(0.05)  # its writer may be between two system calls
                 else:
                     self.entries.append(None)
+        if len(self.entries) > before:
+            _read[self._folder] = tuple(self.entries)
         return len(self.entries) > before
 
     def append(self, by: Owner, asker: str, events: Sequence[Event]) -> bool:

@@ -50,6 +50,8 @@ class Trial:
         values: Of the metric, by rung; None where there was no finite number.
         failed: It has come to nothing, and ranks last.
         kept: Whether its checkpoint is there, if it is paused.
+        at: The step it would go on from.
+        spent: Steps that were computed for it.
     """
 
     id: str
@@ -58,6 +60,8 @@ class Trial:
     values: dict[int, float | None] = field(default_factory=dict)
     failed: bool = False
     kept: bool = True
+    at: int = 0
+    spent: int = 0
 
     @property
     def begun(self) -> bool:

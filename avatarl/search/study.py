@@ -38,6 +38,10 @@ class Ranked(Protocol):
         """Its folder."""
 
     @property
+    def config(self) -> Mapping[str, Any]:
+        """Its configuration, plain data."""
+
+    @property
     def rungs(self) -> tuple[int, ...]:
         """Steps of its rungs, and its last."""
 
@@ -106,6 +110,8 @@ class Study:
             elif what == "report":
                 trial.values[event["rung"]] = event["value"]
                 trial.failed = event["state"] == "failed"
+                trial.spent += event["step"] - trial.at
+                trial.at = event["step"]
             elif what == "leave":
                 self._holders.pop(trial.id, None)
             elif what == "again":
@@ -113,7 +119,7 @@ class Study:
                 trial.failed = False
                 self._holders.pop(trial.id, None)
             elif what == "drop":
-                trial.kept = False
+                trial.kept, trial.at = False, 0
 
     def ask(self) -> Errand | None:
         """Return what to do next; None: nothing for now, and for good if none is out.

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from avatarl.errors import ConfigError, in_short
 from avatarl.runs.outputs import Outputs
+from avatarl.search.summary import correlations, line
 from avatarl.signals import leaving
 from avatarl.source import is_elsewhere, modules_elsewhere
 from avatarl.sweep import failure
@@ -24,6 +25,7 @@ from avatarl.sweep.plan.launches import LaunchRecord, names_text
 from avatarl.sweep.plan.planned import Plan
 from avatarl.sweep.plan.request import SweepRequest, plan_record
 from avatarl.sweep.plan.rollback import Mark, Rollback, mark_of, remove_empty, remove_unused
+from avatarl.sweep.plan.study import study_of
 from avatarl.terminal import say
 
 #: Sees a launched sweep through; ``None``: the jobs were left to run on their own.
@@ -202,6 +204,9 @@ def summarise(sweep: Path, console: Console) -> None:
     from avatarl.report import summarise_sweep
 
     try:
+        if (study := study_of(Plan.read(sweep), sweep)) is not None:
+            for told in (line(study), *correlations(study)):
+                say(console, told)
         summarise_sweep(sweep, console)
     except Exception as error:
         say(console, f"The comparison couldn't be made: {in_short(error)}", "yellow")

@@ -64,9 +64,10 @@ def headline(plan: Plan, survey: Survey) -> Text:
 
 
 def head(plan: Plan, survey: Survey) -> list[Text]:
-    """What stands above a table: the headline, and what all runs have in common, said once."""
+    """What stands above a table: the headline, and what all runs share, and where a search is."""
     common = plan.names.said_once
-    return [headline(plan, survey), *([Text(common, style="dim")] if common else [])]
+    lines = [headline(plan, survey), Text(common, style="dim"), Text(survey.search)]
+    return [line for line in lines if line]
 
 
 def render(plan: Plan, survey: Survey) -> RenderableType:

@@ -14,7 +14,9 @@ from avatarl.runs.folder import Failure, RunFolder
 from avatarl.runs.ownership import SlurmJob
 from avatarl.runs.progress import Progress
 from avatarl.runs.state import RunState, status_of
+from avatarl.search.summary import line
 from avatarl.sweep.plan.planned import Plan, PlannedRun
+from avatarl.sweep.plan.study import study_of
 from avatarl.sweep.slurm.submission import submissions
 
 
@@ -56,10 +58,12 @@ class Survey:
     Attributes:
         rows: One a run, in plan order.
         reachable: Whether SLURM answered (true where it wasn't asked).
+        search: Where a search across the runs is, on one line; empty where there is none.
     """
 
     rows: Sequence[Row]
     reachable: bool
+    search: str = ""
 
     def counts(self) -> Counter[RunState]:
         """Runs by state."""
@@ -109,7 +113,8 @@ def look_at(plan: Plan, sweep: Path, fresh: bool = False) -> Survey:
     job_ids |= {job.number or job.id for job in working}
     jobs = slurm_jobs.jobs(job_ids, fresh=fresh)
     rows = [_row(run, folders[run.id], owners.get(run.id), queued, jobs) for run in plan.runs]
-    return Survey(rows, jobs is not None)
+    study = study_of(plan, sweep)
+    return Survey(rows, jobs is not None, line(study) if study is not None else "")
 
 
 class _Queued:

@@ -47,12 +47,17 @@ class Display:
         console: Where to show them.
         plan: The sweep's.
         draw: Draws its table over and over (:func:`avatarl.terminal.live`).
+        note: Tells where a search is; empty where there is none.
     """
 
     def __init__(
-        self, console: Console, plan: Plan, draw: Callable[[RenderableType], None]
+        self,
+        console: Console,
+        plan: Plan,
+        draw: Callable[[RenderableType], None],
+        note: Callable[[], str] = str,
     ) -> None:
-        self.console, self.plan = console, plan
+        self.console, self.plan, self._note = console, plan, note
         self._rows = {run.id: Row(run, RunState.NEW) for run in plan.runs}
         self._ended = 0
         self._drawn = 0.0
@@ -104,4 +109,4 @@ class Display:
             else row
             for row in self._rows.values()
         ]
-        return Survey(rows, reachable=True)
+        return Survey(rows, reachable=True, search=self._note())

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from avatarl.errors import ConfigError
 from avatarl.options import read
+from avatarl.search.summary import line
 from avatarl.signals import catching
 from avatarl.sweep.launch import Backend, LauncherSettings, Work
 from avatarl.sweep.outcome import SweepOutcome
@@ -104,8 +105,9 @@ class LocalBackend(Backend):
         study = study_of(plan, sweep, lambda line: say(console, line))
         if study is not None:
             study.again()
+        note = functools.partial(line, study) if study is not None else str
         with catching() as stop, live(console) as draw:
-            display = Display(console, plan, draw)
+            display = Display(console, plan, draw, note)
             pool = Pool(
                 slots=slots,
                 policy=self.settings.policy(),
