@@ -198,6 +198,19 @@ class Study:
         assert value is not None
         return self.runs[first.id], value
 
+    def value(self, run: Ranked, rung: int) -> float | None:
+        """Read what a run had at a rung; None where it wasn't finite.
+
+        Raises:
+            ConfigError: The run logs no such metric.
+        """
+        try:
+            return journal.value_at(run.folder.journal, self.rules.metric, run.rungs[rung])
+        except KeyError:
+            names = ", ".join(journal.metric_names(run.folder.journal))
+            why = f"{run.label} logs no such metric"
+            raise ConfigError("search.metric", self.rules.metric, names, why) from None
+
     def _append(self, events: Sequence[Event]) -> bool:
         written = self._ledger.append(self._me, self._asker, events)
         self.look()
@@ -224,7 +237,7 @@ class Study:
         for trial in self.trials.values():
             if trial.out and (state := self._state(trial)):
                 run, rung = self.runs[trial.id], trial.target
-                value = None if state == "failed" else self._value(run, rung)
+                value = None if state == "failed" else self.value(run, rung)
                 events.append(
                     {
                         "event": "report",
@@ -246,14 +259,6 @@ class Study:
             return "done"
         paused = folder.read_paused()
         return "paused" if paused is not None and paused >= step else None
-
-    def _value(self, run: Ranked, rung: int) -> float | None:
-        try:
-            return journal.value_at(run.folder.journal, self.rules.metric, run.rungs[rung])
-        except KeyError:
-            names = ", ".join(journal.metric_names(run.folder.journal))
-            why = f"{run.label} logs no such metric"
-            raise ConfigError("search.metric", self.rules.metric, names, why) from None
 
     def _drops(self) -> list[dict[str, Any]]:
         return [
