@@ -1,7 +1,7 @@
 """What a search saves, whether it finds the best, and what it costs itself.
 
-``grid``: 27 runs of gpt2_tiny are computed to their ends, and then searched in five orders by each
-way of stopping early: ``steps`` is the share of the grid's steps that was spent, ``regret`` how much
+``grid``: 27 runs of gpt2_tiny are computed to their ends, then searched in five orders by each way
+of stopping early: ``steps`` is the share of the grid's steps that was spent, ``regret`` how much
 worse the run that was found is than the grid's best, on what the search ranks by. The first order
 of ASHA is computed as well: what it finds must be bit for bit that run of the grid, and what it
 spends what the rules say of the grid's journals, from which the other orders are then told.
