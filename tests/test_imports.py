@@ -63,6 +63,13 @@ def test_training_and_tracking_do_not_look_up() -> None:
                 assert not uses(path, f"avatarl.{above}"), f"{path} imports {above}"
 
 
+def test_a_search_decides_from_files_alone() -> None:
+    allowed = {"search", "runs", "files", "storage", "errors", "options"}
+    for path in modules("avatarl", "search"):
+        ours = {name.split(".")[1] for name in imports_of(path) if name.startswith("avatarl.")}
+        assert ours <= allowed, f"{path} imports {ours - allowed}"
+
+
 def test_sweeps_and_reports_do_not_look_up() -> None:
     for folder in ("sweep", "report"):
         for path in modules("avatarl", folder):

@@ -77,7 +77,7 @@ class Survey:
         for row in running:
             if row.progress and row.progress.rate > 0:
                 paces.setdefault(row.run.structure_key, []).append(1 / row.progress.rate)
-        if not paces:
+        if not paces or self.search:  # which of the runs will go how far isn't known
             return None
         usual = statistics.median(pace for some in paces.values() for pace in some)
         lengths = [row.progress.steps for row in self.rows if row.progress and row.progress.steps]
