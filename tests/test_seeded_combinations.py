@@ -69,6 +69,7 @@ CHOICES: list[list[str]] = [
     ["", "", "trainer.keep_best=true"],
     ["", "trainer.eval_stride=1"],
     ["", "trainer.precision=bf16"],
+    ["", "", "", "trainer.evaluation=dynamic"],
 ]
 
 
@@ -88,7 +89,7 @@ def sample(number: int, folder: Path) -> tuple[list[str], RunConfig] | None:
 def figures(result: Mapping[str, Any]) -> dict[str, Any]:
     """What a run computed, without times and places."""
     computed = ("val/", "train/", "reward/", "best/", "opponent/", "population/", "ensemble/",
-                "health/", "reliability")  # fmt: skip
+                "adaptive/", "health/", "reliability")  # fmt: skip
     return {key: value for key, value in result.items() if key.startswith(computed)}
 
 
