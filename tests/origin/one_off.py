@@ -18,7 +18,7 @@ class Config(add_alpha.Config):
     """As of the counted reference."""
 
     @override
-    def build(self, train_ids: np.ndarray, vocab_size: int, device: torch.device) -> Shifted:
+    def build(self, train_ids: np.ndarray, vocab_size: int, device: torch.device) -> Shifted:  # type: ignore[override]
         return Shifted(super().build(train_ids, vocab_size, device), earlier=1)
 
 
