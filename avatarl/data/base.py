@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Lt
 
 from avatarl.errors import DataError
-from avatarl.options import Option
+from avatarl.options import Later, Option
 
 Unseen = Literal["error", "keep"]
 
@@ -37,13 +37,17 @@ class Config(Option, ABC):
     Attributes:
         name: The option's name.
         train_fraction: Share of the text, from its start, that trains; the rest is held out.
-        dev_fraction: Share of the training text, from its end, set aside where a part of the
-            run needs a development slice.
+        dev_fraction: Share of the training text set aside where a part of the run needs a
+            development slice.
+        dev_from: The end of the training text that it is cut off.
         unseen: What to do about held-out characters that training never saw.
     """
 
     train_fraction: Annotated[float, Gt(0), Lt(1)]
     dev_fraction: Annotated[float, Ge(0), Lt(0.5)]
+    # The end of the training text may share a work with the held-out text: setting it aside takes
+    # from training what would help there most.
+    dev_from: Annotated[Literal["start", "end"], Later("end")]
     unseen: Unseen
 
     @abstractmethod

@@ -7,7 +7,7 @@ import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -119,17 +119,20 @@ class Corpus:
         flat = np.asarray(ids, dtype=np.int64).reshape(-1)
         return vocabulary[flat].tobytes().decode("utf-32-le")
 
-    def split_dev(self, fraction: float) -> tuple[Ids, Ids]:
-        """Cut a development slice off the end of the training text.
+    def split_dev(self, fraction: float, side: Literal["start", "end"]) -> tuple[Ids, Ids]:
+        """Cut a development slice off one end of the training text.
 
         Args:
             fraction: Share of the training text, in [0, 1).
+            side: Where it is cut off.
 
         Returns:
-            ``(fit, dev)``, views of ``train``: its start, and its last ``int(fraction * N)`` ids.
+            ``(fit, dev)``, views of ``train``; ``dev`` has ``int(fraction * N)`` ids.
         """
-        n_fit = len(self.train) - int(fraction * len(self.train))
-        return self.train[:n_fit], self.train[n_fit:]
+        size = int(fraction * len(self.train))
+        if side == "start":
+            return self.train[size:], self.train[:size]
+        return self.train[: len(self.train) - size], self.train[len(self.train) - size :]
 
     def check_context(self, context_length: int) -> None:
         """Refuse a context so long that some part of the text holds no target after it.

@@ -28,6 +28,7 @@ _NEUTRAL = frozenset(
 _ONCE_WITHOUT_KIND = ("explorer", "reward", "objective", "opponent", "optimizer")
 #: Keys that came later, each with the value that reproduces what was before: not hashed with it.
 _LATER: dict[str, Any] = {
+    "data.dev_from": "end",
     "explorer.select_below": None,
     "explorer.proposal": "policy",
     "explorer.policy_temperature": 2.0,
@@ -56,15 +57,8 @@ _MEMBER = re.compile(r"^reference\.members\.[^.]+\.")
 _Flat = Mapping[str, Any]
 #: Keys that other keys switch off, each with when, by dotted keys. A test trains both ways.
 _SWITCHED_OFF: dict[str, Callable[[_Flat], bool]] = {
-    "data.dev_fraction": lambda flat: (
-        not (
-            flat.get("reference.schedule.kind") in ("ladder", "hand_over")
-            or flat.get("reference.schedule.hand_over")
-            or flat.get("trainer.eval_dev")
-            or flat.get("trainer.keep_best")
-            or _follows(flat, {"act", "stop"}, "calibration", "confidence_collapse")
-        )
-    ),
+    "data.dev_fraction": lambda flat: not _cuts_development(flat),
+    "data.dev_from": lambda flat: not _cuts_development(flat),
     "trainer.epochs": lambda flat: flat.get("trainer.steps") is not None,
     "explorer.select_share": lambda flat: (
         flat.get("explorer.select") == "all" or _is_set(flat, "explorer.select_below")
@@ -101,6 +95,17 @@ _SWITCHED_OFF: dict[str, Callable[[_Flat], bool]] = {
     ),
     "health.max_rollbacks": lambda flat: not _follows(flat, {"act"}, "nonfinite"),
 }
+
+
+def _cuts_development(flat: _Flat) -> bool:
+    """Whether something follows a development slice, so that one is cut."""
+    return bool(
+        flat.get("reference.schedule.kind") in ("ladder", "hand_over")
+        or flat.get("reference.schedule.hand_over")
+        or flat.get("trainer.eval_dev")
+        or flat.get("trainer.keep_best")
+        or _follows(flat, {"act", "stop"}, "calibration", "confidence_collapse")
+    )
 
 
 def _is_set(flat: _Flat, key: str) -> bool:

@@ -55,7 +55,7 @@ def split_training_text(
     """
     if not (steered or needs_development(config)):
         return corpus.train, None
-    fit, development = corpus.split_dev(data.dev_fraction)
+    fit, development = corpus.split_dev(data.dev_fraction, data.dev_from)
     if len(development) <= context_length:
         raise ConfigError(
             "data.dev_fraction",

@@ -55,12 +55,16 @@ def test_encode_names_foreign_characters() -> None:
         corpus_of("abab").encode("aZbé~"[:4])
 
 
-def test_dev_slice_is_the_end_of_the_training_text() -> None:
+def test_dev_slice_is_one_end_of_the_training_text() -> None:
     corpus = corpus_of("abcdefghij" * 4)
-    fit, dev = corpus.split_dev(0.1)
-    assert (len(fit), len(dev)) == (18, 2)
-    np.testing.assert_array_equal(np.concatenate([fit, dev]), corpus.train)
-    assert len(corpus.split_dev(0.0)[1]) == 0
+    sides: list[Literal["start", "end"]] = ["start", "end"]
+    for side in sides:
+        fit, dev = corpus.split_dev(0.1, side)
+        assert (len(fit), len(dev)) == (18, 2)
+        parts = [dev, fit] if side == "start" else [fit, dev]
+        np.testing.assert_array_equal(np.concatenate(parts), corpus.train)
+        fit, dev = corpus.split_dev(0.0, side)
+        assert (len(fit), len(dev)) == (20, 0)
 
 
 def test_unseen_heldout_character_is_refused_with_the_way_out() -> None:

@@ -15,7 +15,8 @@ SIXTY_FIVE = "\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 
 def config(characters: int = folio.CHARACTERS, seed: int = folio.SEED) -> folio.Config:
     return folio.Config(
-        name="folio", kind="folio", train_fraction=0.9, dev_fraction=0.05, unseen="error",
+        name="folio", kind="folio", train_fraction=0.9, dev_fraction=0.05,
+        dev_from="start", unseen="error",
         characters=characters, seed=seed,
     )  # fmt: skip
 

@@ -13,7 +13,8 @@ from avatarl.errors import ConfigError, DataError
 
 def text_config(path: Path | str | None, train_fraction: float = 0.5) -> text.Config:
     return text.Config(
-        name="text", kind="text", train_fraction=train_fraction, dev_fraction=0.05, unseen="error",
+        name="text", kind="text", train_fraction=train_fraction, dev_fraction=0.05,
+        dev_from="start", unseen="error",
         path=None if path is None else str(path),
     )  # fmt: skip
 

@@ -21,7 +21,7 @@ def config(
 ) -> tinyshakespeare.Config:
     return tinyshakespeare.Config(
         name="tinyshakespeare", kind="tinyshakespeare",
-        train_fraction=0.9, dev_fraction=0.05, unseen="error",
+        train_fraction=0.9, dev_fraction=0.05, dev_from="start", unseen="error",
         path=None if path is None else str(path), fallback=fallback,
     )  # fmt: skip
 

@@ -126,8 +126,10 @@ def test_an_interrupted_ladder_ends_like_an_undisturbed_one(tiny: Tiny) -> None:
     assert shown[0] == shown[1]
 
 
-def test_the_development_slice_is_set_aside_only_where_it_is_needed(tiny: Tiny) -> None:
+@pytest.mark.parametrize("side", ["start", "end"])
+def test_the_development_slice_is_set_aside_only_where_it_is_needed(tiny: Tiny, side: str) -> None:
     config = tiny(
+        f"data.dev_from={side}",
         "reference=trigram",
         "reference/schedule=ladder",
         "reference.schedule.rungs=[1,3]",
@@ -135,11 +137,11 @@ def test_the_development_slice_is_set_aside_only_where_it_is_needed(tiny: Tiny) 
     )
     corpus = load(config.data)
     learner = learner_of(config)
-    assert len(learner.batches.ids) == len(corpus.train) - len(corpus.train) // 10
+    size = len(corpus.train) // 10
+    assert len(learner.batches.ids) == len(corpus.train) - size
     assert learner.reference_schedule.slice is not None
-    np.testing.assert_array_equal(
-        learner.reference_schedule.slice.ids, corpus.train[len(learner.batches.ids) :]
-    )
+    cut = corpus.train[:size] if side == "start" else corpus.train[-size:]
+    np.testing.assert_array_equal(learner.reference_schedule.slice.ids, cut)
     constant = learner_of(tiny("data.dev_fraction=0.1"))
     assert len(constant.batches.ids) == len(corpus.train)
     assert constant.reference_schedule.slice is None

@@ -21,6 +21,7 @@ Tiny = Callable[..., RunConfig]
 # Of each key: another value, and what switches it off.
 OFF: dict[str, tuple[str, list[str]]] = {
     "data.dev_fraction": ("0.2", ["health.on_calibration=warn"]),
+    "data.dev_from": ("end", ["health.on_calibration=warn"]),
     "trainer.epochs": ("7", ["trainer.steps=5"]),
     "trainer.adapt_every": ("8", ["trainer.evaluation=fixed"]),
     "trainer.adapt_lr": ("0.5", ["trainer.evaluation=fixed"]),
@@ -50,6 +51,7 @@ OFF: dict[str, tuple[str, list[str]]] = {
 # What would change the run, were the key not switched off.
 ON = {
     "data.dev_fraction": ["reference=ngram4", "reference/schedule=hand_over"],
+    "data.dev_from": ["reference=ngram4", "reference/schedule=hand_over"],
     "trainer.epochs": ["trainer.steps=null"],
     "trainer.adapt_every": ["trainer.evaluation=dynamic"],
     "trainer.adapt_lr": ["trainer.evaluation=dynamic"],
