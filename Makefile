@@ -68,6 +68,11 @@ lint: $(READY)  ## Check style and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+.PHONY: docs
+docs: $(READY)  ## Build the documentation site in build/site; a warning is an error
+	@$(BIN)/sphinx-build -q -W --keep-going -b html docs build/site
+	@echo "site: build/site/index.html"
+
 .PHONY: bench
 bench: $(READY)  ## Run every benchmark, quickly; JSON lines
 	@for script in $(filter-out benchmarks/harness.py benchmarks/profile_run.py,$(wildcard benchmarks/*.py)); \
