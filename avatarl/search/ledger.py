@@ -71,12 +71,20 @@ class Ledger:
             _read[self._folder] = tuple(self.entries)
         return len(self.entries) > before
 
-    def append(self, by: Owner, asker: str, events: Sequence[Event]) -> bool:
+    def append(self, by: Owner, asker: str, events: Sequence[Event], known: int) -> bool:
         """Write the next entry; False: another process was faster, and wrote it.
+
+        Args:
+            by: This process.
+            asker: Which of those that ask in it.
+            events: What it says.
+            known: How many entries the asker has thought about.
 
         Raises:
             OSError: The folder can't be written.
         """
+        if known < len(self.entries):
+            return False
         entry = Entry(by, asker, time.time(), tuple(events))
         self._folder.mkdir(parents=True, exist_ok=True)
         path, content = self._path(len(self.entries)), json.dumps(asdict(entry)) + "\n"

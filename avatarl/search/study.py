@@ -128,6 +128,7 @@ class Study:
             ConfigError: A run logs no such metric.
             OSError: The ledger can't be read or written.
         """
+        self._ledger.copy()
         while True:
             self.look()
             events = self._reports()
@@ -141,7 +142,6 @@ class Study:
             if drops:
                 continue
             decision = decide(self.rules, list(self.trials.values()), self._abandoned())
-            self._ledger.copy()
             if decision is None:
                 return None
             steps = self.runs[decision.run].rungs
@@ -212,7 +212,7 @@ class Study:
             raise ConfigError("search.metric", self.rules.metric, names, why) from None
 
     def _append(self, events: Sequence[Event]) -> bool:
-        written = self._ledger.append(self._me, self._asker, events)
+        written = self._ledger.append(self._me, self._asker, events, self._folded)
         self.look()
         return written
 

@@ -156,6 +156,15 @@ def test_of_two_who_decide_at_once_one_thinks_again(study_plan, monkeypatch):
     assert check_copy(slow, sweep) == 2
 
 
+def test_what_was_read_meanwhile_is_thought_about_before_anything_is_written(study_plan):
+    plan, sweep = study_plan(VALUES)
+    slow, fast = study_of(plan, sweep), study_of(plan, sweep)
+    fast.ask()
+    slow._ledger.read_on()  # as a copy for people does
+    assert not slow._append([{"event": "again", "run": plan.runs[0].id, "rung": 0}])
+    assert slow.ask().run == plan.runs[1].id
+
+
 def check_copy(study, sweep):
     study._ledger.copy(now=True)
     return check_sweep(sweep)
