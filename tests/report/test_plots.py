@@ -11,13 +11,14 @@ from matplotlib import image as mpl_image
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from avatarl.cli import compare as compare_command
 from avatarl.errors import UserError
 from avatarl.report import plots
 from avatarl.report.aggregate import compare
 from avatarl.report.curves import Journals, read_journals
 from avatarl.report.load import load_runs
 from avatarl.report.plots import accuracy_calibration, axes, curves, find_plots, write_plots
-from avatarl.report.plots.canvas import _apart
+from avatarl.report.plots.canvas import STYLES, _apart
 from avatarl.report.plots.data import PlotData
 from avatarl.report.plots.scales import scale_of, set_scale
 from avatarl.report.style import looks
@@ -185,6 +186,11 @@ def test_a_style_makes_pictures_as_wide_as_a_column(demo_sweep: Path, tmp_path: 
         if path.suffix == ".png":
             height, width, _ = mpl_image.imread(path).shape
             assert width <= 3.3 * 200 + 1 < height + width
+
+
+def test_the_command_line_knows_every_style() -> None:
+    # Named twice, since the command line starts without the plotting library.
+    assert tuple(STYLES) == compare_command._STYLES
 
 
 def test_every_plot_is_written_twice(demo_sweep: Path, tmp_path: Path) -> None:
