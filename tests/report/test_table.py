@@ -145,6 +145,28 @@ def test_controls_are_told_apart_in_the_notes(outputs: Outputs) -> None:
     assert "control lr=0.2: seed 0 failed" in as_text(compare(load_runs(outputs.root).runs), 200)
 
 
+def test_how_many_runs_there_are_and_which_failed_stands_above_the_table(demo_sweep: Path) -> None:
+    lines = as_text(load_runs(demo_sweep).compare(), 80).splitlines()
+    assert lines[0] == "demo: 18 runs + 3 controls: 1 failed, 1 running, 1 new, 18 done"
+    assert lines[1].startswith("reference=trigram confidence_weight=0.5: seed 1 failed")
+    assert sum("failed" in line for line in lines) == 2
+    assert lines[2].startswith("tinyshakespeare")
+
+
+def test_where_it_is_narrow_keys_alone_tell_runs_apart(
+    outputs: Outputs,
+) -> None:
+    outputs.run(config(weight=0.0))
+    outputs.run(config(weight=0.5))
+    outputs.run(config("none", objective="cross_entropy"))
+    told = load_runs(outputs.root).compare()
+    assert " run " in as_text(told, 200)
+    narrow = as_text(told, 70)
+    assert " run " not in narrow
+    assert "4-gram level" in narrow
+    assert any("○" in line and "control" in line for line in narrow.splitlines())
+
+
 def test_so_far_is_the_figure_of_the_run_that_has_come_furthest(outputs: Outputs) -> None:
     for seed, share in ((0, 0.2), (1, 0.8)):
         outputs.run(config(seed=seed), state="running", share=share)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import rich.console
@@ -10,6 +11,7 @@ from avatarl.config import RunConfig
 from avatarl.data import load
 from avatarl.reference.levels import NgramLevel
 from avatarl.runs.progress import Progress
+from avatarl.runs.result import Result
 from avatarl.training import precision
 from avatarl.training.console import Console, screen, sparkline, standing, watched
 
@@ -118,3 +120,21 @@ def test_what_a_run_does_otherwise_than_asked_is_said_and_alarms_are_said_once(
     raised = [line for line in told.getvalue().splitlines() if "warning: calibration" in line]
     assert len(raised) == 1
     assert "note: step" not in told.getvalue()
+
+
+def test_a_run_ends_with_what_to_type_next(
+    tiny: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for directory, spoken in [
+        (tmp_path / "outputs/runs/x-0", "x-0"),
+        (Path("/else where/runs/x-0"), "'/else where/runs/x-0'"),
+    ]:
+        told = io.StringIO()
+        Console(rich.console.Console(file=told, width=20)).conclude(Result(directory, {}))
+        assert told.getvalue().splitlines() == [
+            f"files:    {directory}",
+            f"next:     avatarl sample {spoken}",
+            f"          avatarl inspect {spoken} --text 'To be, or not to b'",
+            f"          avatarl compare {spoken} --html run.html",
+        ]
