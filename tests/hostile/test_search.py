@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import signal
@@ -55,6 +56,9 @@ def test_a_search_with_two_clients_that_are_killed_decides_by_its_rules(study_pl
     def entries():
         return len(list((sweep / ".decisions").glob("*.json")))
 
+    def come_to(moment):
+        return entries() >= moment or study_of(plan, sweep).over
+
     def busy():
         owners = [ownership.current_owner(run.folder) for run in plan.runs]
         return [owner.pid for owner in owners if owner is not None and ownership.lives(owner)]
@@ -64,9 +68,7 @@ def test_a_search_with_two_clients_that_are_killed_decides_by_its_rules(study_pl
     moments = sorted(draw.randrange(1, 60) for _ in range(KILLS))
     try:
         for moment in moments:
-            wait_until(
-                lambda at=moment: entries() >= at or study_of(plan, sweep).over, "a decision"
-            )
+            wait_until(functools.partial(come_to, moment), "a decision")
             if study_of(plan, sweep).over:
                 break
             whom = draw.choice(["worker", "worker", "client", "all"])
