@@ -16,6 +16,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from avatarl import composition
+from avatarl.completion import completing
+from avatarl.composition.releases import BASE
 from avatarl.errors import UserError
 from avatarl.process import RUN, prepare_process
 from avatarl.signals import SignalFlag, catching
@@ -50,7 +52,8 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         with _told():
             composition.check_choices(sys.argv[1:])
-            run()
+            with completing(sys.argv[1:]):
+                run()
     except SystemExit as leaving:
         if leaving.code:
             _forget_refused(before)
@@ -98,7 +101,7 @@ def _forget_refused(before: set[Path]) -> None:
             empty.rmdir()
 
 
-@hydra.main(config_path=str(composition.CONF), config_name="config", version_base="1.3")
+@hydra.main(config_path=str(composition.CONF), config_name="config", **BASE)
 def run(config: DictConfig) -> float | None:
     """Execute one composed run on this terminal; returns its ``search.metric``, for sweepers."""
     # Inside, so that Hydra doesn't add its own lines to ours.

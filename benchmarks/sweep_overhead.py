@@ -39,6 +39,8 @@ from typing import Any, cast
 
 from harness import Entry, as_json, as_text, entry, machine
 
+from avatarl.composition.releases import BASE
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path.insert(0, str(ROOT))
@@ -73,7 +75,7 @@ def measure_overhead(runs: int) -> float:
     composition.register_resolvers()
     with (
         tempfile.TemporaryDirectory() as place,
-        initialize_config_dir(str(composition.CONF), version_base="1.3"),
+        initialize_config_dir(str(composition.CONF), **BASE),
     ):
         loader = GlobalHydra.instance().config_loader()
         common = [

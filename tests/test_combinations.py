@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from avatarl import composition
+from avatarl.composition.releases import BASE
 from avatarl.config import RunConfig, parse
 from avatarl.data import Corpus
 from avatarl.data import load as load_corpus
@@ -49,7 +50,7 @@ def base() -> dict[str, Any]:
 @functools.cache
 def settings(group: str, option: str) -> dict[str, Any]:
     composition.register_resolvers()
-    with initialize_config_dir(str(composition.CONF), version_base="1.3"):
+    with initialize_config_dir(str(composition.CONF), **BASE):
         found = compose("config", [f"{group}={option}"])[group]
     container = OmegaConf.to_container(found, resolve=True)
     assert isinstance(container, dict)

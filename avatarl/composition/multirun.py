@@ -14,6 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
 from avatarl.composition.errors import describe_error, is_about_words
+from avatarl.composition.releases import BASE
 from avatarl.composition.run import check_choices, register_resolvers
 from avatarl.errors import UserError
 from avatarl.process import RUN
@@ -69,7 +70,7 @@ def _hydra() -> Iterator[Any]:
     before = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
+        with initialize_config_dir(str(CONF), **BASE):
             yield GlobalHydra.instance().hydra
     finally:
         GlobalHydra.instance().clear()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from avatarl.composition.errors import describe_error, is_about_words
+from avatarl.composition.releases import register_resolver
 from avatarl.composition.shipped import compose_shipped
 from avatarl.composition.steering import is_of_slice, steering
 from avatarl.errors import ConfigError, UserError
@@ -34,9 +35,9 @@ _NOT_OF_A_RUN = ("hydra", "optimized_metric", "search", "sweep_name")
 
 def register_resolvers() -> None:
     """Make what conf/config.yaml resolves by us known; harmless when repeated."""
-    OmegaConf.register_new_resolver("avatarl_sweep_name", sweep_name, replace=True)
-    OmegaConf.register_new_resolver("avatarl_folder", _folder, replace=True)
-    OmegaConf.register_new_resolver("avatarl_program", program, replace=True)
+    register_resolver("avatarl_sweep_name", sweep_name)
+    register_resolver("avatarl_folder", _folder)
+    register_resolver("avatarl_program", program)
 
 
 def _folder(key: str, value: object) -> str:

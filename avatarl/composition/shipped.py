@@ -11,6 +11,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
+from avatarl.composition.releases import BASE
 from avatarl.source import CONF
 
 
@@ -32,5 +33,5 @@ def compose_shipped(overrides: Sequence[str], with_hydra: bool = False) -> DictC
     """
     if GlobalHydra.instance().is_initialized():
         return hydra_compose("config", list(overrides), return_hydra_config=with_hydra)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), **BASE):
         return hydra_compose("config", list(overrides), return_hydra_config=with_hydra)

@@ -11,12 +11,20 @@ from hydra.core.global_hydra import GlobalHydra
 
 from avatarl import composition
 from avatarl.composition.expansion import check_expansion
+from avatarl.composition.releases import BASE, IS_NEXT
 from avatarl.errors import ConfigError
+
+#: What Hydra 1.3 makes something else of, and 1.4 what was typed.
+MENDED = (
+    "seed=sort(range(0,5,2),reverse=true)", "seed=sort(range(0,6,4),reverse=true)",
+    "seed=sort(range(9,0,-4))", "trainer.steps=int(range(0,3,1.5))",
+    "optimizer.lr=range(0,7,0.7)",
+)  # fmt: skip
 
 
 @pytest.fixture
 def loader() -> Iterator[ConfigLoader]:
-    with initialize_config_dir(str(composition.CONF), version_base="1.3"):
+    with initialize_config_dir(str(composition.CONF), **BASE):
         yield GlobalHydra.instance().config_loader()
 
 
@@ -44,6 +52,9 @@ def test_what_would_be_expanded_wrongly_is_refused(
     loader: ConfigLoader, word: str, valid: str
 ) -> None:
     key, _, value = word.partition("=")
+    if IS_NEXT and word in MENDED:
+        check_expansion([word], loader)
+        return
     with pytest.raises(ConfigError) as caught:
         check_expansion([word], loader)
     message = str(caught.value)

@@ -8,6 +8,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf
 
 from avatarl import composition
+from avatarl.composition.releases import BASE
 from avatarl.composition.sweep import Composer, forget_unless_planned, refusal
 
 
@@ -15,7 +16,7 @@ from avatarl.composition.sweep import Composer, forget_unless_planned, refusal
 def composer():
     composition.register_resolvers()
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(composition.CONF), version_base="1.3"):
+    with initialize_config_dir(str(composition.CONF), **BASE):
         loader = GlobalHydra.instance().config_loader()
         master = loader.load_configuration("config", ["data=folio"], run_mode=RunMode.MULTIRUN)
         yield Composer(HydraContext(config_loader=loader, callbacks=None), master)

@@ -13,6 +13,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from avatarl.composition.releases import BASE
 from avatarl.errors import ConfigError
 from avatarl.options import read
 from avatarl.reference import MISSING, Config, Reference
@@ -23,7 +24,7 @@ SCHEDULES = sorted(path.stem for path in (CONF / "schedule").glob("*.yaml"))
 
 
 def settings(option, *overrides):
-    with initialize_config_dir(str(CONF.parent), version_base="1.3"):
+    with initialize_config_dir(str(CONF.parent), **BASE):
         composed = compose(overrides=[f"+reference={option}", *overrides]).reference
     raw: Any = OmegaConf.to_container(composed, resolve=True)
     config = read(cast(Any, Config), raw, "reference")
