@@ -28,7 +28,7 @@ class Config(Option):
     eval_stride: Annotated[int, Ge(1)] | None
     evaluation: Annotated[Literal["fixed", "dynamic"], Later("fixed")]
     adapt_every: Annotated[int, Ge(1), Later(64)]  # characters
-    adapt_lr: Annotated[float, Ge(0), Later(0.05)]
+    adapt_lr: Annotated[float, Ge(0), Later(0.01)]
     eval_dev: Annotated[bool, Later(False)]  # the development slice too, which is then cut
     keep_best: Annotated[bool, Later(False)]  # by nats on the development slice
     patience: Annotated[Annotated[int, Ge(1)] | None, Later(None)]  # evaluations

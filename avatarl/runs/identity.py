@@ -42,7 +42,7 @@ _LATER: dict[str, Any] = {
     "reference.history": "window",
     "trainer.evaluation": "fixed",
     "trainer.adapt_every": 64,
-    "trainer.adapt_lr": 0.05,
+    "trainer.adapt_lr": 0.01,
     "trainer.eval_dev": False,
     "trainer.keep_best": False,
     "trainer.patience": None,
