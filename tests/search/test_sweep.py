@@ -61,7 +61,7 @@ def test_a_search_ends_with_runs_as_in_the_grid_and_so_do_the_paused_ones(grid, 
     for name in ended:
         assert reproduce.compare(grid.runs / name, found.runs / name) == []
     assert "paused" in said
-    assert "search: best val/nats" in said
+    assert "search: best " in said
     assert " % saved)" in said.replace("\n", " ")
     assert "search: best" in avatarl("status", "s", "--output-dir", str(tmp_path))
     # The same command again has nothing to do, and paused runs are in no mean.
