@@ -189,7 +189,9 @@ def _unreadable(word: str, error: OverrideParseException) -> str:
         r"(?:ValueError|TypeError) while evaluating '.*?': (.*?)(?: See http|$)", message
     )
     if failed:
-        return refusal(_words(key, value), "one value, or several with commas", failed.group(1))
+        ends = "interval(low,high), for hydra/sweeper=search"
+        valid = ends if "interval(" in value else "one value, or several with commas"
+        return refusal(_words(key, value), valid, failed.group(1))
     plain = value[1:-1] if len(value) > 1 and value[0] == value[-1] in "'\"" else value
     quoted = f"{key}={QuotedString(plain, Quote.double).with_quotes()}"
     try:

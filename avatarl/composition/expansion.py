@@ -161,7 +161,10 @@ class _Expanding(Functions):
 
     @staticmethod
     def _interval(*_: Any, **__: Any) -> Any:
-        raise _Refused("a grid has no values between two numbers", "range(start,stop,step)")
+        raise _Refused(
+            "a grid has no values between two numbers",
+            "range(start,stop,step), or hydra/sweeper=search",
+        )
 
     @staticmethod
     def _tag(*arguments: Any, sweep: Any = None) -> Any:

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from avatarl.data import Corpus
 
 
+#: The sweeper of ``hydra/sweeper=search``.
+SEARCH_SWEEPER = "hydra_plugins.avatarl_launcher.searching.SearchSweeper"
+#: The launcher that takes its proposals one by one; others take them in rounds.
+ONE_BY_ONE = "hydra_plugins.avatarl_launcher.launcher.LocalLauncher"
+
+
 class Searched:
     """What the combinations of a sweep say of search, which must be one thing."""
 
@@ -40,25 +46,33 @@ class Searched:
                 if raw[key] != self._raw.get(key):
                     raise ConfigError(f"search.{key}", raw[key], "one value for all runs")
             self._begin(composed, raw)
-        if self._settings is None:
+        if self.rules is None:
             return ()
         from avatarl.training.batches import cut_text, steps_of
 
         steps = config.trainer.steps or steps_of(config, cut_text(config, corpus)[2])
+        if self._settings is None:
+            return (steps,)
         return self._settings.steps(steps, config.trainer.eval_every)
 
     def _begin(self, composed: DictConfig, raw: Any) -> None:
         settings = aim_of(composed)
         self._raw = raw
-        if isinstance(settings, Stopping):
-            self._settings = settings
-            rules = Rules(
-                metric=settings.metric,
-                minimise=metrics.describe(settings.metric).better < 0,
-                eta=settings.eta,
-                rungs=len(settings.shares),
-                brackets=settings.brackets,
-                synchronous=settings.synchronous,
-                paused_checkpoints=settings.paused_checkpoints,
-            )
-            self.rules = {"name": settings.name, "shares": settings.shares, **asdict(rules)}
+        proposes = composed.hydra.sweeper.get("_target_") == SEARCH_SWEEPER
+        one_by_one = composed.hydra.launcher.get("_target_") == ONE_BY_ONE
+        stops = settings if isinstance(settings, Stopping) else None
+        if stops is None and not proposes:
+            return
+        self._settings = stops
+        rules = Rules(
+            metric=settings.metric,
+            minimise=metrics.describe(settings.metric).better < 0,
+            eta=stops.eta if stops else 2.0,
+            rungs=len(stops.shares) if stops else 0,
+            brackets=stops.brackets if stops else 1,
+            synchronous=stops.synchronous if stops else False,
+            paused_checkpoints=stops.paused_checkpoints if stops else None,
+            trials=int(composed.hydra.sweeper.n_trials) if proposes and one_by_one else 0,
+        )
+        shares = stops.shares if stops else []
+        self.rules = {"name": settings.name, "shares": shares, **asdict(rules)}

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 #: Bad combinations that are listed one by one.
 _MOST_LISTED = 20
 #: Keys of the sweep, about which is complained once.
-_OF_ALL = ("search.", "optimized_metric", "hydra.sweeper.")
+OF_ALL = ("search.", "optimized_metric", "hydra.sweeper.")
 
 
 class Composer:
@@ -138,6 +138,7 @@ def compose_all(
     control: bool,
     later_batch: bool,
     multirun: str = "",
+    shared: Sequence[str] = (),
 ) -> SweepRequest:
     """Compose, check and identify every combination; nothing is written.
 
@@ -148,6 +149,7 @@ def compose_all(
         control: Whether each run is to have its matched control.
         later_batch: The sweeper has launched earlier batches of this sweep.
         multirun: What is to be kept of the command.
+        shared: Overrides that tell no run from others that are still to come.
 
     Raises:
         UserError: Names every combination that can't be run.
@@ -156,7 +158,7 @@ def compose_all(
     candidates: list[Candidate] = []
     wrong: list[str] = []
     corpora: dict[str, Corpus] = {}
-    shared = shared_words(combinations)
+    of_all = shared_words(combinations) | {*shared}
     searched = Searched()
     for overrides in combinations:
         try:
@@ -165,10 +167,10 @@ def compose_all(
             identity, corpus = identify(config)
             rungs = searched.rungs(composed, config, corpus)
         except Exception as error:
-            of_all = isinstance(error, ConfigError) and error.key.startswith(_OF_ALL)
-            if of_all or not is_about_words(error):
+            once = isinstance(error, ConfigError) and error.key.startswith(OF_ALL)
+            if once or not is_about_words(error):
                 raise
-            distinctive = " ".join(word for word in overrides if word not in shared)
+            distinctive = " ".join(word for word in overrides if word not in of_all)
             wrong.append(f"{distinctive or 'each'}: {describe_error(error, overrides)}")
             continue
         corpora.setdefault(data_key(config.raw), corpus)
@@ -189,6 +191,7 @@ def compose_all(
         later_batch=later_batch,
         multirun=multirun,
         search=searched.rules,
+        shared=of_all,
     )
 
 

@@ -146,6 +146,8 @@ class SweepFolder:
         multirun: What Hydra keeps of the command.
         ledger: What a study across its runs has decided, one numbered file an entry.
         decisions: The same, one JSON object a line.
+        space: What a search proposes from.
+        optuna: A view of it in Optuna's words.
     """
 
     def __init__(self, path: Path) -> None:
@@ -157,6 +159,8 @@ class SweepFolder:
         self.multirun = path / "multirun.yaml"
         self.ledger = path / ".decisions"
         self.decisions = path / "decisions.jsonl"
+        self.space = path / "space.json"
+        self.optuna = path / "optuna.log"
 
     def comparison(self, ending: str) -> Path:
         """Where the closing table or picture is: ``txt``, ``csv`` or ``png``."""

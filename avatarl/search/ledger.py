@@ -100,7 +100,7 @@ class Ledger:
         while len(self.entries) > self._copied:
             self._copied, self._copied_at = len(self.entries), time.monotonic()
             lines = [
-                json.dumps({"entry": number, "time": round(entry.time, 3), **event}) + "\n"
+                json.dumps({"entry": number, "time": round(entry.time, 3), **_told(event)}) + "\n"
                 for number, entry in enumerate(self.entries, 1)
                 if entry is not None
                 for event in entry.events
@@ -110,6 +110,11 @@ class Ledger:
 
     def _path(self, place: int) -> Path:
         return self._folder / f"{place + 1:06}.json"
+
+
+def _told(event: Event) -> Event:
+    # A whole configuration is no decision.
+    return {key: value for key, value in event.items() if key != "planned"}
 
 
 def _entry(raw: Mapping[str, Any]) -> Entry:

@@ -24,6 +24,7 @@ class Rules:
         brackets: Bracket b isn't looked at before rung b.
         synchronous: Whether a rung waits for all of its runs.
         paused_checkpoints: Most that are kept; None: all.
+        trials: How many runs there are to be, where they are proposed one by one; 0: as planned.
     """
 
     metric: str
@@ -33,11 +34,12 @@ class Rules:
     brackets: int
     synchronous: bool
     paused_checkpoints: int | None
+    trials: int = 0
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Rules:
         """Read what a plan holds."""
-        return cls(**{name: raw[name] for name in cls.__dataclass_fields__})
+        return cls(**{name: raw[name] for name in cls.__dataclass_fields__ if name in raw})
 
 
 @dataclass
@@ -95,7 +97,11 @@ class Decision:
 
 
 def decide(
-    rules: Rules, trials: Sequence[Trial], abandoned: Collection[str] = ()
+    rules: Rules,
+    trials: Sequence[Trial],
+    abandoned: Collection[str] = (),
+    *,
+    more: bool = False,
 ) -> Decision | None:
     """Say what comes next; None: nothing, until another run has come to its rung.
 
@@ -107,6 +113,7 @@ def decide(
         rules: Of the study.
         trials: In the plan's order.
         abandoned: Ids of runs on their way, of which nobody takes care.
+        more: Whether further runs will be proposed.
     """
     for trial in trials:
         if trial.out and trial.id in abandoned:
@@ -115,6 +122,8 @@ def decide(
             return Decision("continue", trial.id, trial.target, trial.bracket, why)
     for rung in reversed(range(rules.rungs)):
         for bracket in range(rules.brackets):
+            if more and rules.synchronous:
+                continue  # no rung is complete
             if decision := _promotion(rules, trials, rung, bracket):
                 return decision
     waiting = next((trial for trial in trials if not trial.begun), None)
@@ -122,7 +131,7 @@ def decide(
         bracket = _bracket(rules, trials)
         why = "next of the plan" + (f", in bracket {bracket}" if rules.brackets > 1 else "")
         return Decision("start", waiting.id, bracket, bracket, why)
-    if any(trial.out or trial.values.get(rules.rungs) is not None for trial in trials):
+    if more or any(trial.out or trial.values.get(rules.rungs) is not None for trial in trials):
         return None
     for rung in reversed(range(rules.rungs)):
         ranked = ranking(rules, [trial for trial in trials if rung in trial.values], rung)

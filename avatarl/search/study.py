@@ -19,7 +19,7 @@ from avatarl.runs import journal, ownership
 from avatarl.runs.folder import RunFolder
 from avatarl.runs.outputs import SweepFolder
 from avatarl.search.ledger import Entry, Event, Ledger
-from avatarl.search.rules import Rules, Trial, decide, ranking, to_drop
+from avatarl.search.rules import Decision, Rules, Trial, decide, ranking, to_drop
 
 
 class Ranked(Protocol):
@@ -69,6 +69,7 @@ class Study:
         runs: Those that compete, in the plan's order.
         rules: How to decide.
         say: Told what becomes of paused runs' checkpoints.
+        read: Makes a run of what a proposal holds; None: there are none.
     """
 
     def __init__(
@@ -77,9 +78,11 @@ class Study:
         runs: Sequence[Ranked],
         rules: Rules,
         say: Callable[[str], object] = lambda line: None,
+        read: Callable[[Mapping[str, Any]], Ranked] | None = None,
     ) -> None:
-        self.runs: Mapping[str, Ranked] = {run.id: run for run in runs}
-        self.rules, self._say = rules, say
+        self.runs: dict[str, Ranked] = {run.id: run for run in runs}
+        self.rules, self._say, self._read = rules, say, read
+        self._exhausted = False
         self._ledger = Ledger(SweepFolder(sweep))
         self._me, self._asker = ownership.this_process(), uuid.uuid4().hex
         self._failed: set[str] = set()
@@ -102,6 +105,11 @@ class Study:
     def _fold(self, entry: Entry) -> None:
         for event in entry.events:
             trial, what = self.trials.get(event["run"]), event["event"]
+            if what == "close":
+                self._exhausted = True
+            elif what == "propose" and trial is None and self._read is not None:
+                self.runs[event["run"]] = self._read(event["planned"])
+                self.trials[event["run"]] = Trial(event["run"])
             if trial is None:
                 continue  # of a run that isn't in the plan any more
             if what in ("start", "promote", "continue"):
@@ -141,7 +149,7 @@ class Study:
                     self._drop(event)
             if drops:
                 continue
-            decision = decide(self.rules, list(self.trials.values()), self._abandoned())
+            decision = self._decide()
             if decision is None:
                 return None
             steps = self.runs[decision.run].rungs
@@ -154,13 +162,39 @@ class Study:
     def over(self) -> bool:
         """Whether nothing is under way, and nothing will be."""
         trials = list(self.trials.values())
-        return not any(t.out for t in trials) and decide(self.rules, trials) is None
+        if self.open or any(t.out for t in trials):
+            return False
+        return decide(self.rules, trials) is None
+
+    @property
+    def open(self) -> bool:
+        """Whether further runs are to be proposed."""
+        return len(self.trials) < self.rules.trials and not self._exhausted
+
+    def propose(self, identity: str, planned: Mapping[str, Any]) -> bool:
+        """Add a run; False: another process has written something, and all is to be seen anew.
+
+        Args:
+            identity: Its id; that of no other.
+            planned: What all who ask make the run of.
+        """
+        event = {"event": "propose", "run": identity, "planned": planned}
+        return self._append([event])
+
+    def close(self) -> None:
+        """Write down that no further run can be proposed."""
+        while not self._exhausted:
+            self._append([{"event": "close", "run": ""}])
 
     @property
     def next(self) -> str | None:
         """The run that who asks now would be given; None: nothing to do for now."""
-        decision = decide(self.rules, list(self.trials.values()), self._abandoned())
+        decision = self._decide()
         return decision.run if decision else None
+
+    def _decide(self) -> Decision | None:
+        trials = list(self.trials.values())
+        return decide(self.rules, trials, self._abandoned(), more=self.open)
 
     def failed(self, run: str) -> None:
         """Note that a run, held by who asks here, has failed for good."""

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from annotated_types import Ge
 from rich.console import Console
@@ -16,6 +16,7 @@ from rich.console import Console
 from avatarl.errors import ConfigError, in_short
 from avatarl.runs.outputs import Outputs
 from avatarl.search.summary import correlations, line
+from avatarl.search.study import Study
 from avatarl.signals import leaving
 from avatarl.source import is_elsewhere, modules_elsewhere
 from avatarl.sweep import failure
@@ -78,6 +79,13 @@ class LauncherSettings:
         self.policy()
 
 
+class Proposes(Protocol):
+    """What proposes the runs of a search, one by one."""
+
+    def grow(self, study: Study) -> object:
+        """Propose another run to a study, if there is one."""
+
+
 class Backend(ABC):
     """Where the runs of a sweep are computed.
 
@@ -85,11 +93,13 @@ class Backend(ABC):
         name: As in ``hydra/launcher=NAME``.
         raw: The launcher's settings as given.
         settings: The same, checked.
+        search: Proposes further runs; None: all are planned.
     """
 
     name: ClassVar[str]
     raw: Mapping[str, Any]
     settings: LauncherSettings
+    search: Proposes | None = None
 
     def elsewhere(self, plan: Plan) -> set[str]:
         """Modules of others that the runs, and whoever sees to them, import."""

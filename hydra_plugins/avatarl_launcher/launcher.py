@@ -17,6 +17,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 if TYPE_CHECKING:
+    from avatarl.composition.proposed import Search
+    from avatarl.search.proposals import Settings
+    from avatarl.search.space import Space
     from avatarl.sweep.launch import Backend
 
 
@@ -42,12 +45,48 @@ class AvatarlLauncher(Launcher):
         self.control, self.compare, self.settings = own.control, own.compare, settings
         self.config: DictConfig
         self.hydra_context: HydraContext
+        self._searching: Search | None = None
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Remember the context; ``task_function`` isn't used, runs execute in workers."""
         self.hydra_context, self.config = hydra_context, config
+
+    def search(self, fixed: Sequence[str], space: Space, settings: Settings) -> None:
+        """Propose runs and run them, until there are as many as were asked for.
+
+        In rounds: all of one are at their ends, or paused, before the next is proposed.
+
+        Raises:
+            UserError: Nothing of the space can be run, or it can't be used.
+            SystemExit: Something failed or was interrupted.
+        """
+        from avatarl.composition.proposed import Search
+        from avatarl.composition.sweep import Composer
+        from avatarl.terminal import console
+
+        directory = Path(str(self.config.hydra.sweep.dir))
+        composer = Composer(self.hydra_context, self.config)
+        self._searching = Search(composer, directory, fixed, space, settings, console())
+        self._go_through(self._searching, directory)
+
+    def _go_through(self, search: Search, directory: Path) -> None:
+        from avatarl.runs.outputs import SweepFolder
+        from avatarl.sweep.plan.planned import Plan
+        from avatarl.sweep.plan.study import study_of
+
+        control, compare, begun, plan = self.control, self.compare, 0, None
+        while True:
+            if SweepFolder(directory).plan.exists():
+                plan = Plan.read(directory)
+                begun = sum(not run.is_control for run in plan.runs)
+            batch = search.round(plan, study_of(plan, directory) if plan else None)
+            last = len(batch) + begun >= search.settings.n_trials or not batch
+            self.control, self.compare = control and last, compare and last
+            self.launch(batch or [search.first()], begun)
+            if last:
+                return
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -60,9 +99,12 @@ class AvatarlLauncher(Launcher):
         """
         from avatarl.composition import in_words, steering, sweep
         from avatarl.composition.steering import GRID_SWEEPERS
+        from avatarl.search import winner
         from avatarl.sweep.launch import launch, summarise
         from avatarl.sweep.plan.request import plan_sweep
+        from avatarl.sweep.plan.study import study_of
         from avatarl.terminal import console as make_console
+        from avatarl.terminal import say
 
         composer = sweep.Composer(self.hydra_context, self.config)
         request = sweep.compose_all(
@@ -70,7 +112,8 @@ class AvatarlLauncher(Launcher):
             job_overrides,
             Path(str(self.config.hydra.sweep.dir)),
             control=self.control,
-            later_batch=initial_job_idx > 0,
+            later_batch=initial_job_idx > 0 or self._searching is not None,
+            shared=self._searching.fixed if self._searching is not None else (),
             multirun=OmegaConf.to_yaml(self.config) if self.keeps_command else "",
         )
         aim = steering(composer.compose(job_overrides[0]))
@@ -81,8 +124,15 @@ class AvatarlLauncher(Launcher):
         typed, distinct = len(plan.positions), len(set(plan.positions))
         if distinct < typed and self.settings.get("dry_run") != "json":
             console.print(f"{typed} typed, {distinct} distinct: what is equal is computed once")
-        outcome = launch(self.backend(), plan, request.directory, console, request)
-        if request.search and outcome is not None and outcome.complete:
+        backend = self.backend()
+        backend.search = self._searching
+        outcome = launch(backend, plan, request.directory, console, request)
+        study = None if outcome is None else study_of(plan, request.directory)
+        if study is not None and self._searching is not None:
+            self._searching.finish(study)
+        if study is not None and outcome is not None and outcome.complete:
+            if line := winner.told(study):
+                say(console, line)
             plan = plan_sweep(request)
             if not outcome.outcomes.keys() >= {run.id for run in plan.runs}:  # the winner's control
                 outcome = launch(self.backend(), plan, request.directory, console, request)
@@ -128,8 +178,13 @@ class LocalLauncher(AvatarlLauncher):
 
         for problem in machine.gpu_problems():
             say(console(stderr=True), f"note: {problem}", "yellow")
-        with local.warm_up(self.settings, len(job_overrides) + self.control) as self._warm:
+        runs = self._searching.settings.n_trials if self._searching else len(job_overrides)
+        with local.warm_up(self.settings, runs + self.control) as self._warm:
             return super().launch(job_overrides, initial_job_idx)
+
+    def _go_through(self, search: Search, directory: Path) -> None:
+        """One by one: a run is proposed whenever a worker is free."""
+        self.launch([search.first()], 0)
 
     def backend(self) -> Backend:
         """This machine, with the workers that have been started."""

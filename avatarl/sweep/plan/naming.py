@@ -22,11 +22,15 @@ class Names:
     Attributes:
         said_once: What all runs asked for have in common, in one line; empty where that is nothing.
         headings: A short heading for each key that tells runs apart, by the key.
+
+    Args:
+        runs: Of the sweep.
+        shared: What runs that are still to come will have in common with them.
     """
 
-    def __init__(self, runs: Sequence[PlannedRun]) -> None:
+    def __init__(self, runs: Sequence[PlannedRun], shared: frozenset[str] = frozenset()) -> None:
         asked = [run.overrides for run in runs if not run.is_control]
-        self._shared = shared_words(asked)
+        self._shared = shared | shared_words(asked)
         self.said_once = said_once(asked)
         self._words = {run.id: _distinctive(run, self._shared) for run in runs}
         keys = [key for words in self._words.values() for key in words]

@@ -132,6 +132,11 @@ class Plan:
         return Names(self.runs)
 
     @property
+    def expected(self) -> int:
+        """How many runs there will be, those that a search has yet to propose included."""
+        return max(len(self.runs), int((self.search or {}).get("trials", 0)))
+
+    @property
     def size(self) -> str:
         """How many runs it has, in words: ``24 runs + 6 controls``."""
         controls = sum(run.is_control for run in self.runs)
@@ -220,6 +225,7 @@ def make_plan(
     control: ControlOf | None = None,
     before: Plan | None = None,
     search: Mapping[str, Any] | None = None,
+    shared: frozenset[str] = frozenset(),
 ) -> Plan:
     """Turn the combinations asked for into distinct runs, and add their controls.
 
@@ -233,19 +239,22 @@ def make_plan(
         before: The plan of earlier batches of the same sweep (a sweeper that proposes runs in
             rounds); its runs stay in the plan.
         search: As the plan holds it.
+        shared: Overrides that tell no run from another.
     """
     runs: dict[str, PlannedRun] = {run.id: run for run in before.runs} if before else {}
     for candidate in candidates:
         planned = runs.get(candidate.id)
         if planned is None or planned.is_control:  # asked for by name now
-            runs[candidate.id] = _planned(candidate, is_control=False)
+            runs[candidate.id] = planned_run(candidate)
     if control is not None:
         for candidate in candidates:
             matched = control(candidate)
             if matched.id not in runs:
                 overrides = _control_overrides(candidate.overrides)
-                runs[matched.id] = _planned(replace(matched, overrides=overrides), is_control=True)
-    names = Names(tuple(runs.values()))
+                runs[matched.id] = planned_run(
+                    replace(matched, overrides=overrides), is_control=True
+                )
+    names = Names(tuple(runs.values()), shared)
     for identity, run in runs.items():
         runs[identity] = replace(run, label=run.label or names.label(run))
     order = {identity: position for position, identity in enumerate(runs)}
@@ -261,7 +270,8 @@ def make_plan(
     )
 
 
-def _planned(candidate: Candidate, *, is_control: bool) -> PlannedRun:
+def planned_run(candidate: Candidate, *, is_control: bool = False) -> PlannedRun:
+    """Make a run of a combination that was asked for."""
     name = str(candidate.config["name"])
     return PlannedRun(
         id=candidate.id,

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class SweepRequest:
         later_batch: The sweeper has launched earlier batches of this sweep.
         multirun: What Hydra keeps of the command; empty where it does so itself.
         search: By what rules runs are put down and go on; ``None``: each goes to its end.
+        shared: Overrides that tell no run from another.
     """
 
     directory: Path
@@ -50,6 +51,7 @@ class SweepRequest:
     later_batch: bool = False
     multirun: str = ""
     search: Mapping[str, Any] | None = None
+    shared: frozenset[str] = frozenset()
 
 
 def plan_sweep(request: SweepRequest) -> Plan:
@@ -69,19 +71,24 @@ def plan_sweep(request: SweepRequest) -> Plan:
         control=None if request.search else request.control,
         before=before,
         search=request.search,
+        shared=request.shared,
     )
     study, control = study_of(plan, request.directory), request.control
     if study is None or control is None or not study.over or not (best := study.best()):
         return plan
-    return make_plan(
+    winner = next(run for run in plan.runs if run.id == best[0].id)
+    found = Candidate(winner.overrides, winner.config, winner.id, winner.structure_key)
+    with_control = make_plan(
         plan.name,
-        request.candidates,
+        [found],
         corpus=plan.corpus,
         command=plan.command,
-        control=lambda one: control(one) if one.id == best[0].id else one,
+        control=control,
         before=plan,
         search=plan.search,
+        shared=request.shared,
     )
+    return replace(with_control, positions=plan.positions)
 
 
 def show_left_out(console: Console) -> None:

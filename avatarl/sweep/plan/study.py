@@ -7,7 +7,7 @@ from pathlib import Path
 
 from avatarl.search.rules import Rules
 from avatarl.search.study import Study
-from avatarl.sweep.plan.planned import Plan
+from avatarl.sweep.plan.planned import Plan, PlannedRun
 
 
 def study_of(
@@ -23,4 +23,4 @@ def study_of(
     if plan.search is None:
         return None
     runs = [run for run in plan.runs if run.rungs]
-    return Study(sweep, runs, Rules.from_json(plan.search), say)
+    return Study(sweep, runs, Rules.from_json(plan.search), say, PlannedRun.from_json)

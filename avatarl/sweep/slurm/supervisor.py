@@ -211,7 +211,7 @@ def work_through(
     failed.later.finish()
     if study is None:
         outcomes |= {id: RunOutcome("failed", reason=reason) for id, reason in given_up.items()}
-    return {run.id: outcomes[run.id] for run in runs}
+    return outcomes if study is not None else {run.id: outcomes[run.id] for run in runs}
 
 
 class FailedRuns:

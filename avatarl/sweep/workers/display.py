@@ -81,7 +81,7 @@ class Display:
     def _tell_end(self, run: PlannedRun, outcome: RunOutcome) -> None:
         state, reason, result = outcome.state, outcome.reason, outcome.result or {}
         self._ended += state in ("done", "failed")
-        place = f"[{self._ended}/{len(self.plan.runs)}]"
+        place = f"[{self._ended}/{self.plan.expected}]"
         if state == "done":
             # From start to end where that is known; the run itself counts its steps alone.
             seconds = outcome.seconds or result.get("seconds")

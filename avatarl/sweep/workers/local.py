@@ -76,7 +76,7 @@ class LocalBackend(Backend):
 
     def preview(self, plan: Plan, sweep: Path, console: Console) -> None:
         """Show the plan, and how many runs would go on at once."""
-        workers = len(machine.slots(self.settings.workers, len(plan.runs)))
+        workers = len(machine.slots(self.settings.workers, plan.expected))
         say(console, f"{workers} workers on this machine")
         request.show_plan(plan, console, workers=workers)
         if self.settings.freeze:
@@ -89,7 +89,7 @@ class LocalBackend(Backend):
             output_dir, own = sweep.parent.parent, self.elsewhere(plan)
             code = snapshot.freeze(output_dir, rollback=rollback, elsewhere=own)
             request.show_left_out(console)
-        slots = machine.slots(self.settings.workers, len(plan.runs))
+        slots = machine.slots(self.settings.workers, plan.expected)
         if self._warm is not None:
             self._warm.keep(slots)
         return functools.partial(self._work, plan, sweep, slots, code)
@@ -99,7 +99,8 @@ class LocalBackend(Backend):
     ) -> SweepOutcome:
         gpus = sum(slot.gpu is not None for slot in slots)
         kind = f"{len(slots)} worker{'s' * (len(slots) > 1)}" + (f" on {gpus} GPUs" if gpus else "")
-        say(console, f"{plan.name}: {plan.size}, {kind}")
+        size = plan.size if plan.expected == len(plan.runs) else f"{plan.expected} runs"
+        say(console, f"{plan.name}: {size}, {kind}")
         if plan.names.said_once:
             say(console, plan.names.said_once)
         study = study_of(plan, sweep, lambda line: say(console, line))
@@ -120,6 +121,7 @@ class LocalBackend(Backend):
                 on_tick=display.tick,
                 warm=self._warm.take if self._warm is not None else lambda number, slot: None,
                 study=study,
+                grow=self.search.grow if self.search is not None else lambda study: None,
             )
             outcomes = pool.run(plan.runs, stop=stop, kill=stop.repeated)
         states = [outcome.state for outcome in outcomes.values()]

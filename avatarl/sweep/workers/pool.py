@@ -53,6 +53,7 @@ class Pool:
         patience_s: How long faults of storage are waited out before they count as failures. A
             worker that waits shows no sign of life, so it does for less than ``hang_after_s``.
         study: Says which of the runs that have rungs is next, and how far it goes.
+        grow: Proposes another run to the study, where it wants more.
     """
 
     slots: Sequence[Slot]
@@ -68,6 +69,7 @@ class Pool:
     warm: Take = lambda number, slot: None
     patience_s: float = 0.0
     study: Study | None = None
+    grow: Callable[[Study], object] = lambda study: None
     outcomes: dict[str, RunOutcome] = field(default_factory=dict, init=False)
     _queue: deque[PlannedRun] = field(default_factory=deque, init=False)
     _owned: deque[tuple[PlannedRun, str]] = field(default_factory=deque, init=False)
@@ -108,9 +110,7 @@ class Pool:
         self._all_told = self.study is None
         self._queue.extend(run for run in runs if self._all_told or not run.rungs)
         for run in runs:
-            # What this launch already went through before the job was requeued counts.
-            self._faults[run.id] = self._remembered(run)
-            self._patience[run.id] = Patience(self.patience_s, lambda line: None)
+            self._prepare(run)
         workers = [
             WorkerProcess(number, slot, self.execute, self.code, self.warm)
             for number, slot in enumerate(self.slots)
@@ -151,7 +151,7 @@ class Pool:
                 self.on_tick()
             if self.study is not None:
                 self.study.leave()
-            for run in runs:
+            for run in self._known.values():
                 if run.id not in self.outcomes or self.outcomes[run.id].state == "paused":
                     self._conclude(run)
             if not kill():
@@ -166,12 +166,25 @@ class Pool:
         if self.study is None or self._queue or time.monotonic() < self._ask_at:
             return
         errand = self.study.ask()
+        if errand is None and self.study.open:
+            self.grow(self.study)
+            errand = self.study.ask()
+        for run in self.study.runs.values():
+            if run.id not in self._known:  # proposed since
+                assert isinstance(run, PlannedRun)
+                self._known[run.id] = run
+                self._prepare(run)
         if errand is not None:
             self._pause_at[errand.run] = errand.pause_at
             self._queue.append(self._known[errand.run])
             return
         self._all_told = self.study.over
         self._ask_at = time.monotonic() + _LOOK_EVERY_S
+
+    def _prepare(self, run: PlannedRun) -> None:
+        # What this launch already went through before the job was requeued counts.
+        self._faults[run.id] = self._remembered(run)
+        self._patience[run.id] = Patience(self.patience_s, lambda line: None)
 
     def _conclude(self, run: PlannedRun) -> None:
         """Note what became of a run that this pool hasn't brought to an end."""

@@ -1,0 +1,76 @@
+"""``hydra/sweeper=search`` as a user types it."""
+
+from __future__ import annotations
+
+import json
+
+import optuna
+import optuna.storages.journal
+import pytest
+
+from avatarl.runs.outputs import SweepFolder
+from avatarl.sweep.plan.planned import Plan
+from tests import tiny
+from tests.search.test_sweep import avatarl
+
+FIXED = [
+    *tiny.TINY, "tracking=files", "reference=bigram", "hydra/sweeper=search", "sweep_name=s",
+    "trainer.steps=9", "trainer.eval_every=1", "trainer.eval_positions=64",
+    "trainer.sample_characters=5", "trainer.threads=1", "hydra.launcher.workers=1",
+]  # fmt: skip
+SPACE = ["optimizer.lr=tag(log,interval(1e-4,1e-1))", "model.n_head=choice(1,2,3)"]
+
+
+def test_a_search_is_begun_enlarged_and_looked_at_and_keeps_its_space(tmp_path):
+    words = [*FIXED, *SPACE, f"output_dir={tmp_path}", "hydra.sweeper.sampler=random"]
+    said = avatarl("run", "-m", *words, "hydra.sweeper.n_trials=3")
+    assert "dev/nats steers" in said
+    assert "Best of 3 trials" in said
+    assert "held out, as the best of 3" in said
+    sweep = tmp_path / "sweeps" / "s"
+    first = Plan.read(sweep)
+    assert sum(run.is_control for run in first.runs) == 1
+    assert all(run.config["trainer"]["eval_dev"] for run in first.runs)
+
+    # The ledger alone is enough: plan and view are copies.
+    (sweep / "optuna.log").unlink()
+    said = avatarl(
+        "run", "-m", *words, "search=asha", "search.rungs=[0.3]", "hydra.sweeper.n_trials=5"
+    )
+    assert "Best of 5 trials" in said
+    second = Plan.read(sweep)
+    searched = [run for run in second.runs if not run.is_control]
+    assert [run.id for run in searched][:3] == [run.id for run in first.runs if not run.is_control]
+    assert len(searched) == 5
+    file = optuna.storages.journal.JournalFileBackend(str(SweepFolder(sweep).optuna))
+    study = optuna.load_study(study_name="s", storage=optuna.storages.JournalStorage(file))
+    assert [trial.user_attrs["run"] for trial in study.trials] == [run.id for run in searched]
+    done = {run.id: run.folder.read_result() for run in searched}
+    for trial in study.trials:
+        ended = bool(done[trial.user_attrs["run"]])
+        assert (trial.state is optuna.trial.TrialState.COMPLETE) == ended
+    events = [json.loads(line) for line in (sweep / "decisions.jsonl").open()]
+    assert sum(event["event"] == "propose" for event in events) == 4  # the plan's first is planned
+
+    other = [*FIXED, SPACE[1], "optimizer.lr=interval(0,1)", f"output_dir={tmp_path}"]
+    told = avatarl("run", "-m", *other, code=2)
+    assert "a search has one space" in told
+    assert Plan.read(sweep) == second
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["optimizer.lr=interval(1)"], "valid: interval(low,high)"),
+        (["optimizer.lr=interval(0.1,1)", "optimizer.lr=1,2"], "one value or space a key"),
+        (["seed=1"], "no key has more than one value"),
+        ([*SPACE, "hydra.sweeper.sampler=tpi"], "did you mean 'tpe'"),
+        ([*SPACE, "search.metric=val/nats"], "valid: dev/nats"),
+        ([*SPACE, "hydra.sweeper.trials=3"], "trials"),
+    ],
+)
+def test_what_cannot_be_proposed_is_refused_in_one_line(words, told, tmp_path):
+    said = avatarl("run", "-m", *FIXED, *words, f"output_dir={tmp_path / 'o'}", code=2)
+    assert told in said
+    assert len(said.strip().splitlines()) == 1
+    assert not (tmp_path / "o").exists()
