@@ -15,8 +15,8 @@ from rich.console import Console
 
 from avatarl.errors import ConfigError, in_short
 from avatarl.runs.outputs import Outputs
-from avatarl.search.summary import correlations, line
 from avatarl.search.study import Study
+from avatarl.search.summary import correlations, line
 from avatarl.signals import leaving
 from avatarl.source import is_elsewhere, modules_elsewhere
 from avatarl.sweep import failure
