@@ -20,7 +20,8 @@ from avatarl.training.learner import Learner
 RECIPES = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 SMALL = [
     "model=gpt2_tiny",
-    "model.n_embd=32", "model.n_head=4",
+    "model.n_embd=32",
+    "model.n_head=4",
     "trainer.batch_size=8",
     "trainer.micro_batch_size=4",
     "trainer.device=cpu",

@@ -58,6 +58,15 @@ class RunConfig:
         """What results compare with: how much of the text rewards and evaluation gave away."""
         return self.explorer.track + ("_adaptive" if self.trainer.evaluation == "dynamic" else "")
 
+    @property
+    def label_statistics(self) -> str:
+        """Where counts of the text's labels reach the policy: none, training or prediction."""
+        if self.model.prior:
+            return "prediction"
+        parts = (self.reward, self.objective, self.explorer)
+        reads = self.reward.reads_text or any(part.needs_reference for part in parts)
+        return "training" if reads else "none"
+
     @functools.cached_property
     def raw(self) -> dict[str, Any]:
         """The same settings as a plain mapping of JSON values; what files and workers carry."""

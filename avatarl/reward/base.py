@@ -44,6 +44,11 @@ class Config(Option):
         return self.costs or ends(self.weight)[0] < 0
 
     @property
+    def reads_text(self) -> bool:
+        """Whether it is made of the training text's statistics, besides what was tried."""
+        return type(self).prepare is not Config.prepare
+
+    @property
     def fixed_expectation(self) -> float | None:
         """What every policy earns alike, before the weight; None where it shows learning."""
         return None

@@ -42,6 +42,11 @@ class Config(base.Config):
 
     @property
     @override
+    def reads_text(self) -> bool:
+        return any(part.reads_text for part in self.components.values())
+
+    @property
+    @override
     def costs(self) -> bool:
         return any(part.may_be_negative for part in self.components.values())
 

@@ -175,6 +175,8 @@ class Recording:
             "name": config.name,
             "state": "done",
             "track": config.track,
+            "feedback": config.explorer.track,
+            "label_statistics": config.label_statistics,
             "is_control": config.objective.is_control,
             "corpus": corpus.name,
             "corpus_sha256": corpus.text_sha256,
