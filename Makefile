@@ -73,6 +73,18 @@ docs: $(READY)  ## Build the documentation site in build/site; a warning is an e
 	@$(BIN)/sphinx-build -q -W --keep-going -b html docs build/site
 	@echo "site: build/site/index.html"
 
+.PHONY: findings
+findings: $(READY)  ## Draw the pictures of docs/findings.md from the summaries in docs/findings/
+	@$(BIN)/python docs/make_findings.py
+
+.PHONY: findings-runs
+findings-runs: $(READY)  ## Compute what the findings are made of again (hours), and summarise it
+	@for sweep in traps_a traps_b traps_c; \
+		do $(BIN)/python run.py -cd tests/origin -cn $$sweep || exit 1; done
+	@for sweep in record_policy_matched record_policy; \
+		do $(BIN)/python run.py -cn $$sweep || exit 1; done
+	@$(BIN)/python docs/make_findings.py traps_a traps_b traps_c
+
 .PHONY: bench
 bench: $(READY)  ## Run every benchmark, quickly; JSON lines
 	@for script in $(filter-out benchmarks/harness.py benchmarks/profile_run.py,$(wildcard benchmarks/*.py)); \
