@@ -19,8 +19,6 @@ copyright = "the avatarl authors; Apache-2.0"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
 html_title = "avatarl"
-html_extra_path = ["gallery"]
-exclude_patterns = ["gallery"]
 myst_heading_anchors = 3
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
@@ -31,9 +29,15 @@ nitpicky = False
 def setup(app: Any) -> None:
     """Let pages that are made from something else be read as if they were written."""
     app.connect("source-read", _fill)
+    app.connect("build-finished", _show)
 
 
 def _fill(app: Any, page: str, source: list[str]) -> None:
     made = site_pages.PAGES.get(page)
     if made is not None:
         source[0] += "\n" + made()
+
+
+def _show(app: Any, error: Exception | None) -> None:
+    if error is None:
+        site_pages.write_gallery(Path(app.outdir))

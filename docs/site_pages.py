@@ -7,6 +7,9 @@ import dataclasses
 import importlib
 import json
 import re
+import subprocess
+import sys
+import tempfile
 import types
 import typing
 from collections.abc import Callable, Iterator
@@ -129,3 +132,26 @@ PAGES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "tutorial": tutorial,
 }
+
+
+def write_gallery(folder: Path) -> None:
+    """Train a small sweep and write the page that compares it, as its code is now.
+
+    Raises:
+        subprocess.CalledProcessError: Something of that failed.
+    """
+    sweep = [
+        "reference=bigram,ngram4", "reward.confidence_weight=0,1", "seed=0,1,2", "model=gpt2_tiny",
+        "data=folio", "trainer.steps=120", "trainer.eval_every=20", "trainer.batch_size=64",
+        "tracking=files", "trainer.device=cpu", "trainer.threads=1",
+    ]  # fmt: skip
+    with tempfile.TemporaryDirectory() as outputs:
+        place = f"output_dir={outputs}"
+        _avatarl("run", "-m", *sweep, "sweep_name=gallery", place)
+        _avatarl("compare", "gallery", "--output-dir", outputs, "--html", str(folder / "demo.html"))
+
+
+def _avatarl(*words: str) -> None:
+    root = Path(__file__).resolve().parents[1]
+    command = [sys.executable, "-m", "avatarl", *words]
+    subprocess.run(command, cwd=root, check=True, capture_output=True)
