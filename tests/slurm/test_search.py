@@ -12,7 +12,10 @@ from avatarl.runs import ownership
 from avatarl.runs.state import RunState, status_of
 from tests.search.replay import check_sweep
 
-SEARCH = ["search=asha", "trainer.eval_every=10", "trainer.eval_positions=64"]
+# The slice that steers a search is cut off the training text: so it is for those compared with it.
+SEARCH = [
+    "search=asha", "trainer.eval_every=10", "trainer.eval_positions=64", "trainer.eval_dev=true",
+]  # fmt: skip
 
 
 def entries(sweep):
