@@ -324,7 +324,7 @@ def test_a_run_that_failed_before_it_was_queued_is_not_told_as_failed(sweep, che
 
     words = [*TINY, f"trainer.steps={sweep.steps}", "seed=0", f"output_dir={sweep.directory}"]
     with monkeypatch.context() as patch:
-        patch.setattr(monitors, "evaluate", broken)
+        patch.setattr(monitors, "evaluate_all", broken)
         with pytest.raises(RuntimeError):
             execute(composition.compose(words))
     assert list(sweep.directory.glob("runs/*/failure.json"))

@@ -171,7 +171,7 @@ def test_a_run_that_raises_leaves_its_traceback_and_succeeds_later(
 
     config = tiny()
     with monkeypatch.context() as patch:
-        patch.setattr(monitors, "evaluate", broken)
+        patch.setattr(monitors, "evaluate_all", broken)
         with pytest.raises(RuntimeError):
             execute(config)
     directory = next((Path(config.output_dir) / "runs").iterdir())
