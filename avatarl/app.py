@@ -110,7 +110,9 @@ def run(config: DictConfig) -> float | None:
 
 
 def _run(config: DictConfig) -> float | None:
-    around = OmegaConf.create({"hydra": HydraConfig.get()}).hydra
+    around = None
+    if HydraConfig.initialized():  # not where Python hands over a configuration
+        around = OmegaConf.create({"hydra": HydraConfig.get()}).hydra
     aim = composition.steering(config, around)
     settings = composition.resolve(config, around)
     identity, corpus = composition.identify(settings)

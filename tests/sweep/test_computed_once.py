@@ -140,11 +140,11 @@ def test_a_moved_sweep_is_read_and_continued_where_it_lies(
     assert swept.returncode == 0, swept.stderr
     moved = outputs.rename(tmp_path / "elsewhere")
     assert cli.main(["status", "s", "--output-dir", str(moved)]) == 0
-    assert "2 runs: 2 done" in capsys.readouterr().out
+    assert "1 run + 1 control: 2 done" in capsys.readouterr().out
     victim = Outputs(moved).run_folders()[0]
     victim.result.unlink()
     assert cli.main(["retry", "s", "--output-dir", str(moved)]) == 0
-    assert "2 runs" in capsys.readouterr().out
+    assert "1 run + 1 control" in capsys.readouterr().out
     assert not outputs.exists()
     assert len(ids(moved)) == 2
 

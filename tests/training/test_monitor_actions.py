@@ -86,7 +86,7 @@ def test_what_steers_is_cut_from_the_training_text(tiny: Tiny) -> None:
     assert whole.reference_schedule.slice is None
     assert less.reference_schedule.slice is not None
     together = torch.cat(
-        [less.batches.ids, torch.tensor(less.reference_schedule.slice.ids.astype(int))]
+        [torch.tensor(less.reference_schedule.slice.ids.astype(int)), less.batches.ids]
     )
     assert torch.equal(together, whole.batches.ids)
 
