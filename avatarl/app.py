@@ -113,7 +113,8 @@ def _run(config: DictConfig) -> float | None:
     around = None
     if HydraConfig.initialized():  # not where Python hands over a configuration
         around = OmegaConf.create({"hydra": HydraConfig.get()}).hydra
-    aim = composition.steering(config, around)
+    aim = composition.aim_of(config)
+    steers = composition.steering(config, around) is not None
     settings = composition.resolve(config, around)
     identity, corpus = composition.identify(settings)
     # Not at the top: Hydra, when it sets up logging, silences loggers that are there already.
@@ -125,7 +126,7 @@ def _run(config: DictConfig) -> float | None:
     for problem in gpu_problems(settings.trainer.device):
         console.say(f"note: {problem}", "yellow")
     console.introduce(settings, identity, corpus)
-    if aim is not None:
+    if steers:
         console.say(composition.in_words(aim))
     try:
         patient = storage.patient(storage.PATIENCE_S, Path(settings.output_dir))
@@ -149,9 +150,9 @@ def _run(config: DictConfig) -> float | None:
         console.say("the traceback is in the run's failure.json")
         sys.exit(1)
     console.conclude(result)
-    if aim is not None:
+    if steers:
         return composition.objective(result, aim)
-    value = result.get(composition.aim_of(config).metric)
+    value = result.get(aim.metric)
     return None if value is None else float(value)
 
 

@@ -70,6 +70,7 @@ def test_one_run_tells_its_story_and_is_not_computed_twice(tmp_path: Path) -> No
         (["trainer.batch_size=1000000"], "trainer.batch_size"),
         (["trainer.eval_stride=9"], "trainer.eval_stride"),
         (["output_dir=/dev/null/x"], "output_dir"),
+        (["search.metric=dev/nat"], "did you mean 'dev/nats'"),
         (["reward=null"], "reward='null' can't be used; valid: confidence_scaled"),
         (["-m", "seed=0,1", "sweep_name=team/exp1"], "sweep_name='team/exp1'"),
         (["-m", "seed=0,1", "sweep_name=../../x"], "sweep_name='../../x'"),
