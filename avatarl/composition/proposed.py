@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -71,8 +70,8 @@ class Search:
         self._spaces = to_json(space)
         before = read_object(self._folder.space)
         if before:
-            check_same(space, before["space"], json.loads(json.dumps(self._spaces)))
-        # What can't be composed at the ends of the space says which way the metric is better.
+            check_same(self._spaces, before["space"])
+        # Any of its combinations says what steers, and which way is better.
         middle = {key: one.at(0.5) for key, one in space.items()}
         aim = steering(composer.compose(self.overrides(middle)))
         assert aim is not None  # this sweeper isn't a grid
