@@ -74,13 +74,8 @@ def spearman(pairs: Sequence[tuple[float, float]]) -> float | None:
     """
     if len(pairs) < _FEWEST:
         return None
-    first, second = (_ranks([pair[side] for pair in pairs]) for side in (0, 1))
-    middle = (len(pairs) + 1) / 2
-    cover = sum((a - middle) * (b - middle) for a, b in zip(first, second, strict=True))
-    spread = math.prod(sum((rank - middle) ** 2 for rank in ranks) for ranks in (first, second))
-    return None if spread == 0 else cover / math.sqrt(spread)
+    import polars as pl  # here, since status is told without it
 
-
-def _ranks(values: Sequence[float]) -> list[float]:
-    ordered = sorted(values)
-    return [ordered.index(value) + (ordered.count(value) + 1) / 2 for value in values]
+    first, second = (pl.Series([pair[side] for pair in pairs], dtype=pl.Float64) for side in (0, 1))
+    rho = float(pl.select(pl.corr(first, second, method="spearman")).item())
+    return None if math.isnan(rho) else rho
