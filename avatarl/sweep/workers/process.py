@@ -28,7 +28,7 @@ from avatarl.sweep.failure import faults
 from avatarl.sweep.plan.planned import PlannedRun
 from avatarl.sweep.workers import worker
 from avatarl.sweep.workers.slot import Slot
-from avatarl.sweep.workers.warmup import Take
+from avatarl.sweep.workers.warmup import Take, end
 
 
 class CannotStart(RuntimeError):
@@ -109,7 +109,7 @@ class WorkerProcess:
                 executor.submit(setattr, sys, "path", list(sys.path))
                 executor.submit(worker.prepare, os.getpid())
             except BrokenProcessPool:  # it died while it waited
-                executor.shutdown(wait=True, kill_workers=True)
+                end(executor)
                 executor = None
         if executor is None:
             executor = ProcessPoolExecutor(
@@ -173,8 +173,7 @@ class WorkerProcess:
         """End the process, whatever it does."""
         executor, self._executor, self._hello = self._executor, None, None
         if executor is not None:
-            # Idle workers have nothing left to write, and waiting for torch to unload takes time.
-            executor.shutdown(wait=True, kill_workers=True)
+            end(executor)
 
     def _signal(self, number: signal.Signals) -> None:
         if self.pid is not None:

@@ -66,9 +66,21 @@ class WarmUp:
         for number in list(self._starts):
             if number >= len(slots) or slots[number] != self._slots[number]:
                 self._starts.pop(number).cancel()
-                self._made.pop(number).shutdown(wait=True, kill_workers=True)
+                end(self._made.pop(number))
         if not self._starts:
             self._threads.shutdown(wait=True)
+
+
+def end(executor: ProcessPoolExecutor) -> None:
+    """End an executor and its processes, whatever they do."""
+    # loky's shutdown joins its threads but for the queue's feeder, a daemon that drops the last
+    # reference to three semaphores. If it does so while Python exits, it may be stopped between
+    # unlinking one and saying so, and loky prints warnings of a leak.
+    feeder = getattr(getattr(executor, "_call_queue", None), "_thread", None)
+    # Idle workers have nothing left to write, and waiting for torch to unload takes time.
+    executor.shutdown(wait=True, kill_workers=True)
+    if feeder is not None:
+        feeder.join()
 
 
 #: Gives the process of a slot, by its number, if one was started early.

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from avatarl.sweep.failure import FailurePolicy
 from avatarl.sweep.plan import snapshot
 from avatarl.sweep.workers.pool import Pool
 from avatarl.sweep.workers.slot import Slot
-from avatarl.sweep.workers.warmup import WarmUp
+from avatarl.sweep.workers.warmup import WarmUp, end
 from tests.waiting import PATIENCE_S
 
 ONE = Slot(None, 1)
@@ -148,3 +149,14 @@ def test_a_waiting_process_leaves_when_its_parent_is_killed():
         os.kill(pid, signal.SIGINT)  # Ctrl-C is the parent's business
         os.kill(parent.pid, signal.SIGKILL)
         assert gone(pid)
+
+
+def test_an_executor_that_was_ended_leaves_no_thread_behind():
+    before = set(threading.enumerate())
+    with WarmUp([ONE], at_once=1) as warm:
+        process = warm.take(0, ONE)
+        assert process is not None
+        pid_of(process)
+        end(process)
+    # loky's own shutdown leaves the thread that feeds its queue for whenever Python exits.
+    assert set(threading.enumerate()) <= before
