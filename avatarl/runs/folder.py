@@ -237,8 +237,14 @@ class RunFolder:
         """Return the step that the run was put down at; None if it went on since, or never was."""
         raw = read_object(self.paused)
         step, claim = raw.get("step"), raw.get("claim")
-        since = isinstance(claim, int) and max(self.claim_numbers(), default=0) > claim
-        return step if isinstance(step, int) and not since else None
+        if not isinstance(step, int):
+            return None
+        # Who was killed before it went on has changed nothing.
+        later = (n for n in self.claim_numbers() if isinstance(claim, int) and n > claim)
+        went_on = any(
+            read_object(self.claim_file(n)).get("resumed_from") is not None for n in later
+        )
+        return None if went_on else step
 
     def failed_since(self, moment: float) -> bool:
         """Whether a failure was written at or after ``moment``, in Unix seconds."""

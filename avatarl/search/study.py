@@ -118,6 +118,7 @@ class Study:
             elif what == "report":
                 trial.values[event["rung"]] = event["value"]
                 trial.failed = event["state"] == "failed"
+                self._failed.discard(trial.id)
                 trial.spent += event["step"] - trial.at
                 trial.at = event["step"]
             elif what == "leave":
@@ -235,9 +236,15 @@ class Study:
     def value(self, run: Ranked, rung: int) -> float | None:
         """Read what a run had at a rung; None where it wasn't finite.
 
+        Of a run that is done it is its result's, of all the text that rungs see a sample of.
+
         Raises:
             ConfigError: The run logs no such metric.
         """
+        result = run.folder.read_result() if rung == self.rules.rungs else None
+        if result is not None and self.rules.metric in result:
+            end = result[self.rules.metric]
+            return None if end is None else float(end)
         try:
             return journal.value_at(run.folder.journal, self.rules.metric, run.rungs[rung])
         except KeyError:
@@ -282,7 +289,6 @@ class Study:
                         "state": state,
                     }
                 )
-        self._failed -= {event["run"] for event in events}
         return events
 
     def _state(self, trial: Trial) -> str | None:

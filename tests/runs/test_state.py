@@ -137,3 +137,18 @@ def test_progress_of_other_types_counts_as_unknown(folder: RunFolder) -> None:
     status = status_of(folder)
     assert status.progress is not None
     assert (status.progress.step, status.progress.share, status.progress.loss) == (0, None, None)
+
+
+def test_a_paused_run_is_paused_until_somebody_goes_on_with_it(folder: RunFolder) -> None:
+    first = ownership.claim(folder)
+    first.folder.write_paused(20)
+    first.release("paused")
+    assert state(folder) is RunState.PAUSED
+    gone = dataclasses.replace(ownership.this_process(), pid=2**22 + 1)
+    ownership.claim(folder, gone)  # and killed before it had done anything
+    assert (state(folder), folder.read_paused()) == (RunState.PAUSED, 20)
+    third = ownership.claim(folder)
+    assert state(folder) is RunState.RUNNING
+    third.begin(20)
+    third.release("interrupted")
+    assert folder.read_paused() is None

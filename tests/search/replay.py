@@ -23,6 +23,8 @@ def check_sweep(sweep: Path) -> int:
         found = None
         for line in journal.read_text().splitlines():
             record = json.loads(line)
+            if record.get("event") == "final" and rung == rules["rungs"]:
+                return record.get(rules["metric"], found)  # of all the text
             is_by_then = record.get("step", math.inf) <= runs[run]["rungs"][rung]
             if "event" not in record and rules["metric"] in record and is_by_then:
                 found = record[rules["metric"]]

@@ -41,6 +41,10 @@ def run(raw, *, stop, on_progress, prepared_corpus, pause_at=None):
         if raw.get("kill_at") == step and not (folder.path / "killed").exists():
             (folder.path / "killed").touch()
             os.kill(os.getpid(), signal.SIGKILL)
+        if raw.get("term_at") == step and not (folder.path / "told").exists():
+            (folder.path / "told").touch()
+            os.kill(os.getpid(), signal.SIGTERM)
+            continue
         time.sleep(raw.get("pause_s", 0))
         step += 10
         record = {"step": step, "dev/nats": values[step // 10 - 1]}
@@ -52,5 +56,11 @@ def run(raw, *, stop, on_progress, prepared_corpus, pause_at=None):
             folder.write_paused(step)
             raise Paused
     return dict(
-        folder.write_result({"val/nats": values[-1] or 0.0, "run_id": folder.path.name[-16:]})
+        folder.write_result(
+            {
+                "val/nats": values[-1] or 0.0,
+                "run_id": folder.path.name[-16:],
+                **raw.get("result", {}),
+            }
+        )
     )

@@ -104,8 +104,17 @@ def test_a_worker_that_is_killed_goes_on_from_its_checkpoint(study_plan):
 
 def test_two_clients_share_a_search_and_never_a_run(study_plan, tmp_path):
     plan, sweep = study_plan(VALUES * 2, {seed: {"pause_s": 0.02} for seed in range(18)})
-    found = []
-    threads = [threading.Thread(target=lambda: found.append(search(plan, sweep))) for _ in range(2)]
+    found, both = [], threading.Barrier(2)
+    began = threading.local()
+
+    def on_event(event):
+        if not hasattr(began, "at"):  # or one might be done with all before the other has begun
+            began.at = both.wait(60)
+
+    def client():
+        found.append(search(plan, sweep, on_event=on_event))
+
+    threads = [threading.Thread(target=client) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -118,6 +127,43 @@ def test_two_clients_share_a_search_and_never_a_run(study_plan, tmp_path):
     pieces = [(seed, step) for seed, step, *_ in map(json.loads, lines)]
     assert len(pieces) == len(set(pieces)), "a step was computed twice"
     assert len({json.loads(line)[3] for line in lines}) == 2, "one client did all"
+
+
+def test_a_failure_is_told_even_if_another_writes_at_that_moment(study_plan, monkeypatch):
+    plan, sweep = study_plan(VALUES)
+    one, other = study_of(plan, sweep), study_of(plan, sweep)
+    failed = one.ask().run
+    one.failed(failed)
+    reports = one._reports
+
+    def reports_then_loses():
+        found = reports()
+        if found and not other.trials[plan.runs[1].id].begun:
+            other.ask()
+        return found
+
+    monkeypatch.setattr(one, "_reports", reports_then_loses)
+    one.ask()
+    assert one.trials[failed].failed
+    assert check_copy(one, sweep) == 3
+
+
+def test_what_a_worker_left_that_others_told_to_stop_is_finished_by_its_next(study_plan):
+    plan, sweep = study_plan(VALUES, {seed: {"term_at": 10} for seed in (3, 4)})
+    study, outcomes = search(plan, sweep)
+    assert study.over
+    assert {outcome.state for outcome in outcomes.values()} == {"done", "paused"}
+    assert check_sweep(sweep)
+
+
+def test_at_its_end_a_run_counts_by_its_result_and_not_by_the_sample_that_rungs_see(study_plan):
+    values = [1.0, 2.0, 3.0, 4.0]
+    plan, sweep = study_plan(values, {0: {"result": {"dev/nats": 2.5}}}, eta=1.1)
+    study, outcomes = search(plan, sweep)
+    assert [outcomes[seed].state for seed in range(4)] == ["done", "done", "paused", "paused"]
+    run, value = study.best()
+    assert (int(run.id, 16), value) == (1, 2.0)
+    assert study.trials[plan.runs[0].id].values == {0: 1.0, 1: 1.0, 2: 2.5}
 
 
 def test_what_a_client_left_on_its_way_is_taken_up_by_the_next(study_plan):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import polars  # noqa: F401  or the first example would take as long as its import
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -252,6 +252,11 @@ class Pool:
             answers = process.collect()
         except WorkerDied as death:
             answers = self._died(runs, death, stopping)
+        if self.study is not None and not stopping and answers[0]["state"] == "interrupted":
+            # Told to stop by somebody else, it would do no more; the study counts on the run.
+            process.close()
+            self._delayed.append((time.monotonic() + _LOOK_EVERY_S, runs[0]))
+            return
         for run, answer in zip(runs, answers, strict=True):
             self._settle(run, answer, seconds)
 
