@@ -1,7 +1,11 @@
 """``avatarl run`` for a clone that isn't installed: one model, or with -m a sweep of them."""
 
-# Hydra's completion for shells looks here for @hydra.main, which is in avatarl/app.py.
-from avatarl import app
+import sys
 
-if __name__ == "__main__":
+from avatarl import run_help
+
+# Hydra's completion for shells looks here for @hydra.main, which is in avatarl/app.py.
+if __name__ == "__main__" and not run_help.told(sys.argv[1:]):
+    from avatarl import app
+
     app.main()

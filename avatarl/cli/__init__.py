@@ -7,6 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from avatarl import run_help
 from avatarl.errors import UserError
 from avatarl.process import prepare_process
 from avatarl.text import printable
@@ -51,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 fine, 2 for what can't be asked for."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if (overrides := _of_a_run(words)) is not None:
+        if run_help.told(overrides):
+            return 0
         from avatarl import app
 
         app.main(overrides)
