@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from avatarl.report.metrics import AXES, Axis, describe, format_number, metric_h
 from avatarl.report.page_run import MORE_HEALTH, newest, run_data
 from avatarl.report.remarks import legend, shared_keys
 from avatarl.report.requested import result_metrics
+from avatarl.report.scale import scale_of
 from avatarl.report.statistics import t_quantile
 from avatarl.report.style import PALETTE, RAMP, looks
 from avatarl.report.table import Column, Grid, grid, level_cell
@@ -131,6 +133,7 @@ def _section(
         "thresholds": thresholds(section),
         "order": [groups.get(line.key, line.key) for line in table.lines],
         "words": {key: words(rows, key) for key, rows in having.items()},
+        "scales": _scales(section, table.columns),
         "notes": [*shared_keys(comparison, section), *legend(comparison, section.configurations)],
         "tables": {
             mode: {
@@ -143,6 +146,19 @@ def _section(
             for mode, shown in {"groups": table.columns, "runs": columns}.items()
         },
     }
+
+
+def _scales(section: Section, columns: Sequence[Column]) -> dict[str, str]:
+    """Return the scale of each key and metric that isn't shown on a linear one."""
+    rows, scales = section.configurations, {}
+    for key in (column.name for column in columns if column.kind == "key" and column.numeric):
+        having = [row for row in rows if key in row.values]
+        scales[key] = scale_of([float(word) for word in words(having, key)], chosen=True)
+    runs = [run for row in rows for run in row.runs]
+    for metric in result_metrics(runs):
+        values = [value for run in runs if (value := run.number(metric)) is not None]
+        scales[metric] = scale_of([value for value in values if math.isfinite(value)])
+    return {name: scale for name, scale in scales.items() if scale != "linear"}
 
 
 def _groups(

@@ -7,6 +7,7 @@ import csv
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from avatarl.report.aggregate import compare
 from avatarl.report.load import load_runs
 from avatarl.report.webpage import write_page
 
-from .conftest import Outputs, demo
+from .conftest import Outputs, config, demo
 
 pytest.importorskip("websocket", reason="needs websocket-client")
 
@@ -186,6 +187,35 @@ def test_better_is_up_on_every_parallel_axis(shown: Browser) -> None:
     assert len(placed) >= 3
     for better, least, most in placed:
         assert (least, most) == ((1, 0) if better < 0 else (0, 1))
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "steps"),
+    [
+        ("optimizer__lr", (0.0003, 0.003, 0.03, 0.3), (1, 1, 1)),
+        # From 0 to the least above it is half a power of ten.
+        ("reward__confidence_weight", (0.0, 0.01, 0.1, 1.0), (0.5, 1, 1)),
+        ("reward__confidence_weight", (0.0, 0.2, 0.4, 0.6), (1, 1, 1)),
+    ],
+)
+def test_an_axis_is_logarithmic_where_its_values_are(
+    key: str, values: tuple[float, ...], steps: tuple[float, ...], chromium: Browser,
+    outputs: Outputs,
+) -> None:  # fmt: skip
+    for value in values:
+        outputs.run(config(**{key: value}), final=2 + value / 10)
+    runs, path = load_runs(outputs.root), outputs.root / "page.html"
+    write_page(runs, compare(runs.runs), path)
+    chromium.errors.clear()
+    chromium.open(path.as_uri())
+    for places in (
+        "axisPlot.points.map(({ x }) => x)",
+        "parLines.map(({ points }) => -points[0][1])",
+    ):
+        at: list[float] = sorted(chromium.js(places))
+        gaps = [(b - a) / (at[-1] - at[0]) for a, b in pairwise(at)]
+        assert gaps == pytest.approx([step / sum(steps) for step in steps])
+    assert chromium.errors == []
 
 
 def test_every_plot_has_a_role_a_label_and_a_table(shown: Browser) -> None:

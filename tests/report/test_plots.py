@@ -20,7 +20,8 @@ from avatarl.report.load import load_runs
 from avatarl.report.plots import accuracy_calibration, axes, curves, find_plots, write_plots
 from avatarl.report.plots.canvas import STYLES, _apart
 from avatarl.report.plots.data import PlotData
-from avatarl.report.plots.scales import scale_of, set_scale
+from avatarl.report.plots.scales import set_scale
+from avatarl.report.scale import scale_of
 from avatarl.report.style import looks
 from avatarl.report.words import row_name
 

@@ -47,6 +47,14 @@ def test_one_file_that_asks_for_nothing(demo_sweep: Path, outputs: Outputs) -> N
         assert "url(" not in file.read_text() and "@import" not in file.read_text()
 
 
+def test_scales_that_are_not_linear_are_those_of_the_plots(outputs: Outputs) -> None:
+    for lr in (0.001, 0.003, 0.01):
+        for weight in (0.0, 0.25, 0.5):
+            outputs.run(config(weight=weight, optimizer__lr=lr))
+    (section,) = data(render(outputs))["sections"]
+    assert section["scales"] == {"optimizer.lr": "log"}
+
+
 def test_curves_and_alarms_of_the_page_share_the_axis_asked_for(outputs: Outputs) -> None:
     outputs.run(config(), alarms=("calibration",))
     runs = load_runs(outputs.root)

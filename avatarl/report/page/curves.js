@@ -135,7 +135,7 @@ function drawCurves(panel, plot) {
   const positive = (line) => line.parts.every((part) => part.ys.every((y) => y > 0));
   const log = state.log && lines.every(positive);
   const { xs, ys } = limits(panel, lines, log);
-  plot.scales(xs, ys, log);
+  plot.scales(xs, ys, { y: log ? LOG : LINEAR });
   plot.axes(axisTitle(), info(metric).title);
   plot.levels(metric);
   plot.clipped(() => {

@@ -28,8 +28,7 @@ function keyAxis({ name, heading, numeric }) {
 function numberAxis(key, read, title, flip = false, words = null) {
   const values = new Set(sectionRuns().map(read).filter(finite));
   if (!values.size || (values.size < 2 && key !== state.parMetric)) return null;
-  const [low, high] = extent(values, 0), log = low > 0 && high / low >= 50;
-  const level = log ? Math.log : (x) => x;
+  const [low, high] = extent(values, 0), scale = scaleOf(key, [...values]), { level } = scale;
   const share = (x) => (level(x) - level(low)) / (level(high) - level(low));
   const place = (x) => {
     if (!finite(x)) return null;
@@ -38,7 +37,7 @@ function numberAxis(key, read, title, flip = false, words = null) {
   };
   const marks = words
     ? words.map((word) => [Number(word), word])
-    : ticks(low, high, 5, log).map((tick) => [tick, brief(tick)]);
+    : ticks(low, high, 5, scale).map((tick) => [tick, brief(tick)]);
   return { key, title, read, place, marks };
 }
 function inBrushes(run) {

@@ -56,24 +56,24 @@ class Plot {
     return { x0: left, x1: this.width - right, y0: this.height - bottom, y1: top };
   }
 
-  scales(xs, ys, log = false) {
-    const { x0, x1, y0, y1 } = this.inner;
-    const level = log ? Math.log : (value) => value, back = log ? Math.exp : (value) => value;
-    const [a, b] = ys.map(level);
-    this.x = (value) => x0 + (value - xs[0]) / (xs[1] - xs[0] || 1) * (x1 - x0);
-    this.y = (value) => y0 - (level(value) - a) / (b - a || 1) * (y0 - y1);
-    this.unx = (pixel) => xs[0] + (pixel - x0) / (x1 - x0) * (xs[1] - xs[0]);
-    this.uny = (pixel) => back(a + (y0 - pixel) / (y0 - y1) * (b - a));
-    Object.assign(this, { xs, ys, log });
+  scales(xs, ys, { x = LINEAR, y = LINEAR } = {}) {
+    const { x0, x1, y0, y1 } = this.inner, [left, right] = xs.map(x.level);
+    const [low, high] = ys.map(y.level);
+    this.x = (value) => x0 + (x.level(value) - left) / (right - left || 1) * (x1 - x0);
+    this.y = (value) => y0 - (y.level(value) - low) / (high - low || 1) * (y0 - y1);
+    this.unx = (pixel) => x.back(left + (pixel - x0) / (x1 - x0) * (right - left));
+    this.uny = (pixel) => y.back(low + (y0 - pixel) / (y0 - y1) * (high - low));
+    Object.assign(this, { xs, ys, scale: { x, y } });
   }
 
   axes(xTitle, yTitle, { xTicks = null, few = false } = {}) {
     const pen = this.pen, { x0, x1, y0, y1 } = this.inner, count = few || x1 - x0 < 300 ? 3 : 6;
-    const marks = xTicks ?? ticks(...this.xs, count).map((tick) => [tick, brief(tick)]);
+    const told = (tick) => [tick, brief(tick)], { x: across, y: up } = this.scale;
+    const marks = xTicks ?? ticks(...this.xs, count, across).map(told);
     pen.strokeStyle = css("--grid");
     pen.fillStyle = css("--soft");
     pen.lineWidth = 1;
-    for (const tick of ticks(...this.ys, few ? 3 : 6, this.log)) {
+    for (const tick of ticks(...this.ys, few ? 3 : 6, up)) {
       const y = this.y(tick);
       this.stroke([x0, y], [x1, y]);
       this.text(brief(tick), x0 - 7, y, "right");

@@ -1,7 +1,28 @@
-// Ticks, ranges, and curves read between their points.
-function ticks(low, high, count, log = false) {
-  if (!(high > low)) return [low];
-  return log && high / low > 20 ? powers(low, high) : rounds(low, high, count);
+// Scales, ticks, ranges, and curves read between their points.
+// `level` gives numbers the places they are drawn at, `back` undoes it.
+const LINEAR = { level: (x) => x, back: (x) => x, ticks: rounds };
+const LOG = {
+  level: Math.log, back: Math.exp,
+  ticks: (low, high, count) => (high / low > 20 ? powers : rounds)(low, high, count),
+};
+// Linear from 0 to the least number above it, which takes half a power of ten.
+function symlog(least) {
+  return {
+    level: (x) => (x <= least ? 0.5 * x / least : 0.5 + Math.log10(x / least)),
+    back: (t) => (t <= 0.5 ? 2 * t * least : least * 10 ** (t - 0.5)),
+    ticks: (low, high) => [0, ...powers(least, high)],
+  };
+}
+// The section says which scale a key or metric has; by avatarl/report/scale.py.
+function scaleOf(name, values) {
+  const kind = section().scales[name];
+  if (kind !== "symlog") return kind === "log" ? LOG : LINEAR;
+  const least = Math.min(...values.filter((value) => value > 0));
+  return finite(least) ? symlog(least) : LINEAR;
+}
+
+function ticks(low, high, count, scale = LINEAR) {
+  return high > low ? scale.ticks(low, high, count) : [low];
 }
 function powers(low, high) {
   const list = [], steps = high / low > 1e3 ? [1] : [1, 2, 5];
@@ -20,15 +41,16 @@ function rounds(low, high, count) {
   return list;
 }
 
-function extent(values, margin = 0.05) {
+function extent(values, margin = 0.05, { level, back } = LINEAR) {
   let low = Infinity, high = -Infinity;
   for (const value of values) {
     if (value < low) low = value;
     if (value > high) high = value;
   }
   if (low > high) return [0, 1];
+  [low, high] = [level(low), level(high)];
   const room = (high - low) * margin || Math.abs(high) * margin || margin;
-  return [low - room, high + room];
+  return [back(low - room), back(high + room)];
 }
 
 // The first place in an increasing list that isn't below `x`; the last one if all are.

@@ -95,9 +95,11 @@ function drawAxis(plot) {
   const left = new Set(runs.map((run) => word(groupOf(run), key)));
   const words = (section().words[key] ?? []).filter((word) => left.has(word));
   const place = (run) => (numeric ? value(run, key) : words.indexOf(word(groupOf(run), key)));
+  const places = runs.map(place), scale = numeric ? scaleOf(key, places) : LINEAR;
   plot.scales(
-    numeric ? extent(runs.map(place), 0.08) : [-0.5, Math.max(0.5, words.length - 0.5)],
+    numeric ? extent(places, 0.08, scale) : [-0.5, Math.max(0.5, words.length - 0.5)],
     runs.length ? extent(runs.map((run) => run.result[metric]), 0.08) : [0, 1],
+    { x: scale },
   );
   const xTicks = numeric && words.length > 8
     ? null

@@ -18,7 +18,8 @@ from avatarl.report.metrics import describe
 from avatarl.report.plots.canvas import WIDTH_IN, draw_levels, millions, new_figure, style, wrapped
 from avatarl.report.plots.data import PlotData
 from avatarl.report.plots.legends import legend_beside, legend_height, legend_label
-from avatarl.report.plots.scales import scale_of, set_scale
+from avatarl.report.plots.scales import set_scale
+from avatarl.report.scale import scale_of
 from avatarl.report.style import MUTED, Look, looks
 
 EACH = "metric"
