@@ -13,6 +13,7 @@ from typing import Any
 from avatarl.report.alarms import HEALTH, thresholds
 from avatarl.report.comparison import Comparison, Configuration, Section
 from avatarl.report.curves import Journals
+from avatarl.report.identity import short_names
 from avatarl.report.load import Runs, facts
 from avatarl.report.metrics import AXES, Axis, describe, format_number, metric_heading
 from avatarl.report.page_run import MORE_HEALTH, newest, run_data
@@ -172,7 +173,7 @@ def _groups(
             # Stable over reloads, unlike its place.
             "key": hashlib.sha256(row.key.encode()).hexdigest()[:12],
             "section": index,
-            "name": row_name(section, row),
+            "name": row_name(section, row, keyed=True),
             "label": row.label,
             "cells": cells[row.key],
             "notes": row.notes(),
@@ -226,7 +227,8 @@ def _run_cell(row: Configuration, run: Run, column: Column) -> str:
 
 
 def _run_title(section: Section, row: Configuration, run: Run) -> str:
-    values = ", ".join(show(row.values[key]) for key in section.keys if key in row.values)
+    own = {key: name for key, name in short_names(section.keys).items() if key in row.values}
+    values = ", ".join(f"{name}={show(row.values[key])}" for key, name in own.items())
     seed = "" if run.seed is None else f"seed {show(run.seed)}"
     return " · ".join(part for part in (run.name, values, seed) if part)
 

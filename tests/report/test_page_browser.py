@@ -34,6 +34,8 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(find_chromium() is None, reason="needs chromium"),
 ]
+#: One of the demo's configurations, as lines are named.
+CHOSEN = "reference=ngram4, confidence_weight=0.5"
 EVIL = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>"
 
 
@@ -276,7 +278,7 @@ def test_bands_and_numbers_are_the_command_lines(shown: Browser, page: Path) -> 
         mean = band(row, journals, "val/nats")
         line = shown.js(
             "(() => { const line = avatarl.drawn().find((l) => l.title === "
-            f"{json.dumps(row_name(section, row))}); return line.band ?? null; }})()"
+            f"{json.dumps(row_name(section, row, keyed=True))}); return line.band ?? null; }})()"
         )
         if mean is None:
             assert line is None
@@ -320,16 +322,16 @@ def test_hover_names_the_nearest_run_and_click_opens_it(shown: Browser) -> None:
     x, y = shown.js(
         "(() => { const plot = avatarl.curvePlot();"
         "document.getElementById('curves').scrollIntoView({behavior: 'instant'});"
-        "const line = avatarl.drawn().find((l) => l.title === 'ngram4, 0.5'), part = line.parts[0];"
+        f"const line = avatarl.drawn().find((l) => l.title === '{CHOSEN}'), part = line.parts[0];"
         "const box = plot.over.getBoundingClientRect(), i = part.xs.length - 1;"
         "return [box.x + plot.x(part.xs[i]), box.y + plot.y(part.ys[i])]; })()"
     )
     shown.mouse("mouseMoved", x, y)
     tip = shown.js("document.querySelector('#curve-plot .tip').textContent")
-    assert "ngram4, 0.5" in tip and "1.8540" in tip and "mean of 3" in tip
+    assert CHOSEN in tip and "1.8540" in tip and "mean of 3" in tip
     shown.drag(x, y, x, y)
     chosen = shown.js("document.getElementById('run-a').selectedOptions[0].textContent")
-    assert chosen == "avatarl · ngram4, 0.5 · seed 0"
+    assert chosen == f"avatarl · {CHOSEN} · seed 0"
 
 
 def test_zooming_and_smoothing(shown: Browser) -> None:
@@ -375,8 +377,8 @@ def test_one_run_beside_another(shown: Browser) -> None:
         "Object.fromEntries([...document.querySelectorAll('#run-a option')]"
         ".map((o) => [o.textContent, o.value]))"
     )
-    shown.choose("#run-a", ids["avatarl · bigram, 0 · seed 0"])
-    shown.choose("#run-b", ids["avatarl · ngram4, 0.5 · seed 1"])
+    shown.choose("#run-a", ids["avatarl · reference=bigram, confidence_weight=0 · seed 0"])
+    shown.choose("#run-b", ids[f"avatarl · {CHOSEN} · seed 1"])
     keys = "[...document.querySelectorAll('#diff tr')].map((tr) => tr.dataset.config)"
     assert shown.js(keys) == [
         "reference.name", "reference.order", "reward.confidence_weight", "seed",

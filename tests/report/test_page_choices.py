@@ -169,7 +169,8 @@ def test_plots_are_saved_as_pictures_with_their_legend(shown: Browser, page: Pat
             shown.click(f"#{plot} .tools button:nth-child({place})")
     picture = ET.parse(saved(shown, page, "val-nats.svg")).getroot()
     words = ["".join(text.itertext()) for text in picture.iter("{http://www.w3.org/2000/svg}text")]
-    assert {"characters seen", "held-out nats per character", "ngram4, 0.5", "4-gram"} <= set(words)
+    line = "reference=ngram4, confidence_weight=0.5"
+    assert {"characters seen", "held-out nats per character", line, "4-gram"} <= set(words)
     strokes = picture.findall(".//{http://www.w3.org/2000/svg}path[@stroke]")
     colours = {path.get("stroke") for path in strokes}
     assert {line["colour"] for line in shown.js("avatarl.drawn()")} <= colours
@@ -203,7 +204,8 @@ def test_an_axis_is_logarithmic_where_its_values_are(
     outputs: Outputs,
 ) -> None:  # fmt: skip
     for value in values:
-        outputs.run(config(**{key: value}), final=2 + value / 10)
+        swept: dict[str, Any] = {key: value}
+        outputs.run(config(**swept), final=2 + value / 10)
     runs, path = load_runs(outputs.root), outputs.root / "page.html"
     write_page(runs, compare(runs.runs), path)
     chromium.errors.clear()
@@ -215,6 +217,21 @@ def test_an_axis_is_logarithmic_where_its_values_are(
         at: list[float] = sorted(chromium.js(places))
         gaps = [(b - a) / (at[-1] - at[0]) for a, b in pairwise(at)]
         assert gaps == pytest.approx([step / sum(steps) for step in steps])
+    assert chromium.errors == []
+
+
+def test_a_run_alone_is_shown_whole_and_held_against_nothing(
+    chromium: Browser, outputs: Outputs
+) -> None:
+    run = outputs.run(config())
+    runs, path = load_runs(run), outputs.root / "page.html"
+    write_page(runs, compare(runs.runs), path)
+    chromium.errors.clear()
+    chromium.open(path.as_uri())
+    seen = "[...document.querySelectorAll('#axes, #to-axes, #run-b, #only-different')]"
+    assert chromium.js(f"{seen}.map((part) => part.getClientRects().length)") == [0] * 4
+    keys = chromium.js("document.querySelectorAll('#diff [data-config]').length")
+    assert keys == chromium.js("Object.keys(D.base).length")
     assert chromium.errors == []
 
 

@@ -59,6 +59,9 @@ function showSection() {
   state.colour = pick("colour", colours, state.colour, "auto");
   state.parMetric = pick("par-metric", results.map(titled), state.parMetric, "val/nats");
   state.axisKey = pick("axis-key", keys, state.axisKey);
+  // A run alone differs from nothing.
+  const beside = ["run-b", "only-different"].map((id) => $(id).closest("label"));
+  for (const part of [$("axes"), $("to-axes"), ...beside]) part.hidden = runs.length < 2;
   fillRunChoices();
   fillGame();
   applyFilter();

@@ -2,7 +2,7 @@
 // name: its picture as a file, and what it shows as a table.
 const FONT = "12px system-ui, 'DejaVu Sans', sans-serif";
 const DASHES = { "-": [], "--": [7, 4], ":": [2, 3], "-.": [8, 3, 2, 3] };
-const MARGIN = { left: 58, right: 62, top: 10, bottom: 38 };
+const MARGIN = { left: 64, right: 62, top: 10, bottom: 38 };
 
 class Plot {
   // `label` says in words what there is to see, `behind` gives it as [headings, rows], `legend`

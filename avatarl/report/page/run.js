@@ -92,13 +92,14 @@ function configurations(a, b) {
   const keys = [...new Set([...Object.keys(left), ...Object.keys(right)])].sort();
   const differs = (key) => JSON.stringify(left[key]) !== JSON.stringify(right[key]);
   const telling = b ? differs : (key) => key in a.config || key in section().words;
-  const shown = keys.filter((key) => !state.onlyDifferent || telling(key));
+  const few = state.onlyDifferent && sectionRuns().length > 1;
+  const shown = keys.filter((key) => !few || telling(key));
   const rows = shown.map((key) =>
     h("tr", { class: b && differs(key) ? "differs" : null, "data-config": key },
       h("td", {}, key), h("td", {}, show(left[key])), b ? h("td", {}, show(right[key])) : null));
   const counted = b
     ? `${keys.filter(differs).length} of ${keys.length} keys differ`
-    : state.onlyDifferent ? "the keys that tell these runs apart" : `${keys.length} keys`;
+    : few ? "the keys that tell these runs apart" : `${keys.length} keys`;
   return [
     h("h3", {}, "Configuration ", h("small", { class: "soft" }, counted)),
     rows.length ? table("diff", rows) : h("p", { class: "empty", id: "diff" }, "Nothing differs."),
