@@ -111,8 +111,8 @@ class Backend(ABC):
     def preview(self, plan: Plan, sweep: Path, console: Console) -> None:
         """Show what a launch would do; nothing is written."""
 
-    def require(self) -> None:  # noqa: B027  most have nothing to ask for
-        """Refuse to launch from this machine, before anything is written.
+    def require(self, plan: Plan) -> None:  # noqa: B027  most have nothing to ask for
+        """Refuse to launch a plan from this machine, before anything is written.
 
         Raises:
             ConfigError: Something that launching needs isn't there.
@@ -165,7 +165,7 @@ def launch(
     if backend.settings.dry_run:
         backend.preview(plan, sweep, console)
         return None
-    backend.require()
+    backend.require(plan)
     if plan.search and backend.settings.stack != 1:
         say(console, "hydra.launcher.stack is off: in a search each run is put down by itself")
     with Rollback() as rollback, leaving(signal.SIGINT, signal.SIGTERM):

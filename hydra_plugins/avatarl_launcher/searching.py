@@ -41,7 +41,7 @@ class SearchSweeper(Sweeper):
         """Make the launcher.
 
         Raises:
-            ConfigError: It isn't one of ours, which alone take runs one by one.
+            ConfigError: It isn't one of ours, which alone take runs one by one, or won't wait.
         """
         from hydra.core.plugins import Plugins
 
@@ -55,6 +55,9 @@ class SearchSweeper(Sweeper):
             kind = type(launcher).__name__
             valid = "local or slurm; or one of the published sweepers"
             raise ConfigError("hydra/launcher", kind, valid, "hydra/sweeper=search feeds those")
+        if launcher.settings.get("wait") is False:
+            why = "hydra/sweeper=search proposes as runs end, and has to be there"
+            raise ConfigError("hydra.launcher.wait", False, "true", why)
         self._launcher = launcher
 
     def sweep(self, arguments: list[str]) -> Any:

@@ -25,6 +25,9 @@ SWEEP = [
 ]  # fmt: skip
 
 
+RESOURCES = 'hydra.launcher.resources=[{where: "seed == 1", timeout_min: 33}]'
+
+
 def avatarl(*words, code=0):
     done = subprocess.run(
         [sys.executable, "-m", "avatarl", *words], cwd=ROOT, capture_output=True, text=True
@@ -98,6 +101,10 @@ def test_a_search_ends_with_runs_as_in_the_grid_and_so_do_the_paused_ones(grid, 
         ),
         (["search=ash"], "none; did you mean 'asha'"),
         (
+            ["search=asha", "hydra/launcher=slurm", RESOURCES],
+            "in a search any job may take any run",
+        ),
+        (
             ["search=asha", "search.speed=3"],
             "search.speed='3' can't be used (no such key); valid: name, metric, insist",
         ),
@@ -105,7 +112,7 @@ def test_a_search_ends_with_runs_as_in_the_grid_and_so_do_the_paused_ones(grid, 
 )
 def test_what_cannot_be_searched_is_refused_in_one_line(words, told, tmp_path):
     outputs = tmp_path / "outputs"
-    said = avatarl("run", "-m", *SWEEP, f"output_dir={outputs}", *words, code=2)
-    print(said)
+    sweep = [word for word in SWEEP if "launcher" not in word or "hydra/launcher=slurm" not in words]
+    said = avatarl("run", "-m", *sweep, f"output_dir={outputs}", *words, code=2)
     assert told in said
     assert not outputs.exists()

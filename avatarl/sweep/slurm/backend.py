@@ -98,12 +98,13 @@ class SlurmBackend(Backend):
             raise ConfigError("hydra.launcher.resources", self.settings.resources, valid, why)
         return Resources(plan.runs, self.settings)
 
-    def require(self) -> None:
-        """Refuse to submit from a machine without SLURM, before anything is written.
+    def require(self, plan: Plan) -> None:
+        """Refuse to submit from a machine without SLURM, or what jobs can't be asked for.
 
         Raises:
-            ConfigError: A command is missing.
+            ConfigError: A command is missing, or ``resources`` can't be meant.
         """
+        self._resources(plan)
         if missing := _missing():
             raise ConfigError(
                 "hydra/launcher",
