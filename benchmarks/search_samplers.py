@@ -1,8 +1,8 @@
 """What proposing by TPE and stopping early by ASHA find, against random search at equal steps.
 
-Five keys of a small run are searched: by TPE with ASHA, by random proposals with ASHA, and by random
-proposals that each go to their ends, until as many steps are spent. ``lead`` is by how many nats
-what was found is better than what random search found, on the slice that steers, paired by seed.
+Five keys of a small run are searched: by TPE with ASHA, by random proposals with ASHA, and by
+random proposals that each go to their ends, until as many steps are spent. ``lead`` is by how many
+nats what was found is better than what random search found, on the slice that steers, by seed.
 
     python benchmarks/search_samplers.py [--quick] [--json]
 """
@@ -54,7 +54,8 @@ def measure(options: Options) -> Iterator[Entry]:
         for way, value in found.items():
             leads[way].append(alone - value)
         told = ", ".join(f"{way} {value:.4f}" for way, value in found.items())
-        print(f"seed {seed}: {told} in {most} steps; random {alone:.4f} in {spent}", file=sys.stderr)
+        told += f" in {most} steps; random {alone:.4f} in {spent}"
+        print(f"seed {seed}: {told}", file=sys.stderr)
     for way, lead in leads.items():
         yield entry(f"search/{way.replace(' ', '_')}/lead", lead, "nats", 0.0, at_least=True)
 

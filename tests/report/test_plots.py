@@ -200,7 +200,7 @@ def test_every_plot_is_written_twice(demo_sweep: Path, tmp_path: Path) -> None:
     written = {path.name for path in write_plots(runs, told, tmp_path / "plots")}
     for name in (
         "curves-val-nats", "curves-val-accuracy", "axes", "heatmap", "accuracy-calibration",
-        "reliability", "health",
+        "reliability", "health", "best-so-far",
     ):  # fmt: skip
         for kind in ("png", "svg"):
             assert f"{name}.{kind}" in written
@@ -330,4 +330,6 @@ def test_plots_are_chosen_by_name_also_from_elsewhere(
 def test_a_name_that_is_no_plot_is_refused_with_the_valid_ones(name: str, reason: str) -> None:
     with pytest.raises(UserError, match=reason) as refusal:
         find_plots([name])
-    assert "accuracy_calibration, axes, curves, health, heatmap, reliability" in str(refusal.value)
+    assert "accuracy_calibration, axes, best_so_far, curves, health, heatmap, importance" in str(
+        refusal.value
+    )

@@ -11,8 +11,13 @@ import math
 from pathlib import Path
 
 
-def check_sweep(sweep: Path) -> int:
-    """Check every decision of a sweep; returns how many there are."""
+def check_sweep(sweep: Path, batch: int = 0) -> int:
+    """Check every decision of a sweep; returns how many there are.
+
+    Args:
+        sweep: Its folder.
+        batch: How many runs were proposed together, where they were; 0: all were planned.
+    """
     plan = json.loads((sweep / "plan.json").read_text())
     outputs = Path(plan["runs"][0]["config"]["output_dir"])
     runs = {run["id"]: run for run in plan["runs"] if run["rungs"]}
@@ -34,10 +39,10 @@ def check_sweep(sweep: Path) -> int:
     for event in events:
         if "step" in event:
             assert event["step"] == runs[event["run"]]["rungs"][event["rung"]], event
-    return check(list(runs), rules, events, value_of)
+    return check(list(runs), rules, events, value_of, batch)
 
 
-def check(order, rules, events, value_of) -> int:
+def check(order, rules, events, value_of, batch=0) -> int:
     """Check events against the rules.
 
     Args:
@@ -45,6 +50,7 @@ def check(order, rules, events, value_of) -> int:
         rules: ``eta``, ``rungs``, ``brackets``, ``synchronous``, ``minimise``.
         events: As in the ledger.
         value_of: Of a run at a rung, None where it has no finite number.
+        batch: How many runs were proposed together; 0: all at once.
     """
     eta, rungs, sign = rules["eta"], rules["rungs"], 1 if rules["minimise"] else -1
     bracket_of, at, came, out = {}, {}, {}, set()  # came: (bracket, rung) -> {run: value}
@@ -125,7 +131,8 @@ def check(order, rules, events, value_of) -> int:
             out.add(run)
         elif what == "promote":
             decisions += 1
-            unbegun = [one for one in order if one not in bracket_of]
+            known = math.ceil(len(bracket_of) / batch) * batch if batch else len(order)
+            unbegun = [one for one in order[:known] if one not in bracket_of]
             expected = best_promotable() or (None if unbegun else last_resort())
             assert (run, rung) == expected, (event, expected)
             at[run] = rung

@@ -95,7 +95,7 @@ def _draw(
             marker=look.marker if single else None, zorder=2 if look.muted else 3,
         )  # fmt: skip
         draw_spread(axis, row, mean, journals, metric, look.colour)
-        drawn += _after_start(mean.x, mean.mean)
+        drawn += after_start(mean.x, mean.mean)
         final = row.mean(metric)
         if final is not None:
             # The curve is of a sample of the held-out text, the table's number of all of it.
@@ -113,15 +113,21 @@ def _draw(
         )
         end = "x" if run.state == "failed" else ">"
         axis.plot(curve.x[-1:], curve.y[-1:], color=look.colour, marker=end, markersize=4)
-        drawn += _after_start(curve.x, curve.y)
+        drawn += after_start(curve.x, curve.y)
         line = line or thin
     return line
 
 
-def _after_start(x: NDArray[np.float64], y: NDArray[np.float64]) -> list[float]:
+def after_start(x: NDArray[np.float64], y: NDArray[np.float64]) -> list[float]:
     """Return the values after the first twentieth, where every curve falls alike from the top."""
     late: list[float] = y[x >= x[-1] / 20].tolist()
     return late
+
+
+def telling(values: Sequence[float], better: int) -> list[float]:
+    """Return all but the worst fifth, which would leave the others no room in a picture."""
+    ranked = sorted(values, reverse=better > 0)
+    return ranked[: math.ceil(0.8 * len(ranked))]
 
 
 def draw_spread(

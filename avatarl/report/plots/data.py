@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from avatarl.report.comparison import Comparison, Configuration, Section
 from avatarl.report.curves import Journals
+from avatarl.report.searched import Searched, read_searched
 from avatarl.report.style import Look, looks
 
 
@@ -34,6 +36,12 @@ class PlotData:
     def looks(self) -> Mapping[str, Look]:
         """How each configuration of the section is drawn, by its key."""
         return looks(self.section.configurations, self.section.keys)
+
+    @cached_property
+    def searched(self) -> Searched:
+        """How the section's learners came to be, and which were best by then."""
+        rows = [row for row in self.section.configurations if not row.is_control]
+        return read_searched([run for row in rows for run in row.runs], self.metric)
 
     def finished(self, metric: str) -> list[Configuration]:
         """Return the section's configurations with a mean of ``metric``."""
