@@ -33,6 +33,10 @@ demo: $(READY)  ## Train six runs and their control, compare them: table and pic
 test: $(READY)  ## Run the tests (a few minutes)
 	@$(PYTEST) -m "not slurm and not slow and not browser and not gpu and not hostile"
 
+.PHONY: test-pythons
+test-pythons:  ## Run the tests on each Python from 3.10 on that is here (WITH=--without-torch: what needs none)
+	@$(PYTHON) tests/pythons.py $(WITH)
+
 .PHONY: test-slow
 test-slow: $(READY)  ## Run the slow tests and the ones in a headless browser
 	@$(PYTEST) -m "slow or browser"
