@@ -14,8 +14,8 @@ from avatarl.errors import ConfigError
 from avatarl.report.metrics import describe
 from avatarl.report.plots.canvas import WIDTH_IN, new_figure
 from avatarl.report.plots.data import PlotData
-from avatarl.report.plots.scales import scale_of
 from avatarl.report.plots.swept import places
+from avatarl.report.scale import scale_of
 from avatarl.report.style import PALETTE
 from avatarl.report.words import show
 from avatarl.search.proposals import load_optuna
