@@ -113,11 +113,14 @@ function samples(a, b) {
   const texts = (run, temperature) => run.samples
     .filter((sample) => sample.temperature === temperature)
     .map((sample) => h("pre", { class: "sample" }, sample.text));
+  // Where there is no room for two columns, each says whose it is.
+  const column = (run, temperature) => h("div", {},
+    h("span", { class: "soft whose" }, run.title), texts(run, temperature));
   return [h("h3", {}, "Samples"), ...temperatures.map((temperature) => h("div", {},
     h("span", { class: "soft" }, `temperature ${show(temperature)}`),
     b
       ? h("div", { class: "pair samples" },
-        h("div", {}, texts(a, temperature)), h("div", {}, texts(b, temperature)))
+        column(a, temperature), column(b, temperature))
       : texts(a, temperature)))];
 }
 
