@@ -9,6 +9,7 @@ import re
 import shlex
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -19,7 +20,7 @@ from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 from avatarl.composition.shipped import compose_shipped
 from avatarl.errors import ConfigError, UserError, did_you_mean, refusal
 from avatarl.process import program
-from avatarl.source import options_of
+from avatarl.source import SWEEPS, options_of
 from avatarl.text import printable, shortened, spelled
 
 #: Packages whose exceptions come from what was typed, whatever their type.
@@ -67,7 +68,9 @@ def describe_error(error: BaseException, overrides: Sequence[str] = ()) -> str:
         return f"output_dir: {error.filename}: {reason}; valid: a folder that can be written to"
     if isinstance(error, MissingConfigException) and "/" not in str(error.missing_cfg_file):
         name = _flat(str(error.missing_cfg_file))
-        return refusal(f"--config-name={name}", "config, or a file of the folder given by -cd")
+        kept = ["config", *sorted(path.stem for path in SWEEPS.glob("*.yaml"))]
+        valid = f"{', '.join(kept)}, or a file of the folder given by -cd"
+        return refusal(f"--config-name={name}", valid + did_you_mean(name, kept))
     word = _culprit(error, overrides)
     if word is None:
         key = str(getattr(error, "full_key", None) or "the configuration")
@@ -167,6 +170,9 @@ def _refuse(word: str, error: BaseException, overrides: Sequence[str]) -> str:
         valid = ", ".join(options) + did_you_mean(value, options)
         if value.strip("'\"") in options and not package:
             valid = f"{'+' if name == 'experiment' else ''}{name}={value}"
+        # Where `avatarl new` writes.
+        if re.fullmatch(r"\w{1,99}", value) and Path("conf", name, f"{value}.yaml").is_file():
+            valid += f"; or with -cd conf the {value} that lies there"
         return refusal(words, valid, why)
     siblings = _valid_siblings(name, overrides)
     if name.rpartition(".")[2] not in siblings:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hydra.errors import HydraException
 
 from avatarl import composition
+from avatarl.composition.multirun import multirun
 from avatarl.composition.run import _name_in_sweep
 from avatarl.errors import UserError
 
@@ -116,6 +119,24 @@ def test_a_run_of_a_sweep_is_named_in_wandb_by_what_differs(
     tracking = {"dir": None}
     _name_in_sweep(tracking, config)
     assert tracking == {"dir": None}
+
+
+def test_an_option_of_ones_own_is_found_beside_where_its_folder_was_not_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "conf" / "reward").mkdir(parents=True)
+    (tmp_path / "conf" / "reward" / "focal.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="; or with -cd conf the focal that lies there"):
+        composition.compose([*FOLIO, "reward=focal"])
+    with pytest.raises(UserError) as caught:
+        composition.compose([*FOLIO, "reward=other"])
+    assert "-cd" not in str(caught.value)
+
+
+def test_a_sweep_that_is_not_kept_is_answered_with_those_that_are() -> None:
+    with pytest.raises(UserError, match=r"valid: config, demo, .*did you mean 'demo'"):
+        multirun(["hydra.launcher.dry_run=true"], "dmeo")
 
 
 @pytest.mark.parametrize(("package", "about"), [("hydra", True), ("avatarl", False)])
