@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import random
 import signal
 
+import psutil
 from conftest import metrics_of, slurm
 
 from avatarl.runs import ownership
 from avatarl.runs.state import RunState, status_of
+from avatarl.sweep.plan.planned import Plan
 from tests.search.replay import check_sweep
 
 # The slice that steers a search is cut off the training text: so it is for those compared with it.
@@ -53,3 +57,75 @@ def test_jobs_share_a_search_through_a_requeue_and_a_kill(sweep, tmp_path):
     assert done
     for seed, run in done.items():
         assert metrics_of(run.path) == undisturbed[seed]
+
+
+def test_proposals_are_made_in_rounds_and_learn_from_the_ones_before(sweep):
+    sweep.steps, sweep.seeds = 40, 3
+    space = ["optimizer.lr=tag(log,interval(1e-4,1e-1))", "search.rungs=[0.25]"]
+    proposes = ["hydra/sweeper=search", "hydra.sweeper.n_trials=6", "hydra.sweeper.n_jobs=3"]
+    code, out = sweep.finish(sweep.start(*SEARCH, *proposes, *space))
+    assert code == 0, out + sweep.tail()
+    runs = Plan.read(sweep.sweep).runs
+    assert len(runs) == 6
+    assert check_sweep(sweep.sweep, batch=3) >= 6
+    states = [status_of(run.folder).state for run in runs]
+    assert set(states) == {RunState.DONE, RunState.PAUSED}
+    assert "Best of 6 trials" in out
+    assert len(list(sweep.sweep.glob("slurm/*/submission.json"))) == 2
+
+
+def test_after_twenty_kills_no_run_is_lost_or_done_twice(sweep, tmp_path):
+    sweep.steps, sweep.seeds = 90, 18
+    dice = random.Random(17)
+    words = [*SEARCH, "hydra.launcher.runs_per_job=9", "hydra.launcher.max_retries=1000"]
+    slowly = {"AVATARL_TEST_PAUSE_S": "0.1"}
+    client = sweep.start(*words, environment=slowly)
+    killed = {"client": 0, "worker": 0, "supervisor": 0, "job": 0}
+
+    def working():
+        """The processes that compute runs, of whichever job."""
+        if not (sweep.sweep / "plan.json").exists():
+            return []
+        owners = [ownership.current_owner(run.folder) for run in sweep.runs().values()]
+        return [owner for owner in owners if owner and owner.released is None
+                and ownership.process_exists(owner.pid)]  # fmt: skip
+
+    def has_gone_on(client, before):
+        return entries(sweep) > before or client.poll() is not None
+
+    while sum(killed.values()) < 20:
+        assert client.poll() is None, sweep.finish(client)
+        owner = dice.choice(sweep.wait_for(working, what="a run at work"))
+        before, what = entries(sweep), dice.choice(list(killed))
+        if what == "client":
+            client.kill()
+            client.wait()
+            client = sweep.start(*words, environment=slowly)
+        elif what == "worker":
+            os.kill(owner.pid, signal.SIGKILL)
+        elif what == "supervisor":
+            os.kill(psutil.Process(owner.pid).ppid(), signal.SIGKILL)
+        else:
+            slurm("scontrol", "requeue", owner.slurm.id, check=False)
+        killed[what] += 1
+        sweep.wait_for(functools.partial(has_gone_on, client, before), what="a decision")
+    code, out = sweep.finish(client)
+    assert code == 0, out + sweep.tail()
+    assert min(killed.values()) > 1, killed
+    assert check_sweep(sweep.sweep) >= 18
+    runs = sweep.runs()
+    states = {seed: status_of(run.folder).state for seed, run in runs.items()}
+    assert set(states.values()) == {RunState.DONE, RunState.PAUSED}
+    for seed, run in runs.items():
+        outcomes = [owner.outcome for owner in ownership.history(run.folder)]
+        assert outcomes.count("done") == (states[seed] is RunState.DONE)
+        steps = [json.loads(line) for line in run.folder.journal.open()]
+        steps = [one["step"] for one in steps if "train/loss" in one]
+        assert steps == sorted(set(steps))
+    alone = type(sweep)(tmp_path / "alone", sweep.steps, sweep.seeds)
+    code, out = alone.finish(alone.start(*SEARCH[1:], launcher="local"))
+    assert code == 0, out
+    undisturbed = alone.metrics()
+    for seed, state in states.items():
+        if state is RunState.DONE:
+            assert metrics_of(runs[seed].path) == undisturbed[seed]
