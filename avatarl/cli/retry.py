@@ -35,6 +35,8 @@ def main(args: argparse.Namespace) -> int:
     plan = Plan.read(directory)
     if args.paused:
         plan = dataclasses.replace(plan, search=None)
+    elif plan.search is not None:  # nobody proposes further runs here, so none are waited for
+        plan = dataclasses.replace(plan, search={**plan.search, "trials": 0})
     last = read_object(SweepFolder(directory).launch)
     if not last:
         raise UserError(f"{directory} has no launch.json; start the sweep by run.py")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import optuna
 import optuna.storages.journal
@@ -31,6 +32,9 @@ def test_a_search_is_begun_enlarged_and_looked_at_and_keeps_its_space(tmp_path):
     first = Plan.read(sweep)
     assert sum(run.is_control for run in first.runs) == 1
     assert all(run.config["trainer"]["eval_dev"] for run in first.runs)
+
+    replace(first, search={**first.search, "trials": 4}).write(sweep)
+    avatarl("retry", "s", "--output-dir", str(tmp_path))  # proposes nothing, and ends
 
     # The ledger alone is enough: plan and view are copies.
     (sweep / "optuna.log").unlink()
