@@ -81,13 +81,14 @@ docs: $(READY)  ## Build the documentation site in build/site; a warning is an e
 findings: $(READY)  ## Draw the pictures of docs/findings.md from the summaries in docs/findings/
 	@$(BIN)/python docs/make_findings.py
 
+SWEEPS := record_policy_matched record_policy record_prior record_bandit_alone record_bandit_prior \
+	teachers feedback rewards dropping schedules
 .PHONY: findings-runs
 findings-runs: $(READY)  ## Compute what the findings are made of again (hours), and summarise it
 	@for sweep in traps_a traps_b traps_c; \
 		do $(BIN)/python run.py -cd tests/origin -cn $$sweep || exit 1; done
-	@for sweep in record_policy_matched record_policy; \
-		do $(BIN)/python run.py -cn $$sweep || exit 1; done
-	@$(BIN)/python docs/make_findings.py traps_a traps_b traps_c
+	@for sweep in $(SWEEPS); do $(BIN)/python run.py -cn $$sweep || exit 1; done
+	@$(BIN)/python docs/make_findings.py --outputs outputs traps_a traps_b traps_c $(SWEEPS)
 
 .PHONY: bench
 bench: $(READY)  ## Run every benchmark, quickly; JSON lines

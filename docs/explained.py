@@ -24,6 +24,7 @@ from avatarl.training.stored import load_policies
 
 ORDERS = range(1, 9)
 POSITIONS = 16_384
+CHECKPOINTS = 24  # of a run, about, evenly
 SILENT = -1
 
 
@@ -44,7 +45,8 @@ def explain(folder: RunFolder) -> list[dict[str, Any]]:
     """Return what the rules explain of each checkpoint of a run."""
     rows = []
     said = None
-    steps = folder.checkpoint_steps()
+    kept = folder.checkpoint_steps()
+    steps = kept[:: max(1, len(kept) // CHECKPOINTS)]
     for step, (learner, corpus) in zip(steps, load_policies(folder, steps), strict=True):
         length, size = learner.config.model.context_length, corpus.vocab_size
         starts = np.linspace(0, len(corpus.heldout) - length - 1, POSITIONS).astype(np.int64)

@@ -68,7 +68,10 @@ _TRAPS = {
 }  # fmt: skip
 PICTURES = {
     "traps_a": Picture(
-        {key: _TRAPS[key] for key in ("reward/expected", "reward/hit_probability", "val/nats")}
+        {
+            "reward/expected": (0, 0.32),
+            **{key: _TRAPS[key] for key in ("reward/hit_probability", "val/nats")},
+        }
     ),
     "traps_b": Picture(
         {key: _TRAPS[key] for key in ("reward/expected", "reward/spread_within", "val/nats")}
@@ -193,11 +196,19 @@ def draw(summary: Mapping[str, Any], picture: Picture, path: Path) -> None:
     plt.close(figure)
 
 
-def _line(panel: Axes, name: str, value: float, limits: tuple[float, float]) -> None:
+def _line(
+    panel: Axes,
+    name: str,
+    value: float,
+    limits: tuple[float, float],
+    left: bool = False,
+    below: bool = False,
+) -> None:
     if limits[0] < value < limits[1]:
         panel.axhline(value, color="grey", lw=0.8, ls=":")
-        panel.text(0.99, value, name, color="grey", ha="right", va="bottom",
-                   transform=panel.get_yaxis_transform(), fontsize=8)  # fmt: skip
+        panel.text(0.01 if left else 0.99, value, name, color="grey", fontsize=8,
+                   ha="left" if left else "right", va="top" if below else "bottom",
+                   transform=panel.get_yaxis_transform())  # fmt: skip
 
 
 def draw_headline(ladder: Mapping[str, float]) -> None:
@@ -217,12 +228,12 @@ def draw_headline(ladder: Mapping[str, float]) -> None:
             name = f"control of {told.rpartition(', ')[2]}" if label == "control" else told
             panel.plot(at, mean, color=colour, label=name, **style)
             panel.fill_between(at, mean - half, mean + half, color=colour, alpha=0.15, lw=0)
-    limits = (1.3, 3.4)
+    limits = (1.3, 2.9)
     for name, value in ladder.items():
-        _line(panel, name, value, limits)
+        _line(panel, name, value, limits, left=True, below=name.startswith("nano"))
     panel.set(xscale="log", ylim=limits, xlabel="characters seen", ylabel=TITLES["val/nats"])
     panel.spines[["top", "right"]].set_visible(False)
-    panel.legend(fontsize=8, loc="lower left")
+    panel.legend(fontsize=8, loc="upper right")
     figure.savefig(IMAGES / "findings.png", dpi=130)
     plt.close(figure)
 

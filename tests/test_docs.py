@@ -119,7 +119,17 @@ def test_what_is_shown_of_comparing_works_on_a_sweep(
         demo(Outputs(tmp_path / "outputs"))
     monkeypatch.chdir(tmp_path)
     words = shlex.split(line, comments=True)[1:]
-    names = {"SWEEP", "RUNS", "RUN", "seed_b", "tutorial", "outputs/runs/match-*", "1f3c", "77ab0"}
+    names = {
+        "SWEEP",
+        "RUNS",
+        "RUN",
+        "seed_b",
+        "tutorial",
+        "shakespeare",
+        "outputs/runs/match-*",
+        "1f3c",
+        "77ab0",
+    }
     if not {"--serve", "--inspect"} & set(words):  # they have tests of their own
         assert cli.main(["demo" if word in names else word for word in words]) == 0
 
