@@ -190,14 +190,16 @@ def _unreadable(word: str, error: OverrideParseException) -> str:
     key, equals, value = word.partition("=")
     if not equals:
         return refusal(f"{shortened(word)!r}", "KEY=VALUE", "no = in it")
-    message = _flat(str(error.message))
+    # Hydra 1.4 begins with everything that was typed.
     failed = re.search(
-        r"(?:ValueError|TypeError) while evaluating '.*?': (.*?)(?: See http|$)", message
+        r"(?:ValueError|TypeError) while evaluating '.*?': (.*?)(?:\s+See http|$)",
+        str(error.message),
+        re.DOTALL,
     )
     if failed:
         ends = "interval(low,high), for hydra/sweeper=search"
         valid = ends if "interval(" in value else "one value, or several with commas"
-        return refusal(_words(key, value), valid, failed.group(1))
+        return refusal(_words(key, value), valid, _flat(failed.group(1)))
     plain = value[1:-1] if len(value) > 1 and value[0] == value[-1] in "'\"" else value
     quoted = f"{key}={QuotedString(plain, Quote.double).with_quotes()}"
     try:
