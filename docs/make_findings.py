@@ -143,7 +143,9 @@ def by_setting(summary: Mapping[str, Any]) -> dict[str, list[Any]]:
     for run in summary["runs"]:
         varied = {key: value for key, value in run["varied"].items() if key != "seed"}
         if not run["is_control"]:
-            label = " ".join(varied.values()).replace("_", " ")
+            rewarded = varied.pop("reward.weight", "1") != "0"
+            label = " ".join([*varied.values(), *([] if rewarded else ["alone"])])
+            label = label.replace("_", " ")
         elif varied.get("trap", "published") == "published":  # a trap's control has the trap's name
             label = "control"
         else:
@@ -168,6 +170,9 @@ def draw(summary: Mapping[str, Any], picture: Picture, path: Path) -> None:
         label: {"color": COLOURS[number % len(COLOURS)], "lw": 1.2}
         for number, label in enumerate(others)
     }
+    for label in styles:  # a teacher without the reward: as with it, but dotted
+        if label.endswith(" alone"):
+            styles[label] = {**styles[label.removesuffix(" alone")], "ls": ":"}
     styles["published"] = {"color": "tab:red", "lw": 2.6}
     styles["none"] = {"color": "tab:green", "lw": 2.6}
     styles["control"] = {"color": "black", "lw": 1.2, "ls": "--"}
@@ -191,7 +196,8 @@ def draw(summary: Mapping[str, Any], picture: Picture, path: Path) -> None:
         panel.set_title(TITLES[metric], fontsize=10)
         panel.set_xlabel("thousand characters seen")
         panel.spines[["top", "right"]].set_visible(False)
-    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    found = panels[0][0].get_legend_handles_labels()
+    figure.legend(*found, loc="outside lower center", ncols=4 if number == 1 else 6, fontsize=9)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
@@ -220,7 +226,7 @@ def draw_headline(ladder: Mapping[str, float]) -> None:
             continue
         groups = by_setting(json.loads(path.read_text()))
         for label, runs in groups.items():
-            if label not in ("", "1", "control"):
+            if label not in ("", "control"):
                 continue
             at, mean, half = mean_curve(runs, "val/nats")
             style = {"ls": "--", "lw": 1} if label == "control" else {"lw": 2}
