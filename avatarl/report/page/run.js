@@ -137,7 +137,10 @@ function provenance(...runs) {
 }
 function command(run) {
   const copy = ({ target }) => navigator.clipboard?.writeText(run.command).then(
-    () => { target.textContent = "Copied"; },
+    () => {
+      target.textContent = "Copied";
+      setTimeout(() => { target.textContent = "Copy"; }, 2000);
+    },
     () => {},
   );
   return h("div", { class: "command" },

@@ -30,6 +30,9 @@ from avatarl.sweep.workers import worker
 from avatarl.sweep.workers.slot import Slot
 from avatarl.sweep.workers.warmup import Take, end
 
+#: A process may take so long to import what it executes, however soon a silent run is killed.
+_START_S = 300.0
+
 
 class CannotStart(RuntimeError):
     """Workers can't import what they should execute."""
@@ -146,6 +149,9 @@ class WorkerProcess:
     def kill_if_silent(self, after_s: float) -> None:
         """Kill it if its runs have given no sign of life for so long."""
         if self.future is None or self.future.done():
+            return
+        if self.pid is None and self.seconds <= max(after_s, _START_S):
+            self._noticed = time.monotonic()  # it starts, and can't give a sign yet
             return
         sign = _last_sign(self.runs)
         if sign != self._last_sign:

@@ -73,11 +73,11 @@ def test_a_fault_is_contained_retried_within_bounds_and_named(
 
 def test_a_hung_worker_is_killed_and_its_run_resumed(plan_of, trace_of):
     plan = plan_of([{"fault": "hang once"}, {}])
-    policy = FailurePolicy(max_failures=None, max_retries=2, hang_after_s=1.0)
+    policy = FailurePolicy(max_failures=None, max_retries=2, hang_after_s=3.0)
     events = []
     outcomes = pool(policy=policy, on_event=events.append).run(plan.runs)
     assert [outcomes[run.id].state for run in plan.runs] == ["done", "done"]
-    assert [e.reason for e in events if e.what == "retried"] == ["no sign of life for 1 s, killed"]
+    assert [e.reason for e in events if e.what == "retried"] == ["no sign of life for 3 s, killed"]
 
 
 def test_stop_checkpoints_running_runs_and_the_next_launch_continues(plan_of, trace_of):
