@@ -91,7 +91,7 @@ PICTURES = {
 TRACKS = {
     "record_policy": "reward + n-gram teacher, context 128",
     "record_policy_matched": "reward + n-gram teacher, context 8",
-    "record_prior": "the same with an n-gram prior",
+    "record_prior": "with an n-gram prior, too, context 128",
     "record_bandit_prior": "one character tried, n-gram prior",
     "record_bandit_alone": "four characters tried, nothing else",
 }
