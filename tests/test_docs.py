@@ -81,11 +81,14 @@ def test_every_run_and_sweep_that_is_shown_can_be_composed(
         return  # tests/origin/test_origin.py plans them
     asked = [word for word in words if word not in {"-m", *given, *given.values()}]
     named = given.get("-cn", "config")
+    texts = [tmp_path / word[10:] for word in words if word.startswith("data.path=kjv")]
+    for text in texts:
+        text.symlink_to(tinyshakespeare_path)
     if "-m" in words or "-cn" in words:
         multirun([*asked, "hydra.launcher.dry_run=json"], named)
     else:
         composition.compose(asked)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == texts
 
 
 def others_typed() -> list[tuple[str, str]]:
