@@ -188,7 +188,7 @@ def test_help_is_for_people(tmp_path: Path) -> None:
     assert done.returncode == 0
     for group in ("data", "model", "reference", "explorer", "reward", "objective", "optimizer"):
         assert f"{group}:" in done.stdout
-    assert "experiment: best_alone, seed_a, seed_a_small, seed_b," in done.stdout
+    assert "experiment: best_alone, best_bandit, best_prior, seed_a," in done.stdout
     assert "python run.py -m" in done.stdout
 
 
