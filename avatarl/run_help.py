@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from avatarl.process import program
-from avatarl.source import CONF
+from avatarl.source import CONF, options_of
 
 
 def told(words: Sequence[str]) -> bool:
@@ -40,7 +40,7 @@ def text() -> str:
 def _groups(folder: Path) -> Iterator[str]:
     for group in sorted(path for path in folder.rglob("*") if path.is_dir()):
         name = group.relative_to(CONF).as_posix()
-        options = sorted(path.stem for path in group.glob("*.yaml"))
+        options = options_of(name)
         if options and name.partition("/")[0] != "hydra":
             yield f"{name}: {', '.join(options)}\n"
 
