@@ -10,6 +10,7 @@ import string
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from avatarl import terminal
 from avatarl.process import program
 from avatarl.source import CONF, options_of
 
@@ -23,6 +24,7 @@ def told(words: Sequence[str]) -> bool:
     asked = list(words) in (["--help"], ["-h"])
     if not asked or _others_have_options():
         return False
+    terminal.secure()
     print(text())
     return True
 

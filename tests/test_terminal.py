@@ -180,6 +180,40 @@ def test_what_only_shows_something_ends_when_its_reader_leaves(
     assert reader_has_left([*CLI, *command], tmp_path) == 0
 
 
+def test_every_command_is_quiet_about_a_reader_that_leaves(tmp_path: Path) -> None:
+    sweep = ["-m", *QUICK, "seed=0", "sweep_name=s", "hydra.launcher.control=false"]
+    reader_leaves([*RUN, *sweep, "hydra.launcher.workers=1"], tmp_path)
+    (trained,) = map(str, tmp_path.glob("outputs/runs/*"))
+    for words in (
+        *([*RUN, *flags] for flags in (["--help"], ["--info"], ["--cfg", "job"])),
+        *([*CLI, "run", *flags] for flags in (["-h"], ["-sc", "install=bash"])),
+        *([*RUN, *sweep, f"hydra.launcher.dry_run={shown}"] for shown in ("true", "json")),
+        *([*CLI, *flags] for flags in ([], ["--version"], ["compare", "--help"])),
+        *([*CLI, "status", *flags] for flags in (["--all"], ["--json"])),
+        *([*CLI, "compare", *flags] for flags in ([], ["--json"])),
+        *([*CLI, "inspect", trained, *flags] for flags in ([], ["--json"])),
+        *([*CLI, command] for command in ("logs", "watch", "sync", "backfill")),
+        [*CLI, "sample", trained, "--characters", "1000000000"],
+        [*CLI, "new", "reward", "focal"],
+    ):
+        reader_leaves(words, tmp_path)
+
+
+def reader_leaves(words: list[str], cwd: Path) -> None:
+    """Read the first letter of what a command says, and no more."""
+    with subprocess.Popen(
+        words, cwd=cwd, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(1)
+        process.stdout.close()
+        told = process.stderr.read().decode()
+    assert "Traceback" not in told, (words, told)
+    assert "Broken" not in told, (words, told)
+    assert process.returncode == 0, (words, told)
+
+
 def test_text_of_users_is_printed_as_text() -> None:
     for text in AWKWARD:
         for console in (terminal.console(), rich.console.Console()):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.color import Color
 from rich.console import Console
@@ -21,6 +22,8 @@ from avatarl.runs.find import find_run
 if TYPE_CHECKING:
     from avatarl.data import Corpus
     from avatarl.training.learner import Learner
+
+_Written = TypeVar("_Written")
 
 # From unsure to sure; distinguishable without red and green.
 _UNSURE, _SURE = (230, 159, 0), (0, 114, 178)
@@ -85,7 +88,7 @@ def main(args: argparse.Namespace) -> int:
         }
         if len(streams) == 1:
             console.print(_shown(args.prompt, 1.0, False), end="")
-            for character, confidence in streams["policy"]:
+            for character, confidence in _while_read(streams["policy"]):
                 console.print(_shown(character, confidence, args.color), end="", soft_wrap=True)
             console.print()
         else:
@@ -117,6 +120,10 @@ def _written(
         yield corpus.characters[int(chosen[0])], float(confidence[0])
 
 
+def _while_read(written: Iterable[_Written]) -> Iterator[_Written]:
+    return itertools.takewhile(lambda one: not terminal.reader_left(), written)
+
+
 def _side_by_side(
     console: Console, args: argparse.Namespace, streams: dict[str, Iterator[tuple[str, float]]]
 ) -> None:
@@ -127,7 +134,7 @@ def _side_by_side(
         column.ratio = 1
     table.add_row(*texts)
     with Live(table, console=console, vertical_overflow="visible"):
-        for drawn in zip(*streams.values(), strict=True):
+        for drawn in _while_read(zip(*streams.values(), strict=True)):
             for text, (character, confidence) in zip(texts, drawn, strict=True):
                 text.append_text(_shown(character, confidence, args.color))
 
