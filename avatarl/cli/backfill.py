@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from avatarl.cli.options import add_output_dir, add_runs
 from avatarl.errors import UserError, in_short
 from avatarl.runs.find import select_folders
 from avatarl.runs.folder import RunFolder
+from avatarl.runs.state import RunState, status_of
+
+if TYPE_CHECKING:
+    from avatarl.tracking.base import Ending
 
 #: What a run was told that wasn't to be tracked.
 _UNTRACKED: dict[str, Any] = {
     "name": "wandb", "kind": "wandb", "project": None, "entity": None, "group": None,
     "run_name": None, "tags": [], "artifact": False,
+}  # fmt: skip
+
+_ENDED: dict[RunState, Ending] = {
+    RunState.DONE: "done", RunState.FAILED: "failed", RunState.PAUSED: "paused",
 }  # fmt: skip
 
 
@@ -70,7 +78,7 @@ def _send(folder: RunFolder, args: argparse.Namespace) -> int:
     result = folder.read_result()
     if result is not None:
         opened.summary(result)
-    opened.finish()
+    opened.finish(_ENDED.get(status_of(folder).state, "interrupted"))
     return len(records)
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from avatarl.options import Option
+
+#: How a run ends for now; what is interrupted or paused may go on later, under the same id.
+Ending = Literal["done", "failed", "interrupted", "paused"]
 
 
 @dataclass(frozen=True)
@@ -81,5 +84,10 @@ class Sink(Protocol):
     def summary(self, values: Mapping[str, Any]) -> None:
         """Take the result, as in ``result.json``."""
 
-    def finish(self, complete: bool) -> None:
-        """Close; ``complete`` says whether nothing before has failed."""
+    def finish(self, ended: Ending, complete: bool) -> None:
+        """Close.
+
+        Args:
+            ended: How the run has ended; a process that is killed comes to no end.
+            complete: Whether nothing before has failed here.
+        """

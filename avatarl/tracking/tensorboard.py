@@ -127,6 +127,6 @@ class TensorBoardSink:
             text = sample["text"].replace("\n", "  \n")  # Markdown's line break
             self._writer.add_text(f"samples/temperature {sample['temperature']}", text, at)
 
-    def finish(self, complete: bool) -> None:
-        """Write what is left, and close."""
+    def finish(self, ended: base.Ending, complete: bool) -> None:
+        """Write what is left, and close; event files have no word for how a run ended."""
         self._writer.close()

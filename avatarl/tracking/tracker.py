@@ -66,11 +66,11 @@ class Tracker:
         for sink in self._sinks:
             sink.attempt("summary", values)
 
-    def finish(self) -> None:
-        """Close the sinks; what a server hasn't taken in time is left for later."""
+    def finish(self, ended: base.Ending) -> None:
+        """Tell how the run has ended, and close; what a server hasn't taken is left for later."""
         sinks, self._sinks = self._sinks, []
         for sink in sinks:
-            sink.finish()
+            sink.finish(ended)
 
 
 class _Guarded:
@@ -91,9 +91,9 @@ class _Guarded:
                 "%s failed, the run goes on%s: %s", self._config.name, later, in_short(error)
             )
 
-    def finish(self) -> None:
+    def finish(self, ended: base.Ending) -> None:
         try:
-            self._sink.finish(complete=not self._failed)
+            self._sink.finish(ended, complete=not self._failed)
         except Exception as error:
             if isinstance(error, TimeoutError):
                 _avoid_until[self._config.kind] = time.monotonic() + _AVOID_S

@@ -37,6 +37,9 @@ _AXES = {
     "characters": "characters_seen", "epochs": "epoch", "seconds": "time/elapsed_s", "steps": None,
 }  # fmt: skip
 
+#: What wandb takes for finished, for failed, and as its own client tells it of Ctrl-C.
+_EXIT_CODES: dict[base.Ending, int] = {"done": 0, "failed": 1, "interrupted": 255, "paused": 255}
+
 
 @dataclass(frozen=True)
 class Config(base.Config):
@@ -121,7 +124,7 @@ class Config(base.Config):
         sink.replay(journal.read(folder.journal)[1])
         if result is not None:
             sink.summary(result)
-        sink.finish()
+        sink.finish("done")
 
     def _init(self, raw: Mapping[str, Any], wandb_id: str, mode: str, place: Path) -> Any:
         import wandb
@@ -280,10 +283,11 @@ class WandbSink:
                 checkpoint.add_file(str(path))
             self._run.log_artifact(checkpoint)
 
-    def finish(self, complete: bool = True) -> None:
+    def finish(self, ended: base.Ending, complete: bool = True) -> None:
         """Flush and close.
 
         Args:
+            ended: How the run has ended; wandb is told by the exit code.
             complete: Whether the sink was told everything, so that nothing is left to send.
 
         Raises:
@@ -292,7 +296,8 @@ class WandbSink:
         self._tell_log(whole=True)
         try:
             # wandb's own limit doesn't hold where a request is under way that isn't answered.
-            _within(self._patience + _GRACE_S, self._run.finish)
+            code = _EXIT_CODES[ended]
+            _within(self._patience + _GRACE_S, lambda: self._run.finish(exit_code=code))
         except TimeoutError:
             _abandon()
             raise

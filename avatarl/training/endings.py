@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
+
+from avatarl.tracking.base import Ending
 
 
 class Interrupted(Exception):
     """A run was asked to stop; it left a checkpoint and goes on when started again."""
+
+    ended: ClassVar[Ending] = "interrupted"
 
     def __init__(self, directory: Path, step: int) -> None:
         super().__init__(f"interrupted after step {step}; {directory} holds a checkpoint")
@@ -19,6 +24,8 @@ class Interrupted(Exception):
 
 class Paused(Interrupted):
     """A run was put down at a step that was asked for."""
+
+    ended = "paused"
 
 
 class Diverged(Exception):

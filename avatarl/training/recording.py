@@ -27,6 +27,7 @@ from avatarl.runs.progress import Progress
 from avatarl.runs.result import SCHEMA, Result
 from avatarl.runs.stride import least_context, usual_stride
 from avatarl.tracking import provenance
+from avatarl.tracking.base import Ending
 from avatarl.tracking.tracker import Tracker
 from avatarl.training.endings import Interrupted
 from avatarl.training.evaluation import INFINITE_WHEN
@@ -215,22 +216,25 @@ class Recording:
 
     def failure(self, error: Exception) -> None:
         """Write down what ended the run, unless it is an interruption; let go of every file."""
-        with self.run_log.attended():
-            if not isinstance(error, Interrupted | ClaimLost):
+        if isinstance(error, Interrupted):
+            self.close(error.ended)
+        elif isinstance(error, ClaimLost):  # it goes on elsewhere
+            self.close("interrupted", in_short(error))
+        else:
+            with self.run_log.attended():
                 write_failure(self.folder, self._config, self._identity, error)
-        ended = "interrupted" if isinstance(error, Interrupted) else "failed"
-        self.close(ended, None if isinstance(error, Interrupted) else in_short(error))
+            self.close("failed", in_short(error))
 
-    def close(self, ended: str = "interrupted", reason: str | None = None) -> None:
+    def close(self, ended: Ending = "interrupted", reason: str | None = None) -> None:
         """Let go of every file, and of the run; harmless when repeated.
 
         Args:
             ended: How the attempt did.
-            reason: Why, where it failed.
+            reason: Why, where nobody asked for it.
         """
         self._journal.close()
         with self.run_log.attended():
-            self._tracker.finish()
+            self._tracker.finish(ended)
         self.run_log.close()
         if self._release is not None:
             release, self._release = self._release, None

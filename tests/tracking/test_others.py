@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,30 +19,39 @@ RECORDS = [
 RESULT = {"run_id": "0123", "steps": 20, "val/nats": 2.5}
 
 
-def told(module: str, folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
-    """Tell a run to the page's tracker, interrupted after two records and taken up again."""
+def told(
+    module: str, folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any
+) -> Iterator[str]:
+    """Tell a run to the page's tracker, interrupted after two records and taken up again.
+
+    Yields:
+        Each time it has ended, how.
+    """
     (source,) = re.findall(
         rf"^```python file=mylab/{module}.py\n(.*?)^```", PAGE.read_text(), re.M | re.S
     )
     (folder / f"{module}.py").write_text(source)
     monkeypatch.syspath_prepend(str(folder))
     tracker = importlib.import_module(module).Config(name=module, kind=module, **settings)
-    for first, last in ((0, 2), (2, 4)):
+    for first, last, ended in ((0, 2, "interrupted"), (2, 4, "done")):
         sink = tracker.open(RAW, "0123", folder / "match-none-0123", RECORDS[:first])
         for record in RECORDS[first:last]:
             sink.log(record["step"], record)
         if last == len(RECORDS):
             sink.alarm("calibration raised", True)
             sink.summary(RESULT)
-        sink.finish(True)
+        sink.finish(ended, True)
+        yield ended
 
 
 def test_mlflow_has_each_point_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow")
     store = f"sqlite:///{tmp_path / 'store.db'}"
-    told("mlflow_runs", tmp_path, monkeypatch, uri=store, experiment="avatarl")
     client = mlflow.MlflowClient(store)
-    (run,) = client.search_runs([client.get_experiment_by_name("avatarl").experiment_id])
+    statuses = {"interrupted": "KILLED", "done": "FINISHED"}
+    for ended in told("mlflow_runs", tmp_path, monkeypatch, uri=store, experiment="avatarl"):
+        (run,) = client.search_runs([client.get_experiment_by_name("avatarl").experiment_id])
+        assert run.info.status == statuses[ended]
     points = client.get_metric_history(run.info.run_id, "train/loss")
     assert [(point.step, point.value) for point in points] == losses()
     assert run.data.metrics["result/val/nats"] == 2.5
@@ -53,7 +63,7 @@ def test_trackio_has_each_point_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
     pytest.importorskip("trackio")
     storage = importlib.import_module("trackio.sqlite_storage").SQLiteStorage
-    told("trackio_runs", tmp_path, monkeypatch, project="avatarl")
+    assert len(list(told("trackio_runs", tmp_path, monkeypatch, project="avatarl"))) == 2
     *logged, result = storage.get_logs("avatarl", "match-none-0123")
     assert [(record["step"], record["train/loss"]) for record in logged] == losses()
     assert result["result/val/nats"] == 2.5

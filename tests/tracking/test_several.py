@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -15,7 +17,7 @@ from avatarl.config import RunConfig, run_id
 from avatarl.errors import UserError
 from avatarl.tracking import base
 from avatarl.tracking.tracker import Tracker
-from avatarl.training import execute
+from avatarl.training import Interrupted, execute
 from tests.tracking.event_file import points
 from tests.tracking.wandb_standin import Standin
 
@@ -72,7 +74,7 @@ def test_one_that_fails_takes_no_other_with_it(caplog: pytest.LogCaptureFixture)
             if self.broken:
                 raise OSError("no space")
 
-        def finish(self, complete: bool) -> None:
+        def finish(self, ended: str, complete: bool) -> None:
             self.complete = complete
 
     sinks = {name: Sink(name == "bad") for name in ("bad", "good")}
@@ -80,7 +82,7 @@ def test_one_that_fails_takes_no_other_with_it(caplog: pytest.LogCaptureFixture)
     tracker = Tracker(opened)  # type: ignore[arg-type]
     tracker.log(1, {})
     tracker.log(2, {})
-    tracker.finish()
+    tracker.finish("done")
     assert (sinks["bad"].told, sinks["bad"].complete) == ([1], False)
     assert (sinks["good"].told, sinks["good"].complete) == ([1, 2], True)
     assert [record.message for record in caplog.records] == [
@@ -122,6 +124,25 @@ def test_one_of_anothers_package_is_found_by_its_entry_point(
         "finish",
     ]
     assert points(result.directory / "tensorboard")
+
+
+@pytest.mark.parametrize(
+    ("ended", "how"),
+    [
+        ("done", {}),
+        ("paused", {"pause_at": 4}),
+        ("interrupted", {"stop": lambda: True}),
+        ("failed", {"on_progress": lambda progress: 1 / 0}),
+    ],
+)
+def test_each_is_told_how_the_run_has_ended(
+    quick: Quick, monkeypatch: pytest.MonkeyPatch, ended: str, how: Mapping[str, Any]
+) -> None:
+    sink = MagicMock()
+    monkeypatch.setattr("avatarl.tracking.files.Config.open", lambda *words: sink)
+    with contextlib.suppress(Interrupted, ZeroDivisionError):
+        execute(quick("tracking=files"), **how)
+    sink.finish.assert_called_once_with(ended, complete=True)
 
 
 def test_backfill_sends_what_wandb_was_to_have(

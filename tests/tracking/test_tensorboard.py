@@ -71,7 +71,7 @@ def test_a_run_that_goes_back_leaves_nothing_of_what_came_after(tmp_path: Path) 
     kept = [{"schema": 1}, record(1, 3.0), record(2, 1.5)]
     journal.write_text("".join(json.dumps(one) + "\n" for one in kept))
     sink.log(2, kept[-1])
-    sink.finish(complete=True)
+    sink.finish("done", complete=True)
     losses = [(p.step, p.value) for p in points(tmp_path / "tb") if p.tag == "loss"]
     assert losses == [(1, 3.0), (2, 1.5)]
 

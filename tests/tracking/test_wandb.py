@@ -192,14 +192,14 @@ def test_a_sink_that_fails_is_dropped_and_the_run_goes_on(
             self.calls += 1
             raise ConnectionError("no network")
 
-        def finish(self, complete: bool) -> None:
+        def finish(self, ended: str, complete: bool) -> None:
             self.complete = complete
 
     sink = Failing()
     recorder = Tracker([(Config(name="mine", kind="mine"), sink)])  # type: ignore[list-item]
     recorder.log(1, {"a": 1.0})
     recorder.log(2, {"a": 2.0})
-    recorder.finish()
+    recorder.finish("done")
     assert sink.calls == 1
     assert sink.complete is False
     assert "the run goes on" in caplog.text

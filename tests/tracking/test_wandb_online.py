@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 import wandb
 
+from avatarl import cli
 from avatarl.config import RunConfig
+from avatarl.runs.progress import Progress
 from avatarl.tracking import delivery
 from avatarl.tracking import tracker as recorder
 from avatarl.training import Interrupted, Result, execute
@@ -214,14 +216,29 @@ def test_an_interrupted_run_stays_one_run(
 ) -> None:
     interrupted(6)
     (run,) = server.runs.values()
+    assert run.exit_code == 255  # as its own client tells it of Ctrl-C
     assert [row["_step"] for row in run.history] == [4]
     assert run.summary["best/nats"] == run.history[0]["val/nats"]
     # What is tracked may change meanwhile; the run is the same.
     result = execute(quick("tracking.tags=[later]"))
     assert list(server.runs) == [result["run_id"]]
     assert_holds_once(run, result)
+    assert run.exit_code == 0
     assert "later" in run.tags
     assert run.summary["best/nats"] == pytest.approx(result["best/nats"])
+
+
+def test_a_run_that_failed_is_told_as_failed(server: Standin, quick: Quick, tmp_path: Path) -> None:
+    def fail(progress: Progress) -> None:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        execute(quick(), on_progress=fail)
+    (run,) = server.runs.values()
+    assert run.exit_code == 1
+    run.exit_code = None
+    assert cli.main(["backfill", "--mode", "online", "--output-dir", str(tmp_path / "out")]) == 0
+    assert run.exit_code == 1
 
 
 def test_what_was_logged_offline_before_is_sent_along(
