@@ -28,6 +28,7 @@ TYPES: dict[str, Any] = {
     "boolean": bool,
     "number": (int, float),
     "string or null": (str, type(None)),
+    "number or null": (int, float, type(None)),
 }
 
 

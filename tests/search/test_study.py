@@ -15,6 +15,7 @@ from avatarl.sweep.plan.study import study_of
 from avatarl.sweep.workers.pool import Pool
 from avatarl.sweep.workers.slot import Slot
 from tests.search.replay import check_sweep
+from tests.test_automation import check, tables
 
 KEEP_GOING = FailurePolicy(max_failures=None, max_retries=2, hang_after_s=60)
 VALUES = [5.0, 4.0, 7.0, 1.0, 9.0, 3.0, 8.0, 2.0, 6.0]
@@ -84,6 +85,18 @@ def test_failed_runs_rank_last_and_are_tried_again_when_asked(study_plan):
     check_sweep(sweep)
     again = [event["run"] for event in events_of(sweep) if event["event"] == "again"]
     assert {int(run, 16) for run in again} == {3, 7}
+
+
+def test_decisions_are_written_down_as_the_docs_say(study_plan):
+    each, some = tables("Decisions")
+    plan, sweep = study_plan(VALUES, {3: {"raise_at": 10}}, paused_checkpoints=1)
+    study, _ = search(plan, sweep)
+    study.again()
+    search(plan, sweep)
+    events = events_of(sweep)
+    assert {"start", "promote", "report", "again", "drop"} <= {event["event"] for event in events}
+    for event in events:
+        check(event, {key: some[key] for key in event if key not in each} | each)
 
 
 def test_a_run_without_a_finite_number_is_paused_and_ranks_last(study_plan):
