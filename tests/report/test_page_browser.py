@@ -300,9 +300,13 @@ def test_single_runs_and_the_state_of_each(shown: Browser) -> None:
     assert {"done", "running at 45 %", "failed at 45 %", "new"} <= set(states)
 
 
-def test_the_legend_tells_dotted_from_dashed(shown: Browser) -> None:
-    styles = shown.js("['-', '--', ':', '-.'].map((dash) => borderStyle(DASHES[dash]))")
+def test_legend_and_table_tell_dotted_from_dashed(shown: Browser) -> None:
+    drawn = "swatch('red', DASHES[dash]).style.borderTopStyle"
+    styles = shown.js(f"['-', '--', ':', '-.'].map((dash) => {drawn})")
     assert styles == ["solid", "dashed", "dotted", "dashed"]
+    found = "[...document.querySelectorAll('{} .swatch')].map((one) => one.style.borderTop)"
+    legend, table = (shown.js(found.format(place)) for place in ("#legend", "#table"))
+    assert sorted(legend) == sorted(table)
 
 
 def test_toggling_lines(shown: Browser) -> None:

@@ -1,4 +1,4 @@
-// Colours of runs: by configuration, by a key, or by a metric on a ramp.
+// How runs look: colours by configuration, by a key, or by a metric on a ramp; and dashes.
 
 const dark = () => matchMedia("(prefers-color-scheme: dark)").matches && !printing();
 
@@ -40,4 +40,11 @@ function metricRange(metric) {
     ranges.set(key, extent(sectionRuns().map((run) => run.result[metric]).filter(finite), 0));
   }
   return ranges.get(key);
+}
+
+const dashOf = (group) => DASHES[group.look.dash] ?? [];
+// A piece of a run's or configuration's line, for table and legend.
+function swatch(colour, dash) {
+  const kind = dash === DASHES[":"] ? "dotted" : dash.length ? "dashed" : "solid";
+  return h("span", { class: "swatch", style: { borderTopColor: colour, borderTopStyle: kind } });
 }

@@ -33,12 +33,12 @@ function distance([x, y], p, q) {
 // Draws a line on top of the others in every panel, with the events of its runs.
 function emphasise(key, at = null) {
   for (const panel of panels) {
-    const pen = panel.plot.clearOver(), line = panel.lines.find((one) => toggleKey(one) === key);
-    if (line) panel.plot.clipped(() => drawOver(panel, line, at?.panel === panel ? at : null), pen);
+    const over = panel.plot.clearOver(), line = panel.lines.find((one) => toggleKey(one) === key);
+    const here = at?.panel === panel ? at : null;
+    if (line) panel.plot.clipped((pen) => drawOver(pen, panel, line, here), over);
   }
 }
-function drawOver({ plot, metric }, line, at) {
-  const pen = plot.over.getContext("2d");
+function drawOver(pen, { plot, metric }, line, at) {
   for (const { xs, ys } of line.parts) {
     for (const [colour, width] of [[css("--card"), 6], [line.colour, 2.8]]) {
       pen.strokeStyle = colour;
@@ -135,7 +135,7 @@ function listenToPointer(panel) {
     if (event.pointerType !== "touch") leaveCurves(panel);
   });
   plot.on("dblclick", () => zoomTo());
-  plot.on("blur", () => leaveCurves(panel));
+  plot.leave = () => leaveCurves(panel);
 }
 // A click opens the run; a finger, which can't hover, is told of it first.
 function tap(panel, near, at, pointer) {
@@ -168,7 +168,7 @@ function curveKeys(panel) {
       go(Math.max(0, place), firstFrom(part?.xs ?? [], x) + by * (fast ? 10 : 1));
     const zoom = (by) => {
       const [low, high] = plot.xs, middle = cursor.x ?? (low + high) / 2;
-      zoomTo([low, high].map((end) => Math.max(0, middle + (end - middle) * by)), null, null);
+      zoomTo([low, high].map((end) => Math.max(0, middle + (end - middle) * by)));
     };
     const keys = {
       ArrowDown: () => go(place + 1), ArrowUp: () => go(place < 0 ? 0 : place - 1),

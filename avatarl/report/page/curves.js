@@ -15,7 +15,7 @@ function curveLines(metric) {
     if (!members.length) return [];
     return [{
       group, members, title: group.name, colour: colourOf(members[0]),
-      dash: DASHES[group.look.dash] ?? [], final: groupEstimate(group, metric, kept)?.[1],
+      dash: dashOf(group), final: groupEstimate(group, metric, kept)?.[1],
     }];
   });
 }
@@ -193,8 +193,6 @@ function drawFinal(plot, line, many) {
 }
 
 const LEGEND = 300;
-const borderStyle = (dash) =>
-  dash === DASHES[":"] ? "dotted" : dash.length ? "dashed" : "solid";
 function drawLegend() {
   const more = drawn.length - LEGEND;
   refill($("legend"),
@@ -208,7 +206,6 @@ function legendEntry(line) {
     state.hidden[event.target.checked ? "delete" : "add"](key);
     prepareCurves();
   };
-  const border = { borderTopColor: line.colour, borderTopStyle: borderStyle(line.dash) };
   const digits = Math.min(3, info(state.metrics[0]).digits);
   const missing = line.parts.length ? "" : "no data";
   const over = () => emphasise(line.off ? null : key), out = () => emphasise(null);
@@ -218,7 +215,7 @@ function legendEntry(line) {
   };
   return h("label", attributes,
     h("input", { type: "checkbox", checked: !line.off, onchange: toggle }),
-    h("span", { class: "swatch", style: border }),
+    swatch(line.colour, line.dash),
     h("span", { class: "txt" }, line.title),
     h("span", { class: "val" }, finite(line.final) ? number(line.final, digits) : missing));
 }

@@ -32,9 +32,10 @@ function svg(tag, attributes, ...children) {
 const $ = (id) => document.getElementById(id);
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// Long words may break after an underscore, a point or a hyphen.
+// Long words may break after an underscore, an equals sign, a hyphen, or a point within a name.
 function breakable(text) {
-  return text.split(/(?<=[_.-])/).flatMap((part, i) => (i ? [h("wbr"), part] : [part]));
+  const parts = text.split(/(?<=[_=-])|(?<=\.)(?=[a-z])/);
+  return parts.flatMap((part, i) => (i ? [h("wbr"), part] : [part]));
 }
 
 // What names an element whenever its part of the page is drawn anew.

@@ -64,7 +64,7 @@ function numbers(...runs) {
   const head = h("tr", {},
     h("th", {}, ""),
     runs.map((run) => h("th", { class: "num" },
-      run.title, " ", h("span", { class: `state ${run.state}` }, run.told))),
+      breakable(run.title), " ", h("span", { class: `state ${run.state}` }, run.told))),
     runs.length > 1 ? h("th", { class: "num" }, "difference") : null);
   const row = (metric) => numberRow(metric, ...runs);
   return [
@@ -96,7 +96,8 @@ function configurations(a, b) {
   const shown = keys.filter((key) => !few || telling(key));
   const rows = shown.map((key) =>
     h("tr", { class: b && differs(key) ? "differs" : null, "data-config": key },
-      h("td", {}, key), h("td", {}, show(left[key])), b ? h("td", {}, show(right[key])) : null));
+      h("td", {}, breakable(key)), h("td", {}, show(left[key])),
+      b ? h("td", {}, show(right[key])) : null));
   const counted = b
     ? `${keys.filter(differs).length} of ${keys.length} keys differ`
     : few ? "the keys that tell these runs apart" : `${keys.length} keys`;

@@ -26,7 +26,6 @@ function makeFacts(run) {
   return { get, words: () => (words ??= seen().map(show).join(" ").toLowerCase()) };
 }
 
-
 // A curve on the axis chosen, [xs, ys, whether it was thinned], or null.
 function curveOf(run, metric) {
   const raw = run.curves[metric];

@@ -127,9 +127,9 @@ function bodyCell(row, column, text) {
   if (row.level) return h("td", { class: column.numeric ? "num" : null }, text);
   if (column.kind === "run") {
     const control = row.control && text !== "control" ? h("small", {}, " control") : null;
-    const swatch = h("span", { class: "swatch", style: { borderTopColor: colourOf(row.first) } });
     const title = h("span", {}, row.best ? "★ " : "", breakable(text), control);
-    return h("td", { class: "name" }, h("div", {}, swatch, title));
+    const line = swatch(colourOf(row.first), dashOf(row.of));
+    return h("td", { class: "name" }, h("div", {}, line, title));
   }
   if (column.kind === "state") {
     return h("td", {}, h("span", { class: `state ${row.run.state}` }, text));
