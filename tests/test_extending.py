@@ -87,7 +87,7 @@ def test_the_page_on_extending_does_what_it_says(tmp_path: Path) -> None:
     assert "reward.gamma" in said
     told = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text().splitlines()]
     assert told[0] == ["create_experiment", "first"]
-    assert told[-1][0] == "set_terminated"
+    assert told[-1] == ["set_terminated", "mlflow-1", "FINISHED"]
     losses = [call for call in told if call[:3] == ["log_metric", "mlflow-1", "train/loss"]]
     (tracked,) = tmp_path.glob("outputs/runs/*/tensorboard/events.out.tfevents.*")
     lines = (tracked.parents[1] / "metrics.jsonl").read_text().splitlines()
