@@ -6,6 +6,9 @@ worse the run that was found is than the grid's best, on what the search ranks b
 of ASHA is computed as well: what it finds must be bit for bit that run of the grid, and what it
 spends what the rules say of the grid's journals, from which the other orders are then told.
 
+``idle``: the share of workers' time that is left unused where the runs are proposed one by one, and
+where they were in rounds, each waiting for the one before: ASHA's rules, with steps as time.
+
 ``overhead``: 500 runs that do nothing but log at their rungs go through a pool with and without a
 search; processor time of the process that decides, and of reading and writing the ledger.
 
@@ -14,8 +17,10 @@ search; processor time of the process that decides, and of reading and writing t
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import random
+import statistics
 import sys
 import tempfile
 import time
@@ -28,7 +33,7 @@ from harness import Entry, Options, entry, main
 
 from avatarl.runs.journal import value_at
 from avatarl.runs.outputs import Outputs
-from avatarl.search.rules import Rules, decide
+from avatarl.search.rules import Rules, Trial, decide
 from avatarl.search.settings import Stopping, load
 from avatarl.search.study import Study
 from avatarl.search.summary import correlations, steps_spent
@@ -86,6 +91,14 @@ def of_grid(place: Path, options: Options) -> Iterator[Entry]:
         most = MOST_STEPS if way == "asha" else None
         yield entry(f"search/{way}/steps", spent, "of the grid", most)
         yield entry(f"search/{way}/regret", regrets, "nats", MOST_REGRET)
+    for workers in (2, 4, 8):
+        ways: dict[int, list[float]] = {0: [], 8: []}
+        for order, batch in itertools.product(range(5), ways):
+            study = study_of(*search_plan("asha", whole, order))
+            assert study is not None
+            ways[batch].append(idle(study, workers, batch))
+        note = f"in rounds of 8: {statistics.median(ways[8]):.1%}"
+        yield entry(f"search/idle/{workers}_workers", ways[0], "of their time", None, note=note)
     # What rungs say of the end where nothing was left out.
     searched, sweep = search_plan("asha", whole, 0)
     study = study_of(searched, sweep)
@@ -122,6 +135,30 @@ def replay(study: Study) -> tuple[int, float]:
     found = study.best()
     assert found is not None
     return steps_spent(study), found[1]
+
+
+def idle(study: Study, workers: int, batch: int) -> float:
+    """The share of time without work, with runs proposed one by one, or so many at once."""
+    left, trials = list(study.trials.values()), list[Trial]()
+    going: list[tuple[int, int, Trial]] = []
+    now = busy = pieces = 0
+    while True:
+        while len(going) < workers:
+            decision = decide(study.rules, trials, more=bool(left) and not batch)
+            if decision is not None:
+                trial, rungs = study.trials[decision.run], study.runs[decision.run].rungs
+                trial.bracket, trial.target = decision.bracket, decision.rung
+                steps, pieces = rungs[trial.target] - trial.at, pieces + 1
+                busy, trial.at = busy + steps, trial.at + steps
+                heapq.heappush(going, (now + steps, pieces, trial))
+            elif left and not (batch and going):
+                trials, left = trials + left[: batch or 1], left[batch or 1 :]
+            else:
+                break
+        if not going:
+            return 1 - busy / (now * workers)
+        now, _, trial = heapq.heappop(going)
+        trial.values[trial.target] = study.value(study.runs[trial.id], trial.target)
 
 
 def candidates(outputs: Path, steps: int) -> list[Candidate]:

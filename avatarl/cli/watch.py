@@ -33,9 +33,9 @@ def main(args: argparse.Namespace) -> int:
     from avatarl.sweep.survey import look_at
 
     directory = find_sweep(args.sweep, args.output_dir).path
-    plan = Plan.read(directory)
     with Live(console=terminal.console(), auto_refresh=False) as live:
         while not terminal.reader_left():
+            plan = Plan.read(directory)  # a search's grows
             seen = look_at(plan, directory, fresh=True)
             live.update(render(plan, seen), refresh=True)
             counts = seen.counts()

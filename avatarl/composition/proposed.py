@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -99,28 +100,6 @@ class Search:
         overrides: tuple[str, ...] = candidate.overrides
         return overrides
 
-    def round(self, plan: Plan | None, study: Study | None) -> list[tuple[str, ...]]:
-        """Return the overrides of the next runs, which are launched together; none: it is over.
-
-        Args:
-            plan: Of the rounds before; None: there were none.
-            study: Of that plan.
-
-        Raises:
-            UserError: Nothing of the space can be run.
-        """
-        known = self._before if study is None else self.known(study)
-        begun = 0 if plan is None else sum(not run.is_control for run in plan.runs)
-        overrides = []
-        for _ in range(min(self.settings.n_jobs, self.settings.n_trials - begun)):
-            found = self._next(known)
-            if found is None:
-                break
-            candidate, _ = found
-            overrides.append(candidate.overrides)
-            known = [*known, self._as_known(candidate, "running")]
-        return overrides
-
     def grow(self, study: Study) -> PlannedRun | None:
         """Propose another run to a study, and keep plan and view up to date; None: there is none.
 
@@ -141,7 +120,10 @@ class Search:
                 self._refused.append(self._as_known(candidate, "failed"))
                 continue
             run = self._planned(candidate, files)
-            if study.propose(run.id, run.to_json()):
+            states = Counter(one.state for one in known)
+            seen = ", ".join(f"{count} {state}" for state, count in states.items()) or "nothing"
+            why = f"{self.settings.sampler}, number {len(known)}, having seen {seen}"
+            if study.propose(run.id, run.to_json(), why):
                 self.write_plan(study)
                 return run
         return None

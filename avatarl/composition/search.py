@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 #: The sweeper of ``hydra/sweeper=search``.
 SEARCH_SWEEPER = "hydra_plugins.avatarl_launcher.searching.SearchSweeper"
-#: The launcher that takes its proposals one by one; others take them in rounds.
-ONE_BY_ONE = "hydra_plugins.avatarl_launcher.launcher.LocalLauncher"
 
 
 class Searched:
@@ -59,7 +57,6 @@ class Searched:
         settings = aim_of(composed)
         self._raw = raw
         proposes = composed.hydra.sweeper.get("_target_") == SEARCH_SWEEPER
-        one_by_one = composed.hydra.launcher.get("_target_") == ONE_BY_ONE
         stops = settings if isinstance(settings, Stopping) else None
         if stops is None and not proposes:
             return
@@ -72,7 +69,7 @@ class Searched:
             brackets=stops.brackets if stops else 1,
             synchronous=stops.synchronous if stops else False,
             paused_checkpoints=stops.paused_checkpoints if stops else None,
-            trials=int(composed.hydra.sweeper.n_trials) if proposes and one_by_one else 0,
+            trials=int(composed.hydra.sweeper.n_trials) if proposes else 0,
         )
         shares = stops.shares if stops else []
         self.rules = {"name": settings.name, "shares": shares, **asdict(rules)}

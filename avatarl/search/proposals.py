@@ -38,7 +38,6 @@ class Settings:
     sampler_args: dict[str, Any]
     seed: Annotated[int, Ge(0)]
     known: bool
-    n_jobs: Annotated[int, Ge(1)]
 
 
 @dataclass(frozen=True)

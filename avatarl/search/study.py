@@ -163,23 +163,34 @@ class Study:
     def over(self) -> bool:
         """Whether nothing is under way, and nothing will be."""
         trials = list(self.trials.values())
-        if self.open or any(t.out for t in trials):
+        if self.open or self.under_way:
             return False
         return decide(self.rules, trials) is None
 
     @property
     def open(self) -> bool:
         """Whether further runs are to be proposed."""
-        return len(self.trials) < self.rules.trials and not self._exhausted
+        return self.left > 0
 
-    def propose(self, identity: str, planned: Mapping[str, Any]) -> bool:
+    @property
+    def left(self) -> int:
+        """How many."""
+        return 0 if self._exhausted else max(0, self.rules.trials - len(self.trials))
+
+    @property
+    def under_way(self) -> int:
+        """How many runs are on their way to a rung."""
+        return sum(trial.out for trial in self.trials.values())
+
+    def propose(self, identity: str, planned: Mapping[str, Any], why: str) -> bool:
         """Add a run; False: another process has written something, and all is to be seen anew.
 
         Args:
             identity: Its id; that of no other.
             planned: What all who ask make the run of.
+            why: How it was chosen.
         """
-        event = {"event": "propose", "run": identity, "planned": planned}
+        event = {"event": "propose", "run": identity, "why": why, "planned": planned}
         return self._append([event])
 
     def close(self) -> None:

@@ -59,11 +59,13 @@ class Survey:
         rows: One a run, in plan order.
         reachable: Whether SLURM answered (true where it wasn't asked).
         search: Where a search across the runs is, on one line; empty where there is none.
+        jobs: How many of its jobs SLURM runs.
     """
 
     rows: Sequence[Row]
     reachable: bool
     search: str = ""
+    jobs: int = 0
 
     def counts(self) -> Counter[RunState]:
         """Runs by state."""
@@ -106,7 +108,8 @@ def look_at(plan: Plan, sweep: Path, fresh: bool = False) -> Survey:
     """
     folders = {run.id: run.folder for run in plan.runs}
     unfinished = {key: folder for key, folder in folders.items() if not _done(folder)}
-    queued = _Queued(sweep)
+    proposed = [run.id for run in plan.runs if run.rungs] if plan.is_proposed else []
+    queued = _Queued(sweep, proposed)
     owners = {key: _owner(folder) for key, folder in unfinished.items()}
     job_ids = {job for run_id in unfinished for job in queued.jobs.get(run_id, ())}
     working = [owner.slurm for owner in owners.values() if owner and owner.slurm]
@@ -114,7 +117,8 @@ def look_at(plan: Plan, sweep: Path, fresh: bool = False) -> Survey:
     jobs = slurm_jobs.jobs(job_ids, fresh=fresh)
     rows = [_row(run, folders[run.id], owners.get(run.id), queued, jobs) for run in plan.runs]
     study = study_of(plan, sweep)
-    return Survey(rows, jobs is not None, line(study) if study is not None else "")
+    active = sum(job.active for job in (jobs or {}).values())
+    return Survey(rows, jobs is not None, line(study) if study is not None else "", active)
 
 
 class _Queued:
@@ -123,18 +127,22 @@ class _Queued:
     Attributes:
         jobs: Ids of the jobs of each run, by run id, latest last.
         waiting: Ids of runs that a client is still to queue.
+
+    Args:
+        sweep: Its folder.
+        proposed: Ids of runs that no submission can name, and any job may take.
     """
 
-    def __init__(self, sweep: Path) -> None:
+    def __init__(self, sweep: Path, proposed: Sequence[str] = ()) -> None:
         self.jobs: dict[str, list[str]] = {}
         self.waiting: set[str] = set()
         for submission in submissions(sweep):
             taken = len(submission.jobs)
             for job, runs in zip(submission.jobs, submission.packs[:taken], strict=True):
-                for run_id in runs:
+                for run_id in {*runs, *proposed}:
                     self.jobs.setdefault(run_id, []).append(job)
             if submission.waits:
-                self.waiting.update(run for runs in submission.packs[taken:] for run in runs)
+                self.waiting.update(*submission.packs[taken:], proposed)
 
 
 def _done(folder: RunFolder) -> bool:

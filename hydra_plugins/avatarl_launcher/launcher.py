@@ -56,8 +56,6 @@ class AvatarlLauncher(Launcher):
     def search(self, fixed: Sequence[str], space: Space, settings: Settings) -> None:
         """Propose runs and run them, until there are as many as were asked for.
 
-        In rounds: all of one are at their ends, or paused, before the next is proposed.
-
         Raises:
             UserError: Nothing of the space can be run, or it can't be used.
             SystemExit: Something failed or was interrupted.
@@ -69,24 +67,7 @@ class AvatarlLauncher(Launcher):
         directory = Path(str(self.config.hydra.sweep.dir))
         composer = Composer(self.hydra_context, self.config)
         self._searching = Search(composer, directory, fixed, space, settings, console())
-        self._go_through(self._searching, directory)
-
-    def _go_through(self, search: Search, directory: Path) -> None:
-        from avatarl.runs.outputs import SweepFolder
-        from avatarl.sweep.plan.planned import Plan
-        from avatarl.sweep.plan.study import study_of
-
-        control, compare, begun, plan = self.control, self.compare, 0, None
-        while True:
-            if SweepFolder(directory).plan.exists():
-                plan = Plan.read(directory)
-                begun = sum(not run.is_control for run in plan.runs)
-            batch = search.round(plan, study_of(plan, directory) if plan else None)
-            last = len(batch) + begun >= search.settings.n_trials or not batch
-            self.control, self.compare = control and last, compare and last
-            self.launch(batch or [search.first()], begun)
-            if last:
-                return
+        self.launch([self._searching.first()], 0)
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -181,10 +162,6 @@ class LocalLauncher(AvatarlLauncher):
         runs = self._searching.settings.n_trials if self._searching else len(job_overrides)
         with local.warm_up(self.settings, runs + self.control) as self._warm:
             return super().launch(job_overrides, initial_job_idx)
-
-    def _go_through(self, search: Search, directory: Path) -> None:
-        """One by one: a run is proposed whenever a worker is free."""
-        self.launch([search.first()], 0)
 
     def backend(self) -> Backend:
         """This machine, with the workers that have been started."""

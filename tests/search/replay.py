@@ -11,13 +11,8 @@ import math
 from pathlib import Path
 
 
-def check_sweep(sweep: Path, batch: int = 0) -> int:
-    """Check every decision of a sweep; returns how many there are.
-
-    Args:
-        sweep: Its folder.
-        batch: How many runs were proposed together, where they were; 0: all were planned.
-    """
+def check_sweep(sweep: Path) -> int:
+    """Check every decision of a sweep; returns how many there are."""
     plan = json.loads((sweep / "plan.json").read_text())
     outputs = Path(plan["runs"][0]["config"]["output_dir"])
     runs = {run["id"]: run for run in plan["runs"] if run["rungs"]}
@@ -39,10 +34,10 @@ def check_sweep(sweep: Path, batch: int = 0) -> int:
     for event in events:
         if "step" in event:
             assert event["step"] == runs[event["run"]]["rungs"][event["rung"]], event
-    return check(list(runs), rules, events, value_of, batch)
+    return check(list(runs), rules, events, value_of)
 
 
-def check(order, rules, events, value_of, batch=0) -> int:
+def check(order, rules, events, value_of) -> int:
     """Check events against the rules.
 
     Args:
@@ -50,10 +45,10 @@ def check(order, rules, events, value_of, batch=0) -> int:
         rules: ``eta``, ``rungs``, ``brackets``, ``synchronous``, ``minimise``.
         events: As in the ledger.
         value_of: Of a run at a rung, None where it has no finite number.
-        batch: How many runs were proposed together; 0: all at once.
     """
     eta, rungs, sign = rules["eta"], rules["rungs"], 1 if rules["minimise"] else -1
     bracket_of, at, came, out = {}, {}, {}, set()  # came: (bracket, rung) -> {run: value}
+    proposed = {event["run"]: event["entry"] for event in events if event["event"] == "propose"}
     decisions = 0
 
     def rank(bracket, rung, run):
@@ -131,8 +126,7 @@ def check(order, rules, events, value_of, batch=0) -> int:
             out.add(run)
         elif what == "promote":
             decisions += 1
-            known = math.ceil(len(bracket_of) / batch) * batch if batch else len(order)
-            unbegun = [one for one in order[:known] if one not in bracket_of]
+            unbegun = len(order) - len(bracket_of)
             expected = best_promotable() or (None if unbegun else last_resort())
             assert (run, rung) == expected, (event, expected)
             at[run] = rung
@@ -141,6 +135,7 @@ def check(order, rules, events, value_of, batch=0) -> int:
             decisions += 1
             assert best_promotable() is None, (event, best_promotable())
             assert run == next(one for one in order if one not in bracket_of), event
+            assert run not in proposed or proposed.pop(run) < event["entry"], event
             assert event["bracket"] == next_bracket() == rung, event
             bracket_of[run], at[run] = rung, rung
             out.add(run)
@@ -150,7 +145,7 @@ def check(order, rules, events, value_of, batch=0) -> int:
         elif what == "leave":
             assert run in out, event
         else:
-            assert what == "drop", event
+            assert what in ("drop", "propose", "close"), event
     if not out and len(bracket_of) == len(order):  # came to its end
         assert best_promotable() is None
         assert last_resort() is None

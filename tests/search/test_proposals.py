@@ -25,7 +25,7 @@ SPACE: dict[str, Dimension] = {
     "share": Interval(0.0, 1.0),
     "reference": Choice(("bigram", "none", "0.5")),
 }
-SETTINGS = Settings(n_trials=10, sampler="tpe", sampler_args={}, seed=3, known=True, n_jobs=4)
+SETTINGS = Settings(n_trials=10, sampler="tpe", sampler_args={}, seed=3, known=True)
 
 
 def loss(words: dict[str, str]) -> float:
@@ -58,6 +58,18 @@ def test_each_sampler_proposes_what_is_in_the_space_and_never_twice(sampler: str
                 assert dimension.find(int(word) if dimension.integer else float(word)) is not None
     assert known == searched(sampler, 12)  # whatever this process has proposed before
     assert known != searched(sampler, 12, seed=4)
+
+
+@pytest.mark.parametrize("sampler", ["random", "qmc"])
+def test_samplers_that_learn_nothing_propose_the_same_whatever_the_timing(sampler: str) -> None:
+    proposer = Proposer(SPACE, replace(SETTINGS, sampler=sampler), minimise=True)
+    ended = searched(sampler, 6)
+    for count in range(6):
+        states: list[Any] = ["running", "paused", "failed", "diverged", "done", "running"]
+        known = [
+            replace(one, state=state) for one, state in zip(ended[:count], states, strict=False)
+        ]
+        assert proposer.propose(known) == ended[count].words
 
 
 def test_what_is_learned_is_used() -> None:

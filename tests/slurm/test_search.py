@@ -59,19 +59,46 @@ def test_jobs_share_a_search_through_a_requeue_and_a_kill(sweep, tmp_path):
         assert metrics_of(run.path) == undisturbed[seed]
 
 
-def test_proposals_are_made_in_rounds_and_learn_from_the_ones_before(sweep):
-    sweep.steps, sweep.seeds = 40, 3
-    space = ["optimizer.lr=tag(log,interval(1e-4,1e-1))", "search.rungs=[0.25]"]
-    proposes = ["hydra/sweeper=search", "hydra.sweeper.n_trials=6", "hydra.sweeper.n_jobs=3"]
-    code, out = sweep.finish(sweep.start(*SEARCH, *proposes, *space))
+SPACE = ["hydra/sweeper=search", "optimizer.lr=tag(log,interval(1e-4,1e-1))", "search.rungs=[0.25]"]
+
+
+def test_jobs_get_the_next_proposal_while_other_runs_go_on(sweep):
+    sweep.steps, sweep.seeds = 40, 1
+    words = [*SEARCH, *SPACE, "hydra.sweeper.n_trials=8", "hydra.launcher.runs_per_job=4"]
+    code, out = sweep.finish(sweep.start(*words))
     assert code == 0, out + sweep.tail()
     runs = Plan.read(sweep.sweep).runs
-    assert len(runs) == 6
-    assert check_sweep(sweep.sweep, batch=3) >= 6
+    assert len(runs) == 8
+    assert check_sweep(sweep.sweep) >= 8
     states = [status_of(run.folder).state for run in runs]
     assert set(states) == {RunState.DONE, RunState.PAUSED}
-    assert "Best of 6 trials" in out
-    assert len(list(sweep.sweep.glob("slurm/*/submission.json"))) == 2
+    assert "Best of 8 trials" in out
+    assert "[1/8] done" in out
+    assert len(list(sweep.sweep.glob("slurm/*/submission.json"))) == 1
+    events = [json.loads(line) for line in (sweep.sweep / "decisions.jsonl").open()]
+    going, under_way = 0, []
+    for event in events:
+        going += {"start": 1, "promote": 1, "report": -1}.get(event["event"], 0)
+        if event["event"] == "propose":
+            under_way.append(going)
+            assert "having seen" in event["why"]
+    assert len(under_way) == 7  # the plan's first is planned
+    assert max(under_way) == 2, "no proposal was made while both jobs worked"
+
+
+def test_jobs_of_a_search_end_without_its_client_and_go_on_with_the_next(sweep):
+    sweep.steps, sweep.seeds = 40, 1
+    words = [*SEARCH, *SPACE, "hydra.sweeper.n_trials=8", "hydra.launcher.runs_per_job=4"]
+    client = sweep.start(*words)
+    sweep.wait_for(lambda: entries(sweep) > 2, what="a few decisions")
+    client.kill()
+    client.wait()
+    sweep.wait_for(lambda: not slurm("squeue", "-h"), what="empty queue")
+    assert len(Plan.read(sweep.sweep).runs) < 8
+    code, out = sweep.finish(sweep.start(*words))
+    assert code == 0, out + sweep.tail()
+    assert "Best of 8 trials" in out
+    assert check_sweep(sweep.sweep) >= 8
 
 
 def test_after_twenty_kills_no_run_is_lost_or_done_twice(sweep, tmp_path):

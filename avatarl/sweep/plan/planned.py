@@ -134,7 +134,13 @@ class Plan:
     @property
     def expected(self) -> int:
         """How many runs there will be, those that a search has yet to propose included."""
-        return max(len(self.runs), int((self.search or {}).get("trials", 0)))
+        controls = sum(run.is_control for run in self.runs)
+        return max(len(self.runs), controls + int((self.search or {}).get("trials", 0)))
+
+    @property
+    def is_proposed(self) -> bool:
+        """Whether its runs are proposed one by one, as workers are free."""
+        return bool((self.search or {}).get("trials"))
 
     @property
     def size(self) -> str:

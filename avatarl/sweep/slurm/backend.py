@@ -15,6 +15,7 @@ from avatarl.errors import ConfigError
 from avatarl.options import read
 from avatarl.runs import find, slurm_jobs
 from avatarl.runs.state import RunState, status_of
+from avatarl.search.study import Study
 from avatarl.signals import SignalFlag, catching
 from avatarl.sweep.launch import Backend, Work
 from avatarl.sweep.outcome import SweepOutcome
@@ -24,6 +25,7 @@ from avatarl.sweep.plan.rollback import Rollback
 from avatarl.sweep.plan.study import study_of
 from avatarl.sweep.slurm import watch
 from avatarl.sweep.slurm.executor import script
+from avatarl.sweep.slurm.feed import feed
 from avatarl.sweep.slurm.packs import make_packs
 from avatarl.sweep.slurm.queueing import Queue
 from avatarl.sweep.slurm.resources import Kind, Resources
@@ -55,8 +57,9 @@ class SlurmBackend(Backend):
 
     def preview(self, plan: Plan, sweep: Path, console: Console) -> None:
         """Show the plan, the jobs, and the sbatch script byte for byte; works anywhere."""
+        more = plan.expected - len(plan.runs)
         groups = [
-            (kind, make_packs(runs, kind.settings.runs_per_job, plan.search is not None))
+            (kind, make_packs(runs, kind.settings.runs_per_job, plan.search is not None, more))
             for kind, runs in self._resources(plan).split(_pending(plan, sweep))
         ]
         workers = sum(
@@ -129,7 +132,11 @@ class SlurmBackend(Backend):
         request.show_left_out(console)
         if (study := study_of(plan, sweep)) is not None:
             study.again()
-        pending = _pending(plan, sweep)
+        pending, more = _pending(plan, sweep), study.left if study is not None else 0
+        if study is not None and self.search is not None and more and not pending:
+            self.search.grow(study)
+            plan = Plan.read(sweep)
+            pending, more = _pending(plan, sweep), study.left
         searched = plan if plan.search else None
         queue = Queue(
             sweep,
@@ -140,7 +147,7 @@ class SlurmBackend(Backend):
             resources,
         )
         if pending:
-            packs = len(queue.add(pending, rollback).packs)
+            packs = len(queue.add(pending, rollback, more).packs)
             while queue.left == packs:  # nothing of it is on its way: all can be taken back
                 time.sleep(_LOOK_EVERY_S)
                 queue.again()
@@ -160,7 +167,8 @@ class SlurmBackend(Backend):
             told = submissions(sweep)[-1].jobs
             ids = ", ".join(dict.fromkeys(job.split("_")[0] for job in told))
             jobs = f"{len(told)} job{'s' * (len(told) > 1)} ({ids})"
-            say(console, f"{plan.name}: {len(pending)} of {len(plan.runs)} runs in {jobs}")
+            left = len(pending) + plan.expected - len(plan.runs)
+            say(console, f"{plan.name}: {left} of {plan.expected} runs in {jobs}")
             if not self.settings.wait:
                 stopped = _queue_all(queue)
                 if queue.left:
@@ -175,7 +183,16 @@ class SlurmBackend(Backend):
 
         policy, poll_s = self.settings.policy(), self.settings.poll_s
         patience_s = self.settings.storage_patience_s
-        return watch.stay(plan, sweep, policy, poll_s, console, queue, patience_s)
+        proposes = self._feed(queue) if self.search is not None else None
+        return watch.stay(plan, sweep, policy, poll_s, console, queue, patience_s, proposes)
+
+    def _feed(self, queue: Queue) -> watch.Feed:
+        def propose(study: Study, jobs: int) -> None:
+            assert self.search is not None
+            queue.attend()
+            feed(self.search, study, jobs * self.settings.slots())
+
+        return propose
 
 
 def _queue_all(queue: Queue) -> SignalFlag:
@@ -189,7 +206,7 @@ def _queue_all(queue: Queue) -> SignalFlag:
 
 def _side_by_side(kind: Kind, packs: Sequence[Sequence[PlannedRun]]) -> list[int]:
     """How many runs of each pack go side by side."""
-    slots = kind.settings.slots_per_gpu * max(1, kind.settings.gpus())
+    slots = kind.settings.slots()
     return [min(len(members), slots) for members in packs]
 
 

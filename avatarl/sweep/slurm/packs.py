@@ -8,7 +8,7 @@ from avatarl.sweep.plan.planned import PlannedRun
 
 
 def make_packs(
-    runs: Sequence[PlannedRun], runs_per_job: int, shared: bool = False
+    runs: Sequence[PlannedRun], runs_per_job: int, shared: bool = False, more: int = 0
 ) -> list[list[PlannedRun]]:
     """Split runs into packs of one structure each, so that a warm process can reuse its program.
 
@@ -17,12 +17,13 @@ def make_packs(
         runs_per_job: Most runs in a pack.
         shared: They are the runs of a search, and each job takes whichever is next: as many packs
             as their number asks for, with all of them in each.
+        more: How many will be proposed beside them.
 
     Returns:
         Packs, those of the structure asked for first coming first.
     """
     if shared:
-        return [list(runs)] * -(-len(runs) // runs_per_job)
+        return [list(runs)] * -(-(len(runs) + more) // runs_per_job)
     by_structure: dict[str, list[PlannedRun]] = {}
     for run in runs:
         by_structure.setdefault(run.structure_key, []).append(run)

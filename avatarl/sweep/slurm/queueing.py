@@ -59,12 +59,15 @@ class Queue:
         """Jobs that SLURM hasn't taken yet."""
         return sum(len(one.packs) - len(one.jobs) for one in self._open)
 
-    def add(self, runs: Sequence[PlannedRun], rollback: Rollback | None = None) -> Submission:
+    def add(
+        self, runs: Sequence[PlannedRun], rollback: Rollback | None = None, more: int = 0
+    ) -> Submission:
         """Queue runs as arrays of packs; what SLURM has no room for, :meth:`again` does.
 
         Args:
             runs: In the order wanted.
             rollback: Takes back all that was written and queued, should more be refused.
+            more: How many a search is going to propose beside them.
 
         Raises:
             Refused: SLURM doesn't take them; nothing stays queued or written.
@@ -73,7 +76,7 @@ class Queue:
             directory = new_directory(self.sweep)
             undo.directory(directory)
             undo.call(lambda: _cancel(directory))
-            submission = self._write_down(runs, directory)
+            submission = self._write_down(runs, directory, more)
             self._open.append(submission)
             undo.call(lambda: self._drop(directory))
             self._push(submission)
@@ -91,14 +94,20 @@ class Queue:
         if self._open and time.monotonic() >= self._due:
             self._push(self._open[0])
 
-    def _write_down(self, runs: Sequence[PlannedRun], directory: Path) -> Submission:
+    def attend(self) -> None:
+        """Show jobs that this client is there, and goes on proposing runs."""
+        for directory in self._kinds:
+            with contextlib.suppress(OSError):
+                os.utime(directory / NOTE)
+
+    def _write_down(self, runs: Sequence[PlannedRun], directory: Path, more: int) -> Submission:
         shared = self.searched is not None
         if self.searched is not None:
             self.searched.write(directory)
         packs: list[list[PlannedRun]] = []
         kinds: list[Kind] = []
         for kind, alike in self._resources.split(runs):
-            made = make_packs(alike, kind.settings.runs_per_job, shared)
+            made = make_packs(alike, kind.settings.runs_per_job, shared, more)
             executor = make_executor(directory, self.sweep.name, self.code, kind.settings)
             for number in range(len(packs), len(packs) + len(made)):
                 write_pickle(executor, number)

@@ -62,6 +62,10 @@ class SlurmSettings(LauncherSettings):
         counts = [words[-1] for words in parts if words[0] == "gpu"]
         return sum(int(count) if count.isdigit() else 1 for count in counts)
 
+    def slots(self) -> int:
+        """Workers that a job has, if it has as many runs."""
+        return self.slots_per_gpu * max(1, self.gpus())
+
     def _check_words(self) -> None:
         # Each becomes part of a line of the job's script; setup and teardown are lines themselves.
         texts = [

@@ -51,10 +51,15 @@ class Submission:
     @property
     def waits(self) -> bool:
         """Whether some packs wait for their client to queue them."""
-        if len(self.jobs) == len(self.packs) or self.client is None:
+        return len(self.jobs) < len(self.packs) and self.attended
+
+    @property
+    def attended(self) -> bool:
+        """Whether its client is there."""
+        if self.client is None:
             return False
         alive = ownership.lives(self.client)
-        if alive is None:  # on another machine; it touches the file as it tries
+        if alive is None:  # on another machine; it touches the file as it tries, or proposes
             with contextlib.suppress(OSError):
                 touched = (self.directory / NOTE).stat().st_mtime
                 return time.time() - touched < ownership.SILENT_AFTER_S
@@ -175,6 +180,18 @@ def submissions(sweep: Path) -> list[Submission]:
             read = Submission.read(path.parent)
             found.append(read if read.waits else read.found())  # its client notes them itself
     return found
+
+
+def attended(sweep: Path) -> bool:
+    """Whether a client that has queued jobs of a sweep is there, or nobody can tell for now."""
+    for path in (sweep.absolute() / "slurm").glob(f"*/{NOTE}"):
+        with contextlib.suppress(ValueError):
+            try:
+                if Submission.read(path.parent).attended:
+                    return True
+            except OSError:
+                return True
+    return False
 
 
 def job_name(sweep_name: str) -> str:

@@ -36,7 +36,7 @@ from avatarl.sweep.outcome import Event, RunOutcome
 from avatarl.sweep.plan import snapshot
 from avatarl.sweep.plan.planned import Plan, PlannedRun
 from avatarl.sweep.plan.study import study_of
-from avatarl.sweep.slurm.submission import note_job
+from avatarl.sweep.slurm.submission import attended, note_job
 from avatarl.sweep.workers import machine
 from avatarl.sweep.workers.pool import Pool
 
@@ -176,7 +176,8 @@ def work_through(
         given_up = storage.persist(failed.known)
     left = [run for run in runs if study is not None or run.id not in given_up]
     gpus = machine.gpus()
-    slots = machine.share(pack["slots_per_gpu"] * max(1, len(gpus)), len(left), gpus)
+    most = max(len(left), study.rules.trials if study is not None else 0)
+    slots = machine.share(pack["slots_per_gpu"] * max(1, len(gpus)), most, gpus)
     print(f"avatarl: {len(left)} of {len(runs)} runs, {len(slots)} slots, GPUs {gpus}", flush=True)
 
     orphaned = False
@@ -205,6 +206,7 @@ def work_through(
         patience_s=patience_s,
         on_tick=failed.later.again,
         study=study,
+        grow=lambda study: attended(directory.parent.parent),
     )
     sys.stdout.flush()
     outcomes = pool.run(left, stop=lambda: orphaned or stop())

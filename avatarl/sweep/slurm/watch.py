@@ -17,6 +17,7 @@ from avatarl import storage
 from avatarl.errors import UserError
 from avatarl.runs import find, slurm_jobs
 from avatarl.runs.state import RunState, status_of
+from avatarl.search.study import Study
 from avatarl.signals import SignalFlag, catching
 from avatarl.storage import Patience
 from avatarl.sweep.failure import FailurePolicy, Retry
@@ -36,6 +37,10 @@ from avatarl.terminal import live, say
 _UNKNOWN = "UNKNOWN"
 #: A line that names an error; the last line may only go on with one.
 _TELLING = re.compile(r"^[\w.]*(Error|Exception|Interrupted)\b|\berror:", re.IGNORECASE)
+
+
+#: Proposes runs to a study, told how many jobs are running.
+Feed = Callable[[Study, int], object]
 
 
 class Queue(Protocol):
@@ -60,6 +65,7 @@ def stay(
     console: Console,
     queue: Queue,
     patience_s: float = 0.0,
+    feed: Feed | None = None,
 ) -> SweepOutcome:
     """Show a queued sweep until every run has ended; Ctrl-C only stops looking.
 
@@ -72,9 +78,10 @@ def stay(
         console: Where to show it.
         queue: Queues runs again, and what SLURM hasn't taken yet.
         patience_s: How long files that can't be seen are waited for; nothing is decided meanwhile.
+        feed: Proposes runs to a search, told how many jobs are running.
     """
     patience = Patience(patience_s, lambda line: say(console, f"wait   {line}", "yellow"))
-    watcher = _Watcher(plan, sweep, policy, console, queue)
+    watcher = _Watcher(plan, sweep, policy, console, queue, feed)
     with live(console) as draw, catching(signal.SIGINT) as detach:
         while True:
             try:
@@ -90,7 +97,7 @@ def stay(
                 _pause(pause, detach)
                 continue
             patience.over()
-            draw(render(plan, survey))
+            draw(render(watcher.plan, survey))
             if over or detach():
                 break
             _pause(poll_s, detach)
@@ -98,10 +105,12 @@ def stay(
         name = find.spoken(sweep)
         if queue.left:
             say(console, f"{queue.left} jobs aren't queued; to queue them: avatarl retry {name}")
+        if feed is not None:
+            say(console, "Nothing more is proposed until the same command is started again.")
         say(console, f"The jobs go on. avatarl watch {name}, or avatarl cancel {name}")
         return SweepOutcome({}, detach.exit_code or 1, False)
     with contextlib.suppress(OSError):  # of interest, and no more
-        for usage in usage_of(plan, sweep):
+        for usage in usage_of(watcher.plan, sweep):
             for line in usage.lines():
                 say(console, line)
     return watcher.outcome(survey)
@@ -123,9 +132,11 @@ class _Watcher:
         policy: FailurePolicy,
         console: Console,
         queue: Queue,
+        feed: Feed | None,
     ) -> None:
         self.plan, self.sweep, self.policy = plan, sweep, policy
-        self.console, self.queue = console, queue
+        self.console, self.queue, self.feed = console, queue, feed
+        self.jobs, self.idle = 0, False  # how many were running at the last look; none and no more
         self.study = study_of(plan, sweep)
         self.told = ""  # what SLURM has said last
         self.announced: set[str] = set()
@@ -147,8 +158,13 @@ class _Watcher:
             OSError: Something of it that was there can't be seen: nothing is to be made of that.
         """
         self._require()
+        if self.feed is not None and self.study is not None:
+            self.feed(self.study, self.jobs)
+            if self.study.trials.keys() - {run.id for run in self.plan.runs}:
+                self.plan = Plan.read(self.sweep)
         survey = look_at(self.plan, self.sweep, fresh=True)
         self._require()
+        self.jobs = survey.jobs
         for row in survey.rows:
             if row.fault is not None:
                 raise row.fault
@@ -167,6 +183,8 @@ class _Watcher:
         """Tell what is new, and act on it; whether every run has ended."""
         if self.study is not None:
             self.study.look()
+        alive = any(row.queued or row.state is RunState.RUNNING for row in survey.rows)
+        self.idle = survey.reachable and not alive and not self.retries
         for row in survey.rows:
             self._announce(row)
         ended = {row.run.id for row in survey.rows if self._ended(row)}
@@ -208,7 +226,8 @@ class _Watcher:
         before = self.failed_before.get(row.run.id)
         stale = before is not None and row.failed is not None and row.failed.time == before
         if row.state is RunState.PAUSED:
-            return self.study is not None and self.study.over
+            study = self.study  # with no job left, it goes on only if it is next itself
+            return study is not None and (study.over or (self.idle and study.next != row.run.id))
         return row.state is RunState.DONE or (row.state is RunState.FAILED and not stale)
 
     def _is_lost(self, row: Row, survey: Survey) -> bool:
@@ -285,7 +304,7 @@ class _Watcher:
         if run.id in self.announced or not self._ended(row):
             return
         self.announced.add(run.id)
-        place = f"[{len(self.announced)}/{len(self.plan.runs)}]"
+        place = f"[{len(self.announced)}/{self.plan.expected}]"
         if row.state is RunState.FAILED:
             say_failed(self.console, place, run, row.reason)
         elif row.state is RunState.DONE and run.id not in self.done_before:

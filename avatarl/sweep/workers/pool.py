@@ -53,7 +53,8 @@ class Pool:
         patience_s: How long faults of storage are waited out before they count as failures. A
             worker that waits shows no sign of life, so it does for less than ``hang_after_s``.
         study: Says which of the runs that have rungs is next, and how far it goes.
-        grow: Proposes another run to the study, where it wants more.
+        grow: Proposes another run to the study, where it wants more, or tells by what is true that
+            somebody else does.
     """
 
     slots: Sequence[Slot]
@@ -69,7 +70,7 @@ class Pool:
     warm: Take = lambda number, slot: None
     patience_s: float = 0.0
     study: Study | None = None
-    grow: Callable[[Study], object] = lambda study: None
+    grow: Callable[[Study], object] = lambda study: False
     outcomes: dict[str, RunOutcome] = field(default_factory=dict, init=False)
     _queue: deque[PlannedRun] = field(default_factory=deque, init=False)
     _owned: deque[tuple[PlannedRun, str]] = field(default_factory=deque, init=False)
@@ -165,9 +166,9 @@ class Pool:
         """Let the study put a run on the queue, if there is none and it was not asked just now."""
         if self.study is None or self._queue or time.monotonic() < self._ask_at:
             return
-        errand = self.study.ask()
+        errand, more = self.study.ask(), False
         if errand is None and self.study.open:
-            self.grow(self.study)
+            more = bool(self.grow(self.study))
             errand = self.study.ask()
         for run in self.study.runs.values():
             if run.id not in self._known:  # proposed since
@@ -178,7 +179,8 @@ class Pool:
             self._pause_at[errand.run] = errand.pause_at
             self._queue.append(self._known[errand.run])
             return
-        self._all_told = self.study.over
+        left_alone = self.study.open and not more and not self.study.under_way
+        self._all_told = self.study.over or left_alone
         self._ask_at = time.monotonic() + _LOOK_EVERY_S
 
     def _prepare(self, run: PlannedRun) -> None:
