@@ -14,7 +14,7 @@ from avatarl.errors import ConfigError
 from avatarl.report.aggregate import compare
 from avatarl.report.curves import read_journals
 from avatarl.report.load import load_runs
-from avatarl.report.plots import best_so_far, importance, rungs
+from avatarl.report.plots import best_so_far, importance, parallel, rungs
 from avatarl.report.plots.data import PlotData
 from avatarl.report.searched import read_searched
 from avatarl.runs.folder import RunFolder
@@ -96,6 +96,26 @@ def test_curves_are_cut_where_runs_were_paused_and_drawn_apart(searched: Path) -
         line.get_color() for line in axis.get_lines() if line.get_label() in ("paused", "done")
     }
     assert len(colours) == 2
+
+
+def test_on_parallel_axes_paused_runs_are_drawn_apart_and_end_at_their_rung(
+    searched: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert parallel.draw(plot_data(searched)) is None  # three lines are a table
+    monkeypatch.setattr(parallel, "_FEWEST", 3)
+    figure = parallel.draw(plot_data(searched))
+    assert figure is not None
+    (panel,) = figure.axes
+    titles = [text.get_text() for text in panel.texts if "nats" in text.get_text()]
+    assert titles == ["val/nats\nat step 100", "val/nats\nat the end"]
+    lines = [line for line in panel.get_lines() if len(np.asarray(line.get_xdata())) == 3]
+    ends: dict[str, list[list[float]]] = {str(line.get_color()): [] for line in lines}
+    for line in lines:
+        ends[str(line.get_color())].append(np.asarray(line.get_ydata()).tolist())
+    paused, whole = ends["#D55E00"], ends["#0072B2"]
+    assert [[*map(math.isnan, line)] for line in paused] == [[False, False, True]] * 2
+    assert whole == [[0.5, 1.0, 0.5]] * 2  # once more as the best
+    assert np.allclose(np.sort([line[:2] for line in paused], axis=0), [[0.0, 0.0], [1.0, 2 / 3]])
 
 
 def test_a_grid_has_no_rungs_to_draw(outputs: Outputs) -> None:
