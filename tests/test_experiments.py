@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -107,11 +109,11 @@ def test_an_experiment_is_told_how_to_be_named() -> None:
 def test_each_sweep_is_three_seeds_of_the_small_one_with_its_control(
     sweep: str, runs: int, tmp_path: Path
 ) -> None:
-    words = ["-cn", sweep, "hydra.launcher.dry_run=true", *SMALL, f"output_dir={tmp_path / 'out'}"]
+    words = ["-cn", sweep, "hydra.launcher.dry_run=json", *SMALL, f"output_dir={tmp_path / 'out'}"]
     done = subprocess.run(
         [sys.executable, str(ROOT / "run.py"), *words],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count(f"runs/{sweep}_small-") == runs
-    assert done.stdout.count("runs/control-") == 3
+    planned = [Path(one["run"]).name.rpartition("-")[0] for one in json.loads(done.stdout)["runs"]]
+    assert Counter(planned) == {f"{sweep}_small": runs, "control": 3}

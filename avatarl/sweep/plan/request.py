@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from avatarl.errors import UserError
 from avatarl.process import command_line
@@ -21,6 +19,8 @@ from avatarl.sweep.plan import snapshot
 from avatarl.sweep.plan.cost import estimate
 from avatarl.sweep.plan.planned import Candidate, ControlOf, Plan, make_plan
 from avatarl.sweep.plan.study import study_of
+from avatarl.sweep.screen import RunTable
+from avatarl.sweep.survey import Row
 from avatarl.terminal import say
 
 #: Files named at most.
@@ -128,13 +128,9 @@ def plan_record(plan: Plan) -> dict[str, Any]:
 def show_plan(plan: Plan, console: Console, workers: int) -> None:
     """Print what a launch would do: each run and its state, and an estimate of hours."""
     runs = [(run, status_of(run.folder).state) for run in plan.runs]
-    title = Text("\n".join(filter(None, [f"{plan.name}: {plan.size}", plan.names.said_once])))
-    table = Table(title=title, title_justify="left", box=None)
-    for name in ("run", "state", "overrides"):
-        table.add_column(name, no_wrap=name != "overrides", overflow="fold")
-    for run, state in runs:
-        table.add_row(*map(Text, (run.directory, str(state), run.label)))
-    console.print(table)
+    for line in filter(None, (f"{plan.name}: {plan.size}", plan.names.said_once)):
+        say(console, line)
+    console.print(RunTable(plan.names, [Row(run, state) for run, state in runs]), soft_wrap=True)
     counts = Counter(state for _, state in runs)
     say(console, ", ".join(f"{count} {state}" for state, count in counts.items()))
     output_dir = Path(plan.runs[0].config["output_dir"])
