@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from avatarl.composition.releases import IS_NEXT
 from tests import tiny
 from tests.waiting import PATIENCE_S
 
@@ -58,6 +59,10 @@ def test_one_run_tells_its_story_and_is_not_computed_twice(tmp_path: Path) -> No
     assert (tmp_path / "outputs/runs").stat().st_mtime == before
 
 
+#: What Hydra 1.3 sorts wrongly, and 1.4 rightly.
+RANGES = [] if IS_NEXT else [(["-m", "seed=sort(range(0,5,2),reverse=true)"], "valid: seed=4,2,0")]
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [
@@ -74,7 +79,7 @@ def test_one_run_tells_its_story_and_is_not_computed_twice(tmp_path: Path) -> No
         (["reward=null"], "reward='null' can't be used; valid: confidence_scaled"),
         (["-m", "seed=0,1", "sweep_name=team/exp1"], "sweep_name='team/exp1'"),
         (["-m", "seed=0,1", "sweep_name=../../x"], "sweep_name='../../x'"),
-        (["-m", "seed=sort(range(0,5,2),reverse=true)"], "valid: seed=4,2,0"),
+        *RANGES,
         (["-m", "reference=glob(zzz*)"], "no option matches"),
         (["-m", "seed=0,1", "hydra.launcher.control=3"], "hydra.launcher.control=3 can't be used"),
         (["-m", "seed=0,1", "hydra.launcher.compare=null"], "hydra.launcher.compare=null"),
