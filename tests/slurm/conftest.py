@@ -18,6 +18,7 @@ import cluster as two_nodes  # noqa: E402
 
 from avatarl.sweep.plan.planned import Plan  # noqa: E402
 from tests import tiny  # noqa: E402
+from tests.test_wheel import avatarl, wheel  # noqa: E402
 from tests.waiting import PATIENCE_S  # noqa: E402
 
 TINY = [
@@ -30,6 +31,8 @@ TINY = [
     "tracking=files",
     "sweep_name=s",
 ]
+__all__ = ["avatarl", "wheel"]
+
 #: What differs between two computations of the same run.
 _VOLATILE = (
     "claim",
