@@ -81,7 +81,7 @@ docs: $(READY)  ## Build the documentation site in build/site; a warning is an e
 findings: $(READY)  ## Draw the pictures of docs/findings.md from the summaries in docs/findings/
 	@$(BIN)/python docs/make_findings.py
 
-SWEEPS := record_policy_matched record_policy record_prior record_bandit_alone record_bandit_prior \
+SWEEPS := record_policy_matched record_policy record_adaptive record_prior record_bandit_alone record_bandit_prior \
 	teachers feedback rewards dropping schedules
 .PHONY: findings-runs
 findings-runs: $(READY)  ## Compute what the findings are made of again (hours), and summarise it

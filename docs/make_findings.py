@@ -84,7 +84,6 @@ PICTURES = {
     "rewards": Picture(
         {"reward/expected": (0, 1.6), "reward/hit_probability": (0, 0.4), "val/nats": (1.9, 8)}
     ),
-    "dropping": Picture({"val/nats": (2, 5), "val/accuracy": (0.2, 0.45)}),
     "schedules": Picture({"val/nats": (1.55, 2.6)}),
 }
 #: What each record is called in the first picture.
