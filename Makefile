@@ -25,9 +25,11 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 setup: $(READY)  ## Make the virtual environment with exact versions
 
 .PHONY: demo
-demo: $(READY)  ## Train six runs and their control, compare them: table and picture
+demo: $(READY)  ## Train six runs and their control, then one that beats it: tables and pictures
 	@$(BIN)/python run.py -cd sweeps -cn demo
-	@echo "table and curves: outputs/sweeps/demo/"
+	@echo "next, one that beats this control: another reward and a better teacher"
+	@$(BIN)/python run.py -cd sweeps -cn demo_teacher
+	@echo "tables and curves: outputs/sweeps/demo/, outputs/sweeps/demo_teacher/"
 
 .PHONY: test
 test: $(READY)  ## Run the tests (a few minutes)
@@ -81,8 +83,8 @@ docs: $(READY)  ## Build the documentation site in build/site; a warning is an e
 findings: $(READY)  ## Draw the pictures of docs/findings.md from the summaries in docs/findings/
 	@$(BIN)/python docs/make_findings.py
 
-SWEEPS := record_policy_matched record_policy record_adaptive record_prior record_bandit_alone record_bandit_prior \
-	teachers feedback rewards dropping schedules
+SWEEPS := record_policy_matched record_policy_matched_long record_policy record_adaptive record_prior \
+	record_bandit_alone record_bandit_prior teachers feedback rewards dropping schedules
 .PHONY: findings-runs
 findings-runs: $(READY)  ## Compute what the findings are made of again (hours), and summarise it
 	@for sweep in traps_a traps_b traps_c; \

@@ -52,20 +52,24 @@ def avatarl(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(home, with_pip=False)
     python = home / "bin" / "python"
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-index"]
-    subprocess.run([*install, "--no-deps", "-q", str(wheel)], check=True)
+    # Nor is what PYTHONPATH leads to taken for an installation.
+    subprocess.run([*install, "--no-deps", "-q", str(wheel)], check=True, env=own_environment())
     (site,) = home.glob("lib/python*/site-packages")
     # A folder named in a .pth file isn't searched for .pth files: no editable install comes along.
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return home / "bin" / "avatarl"
 
 
-def run(*words: object, cwd: Path) -> str:
+def own_environment() -> dict[str, str]:
     lent = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
-    environment = {name: value for name, value in os.environ.items() if name not in lent}
+    return {name: value for name, value in os.environ.items() if name not in lent}
+
+
+def run(*words: object, cwd: Path) -> str:
     done = subprocess.run(
         [*map(str, words)],
         cwd=cwd,
-        env={**environment, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
+        env={**own_environment(), "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
