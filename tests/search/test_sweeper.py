@@ -61,10 +61,10 @@ def test_a_search_is_begun_enlarged_and_looked_at_and_keeps_its_space(tmp_path):
     assert "a search has one space" in told
     assert Plan.read(sweep) == second
 
-    ended = sum(done[run.id] is not None for run in searched)
+    count = sum(done[run.id] is not None for run in searched)
     elsewhere = [word.replace("sweep_name=s", "sweep_name=t") for word in words]
     said = avatarl("run", "-m", *elsewhere, "hydra.sweeper.n_trials=1")
-    assert f"{ended} runs of earlier sweeps are taken in as known" in said
+    assert f"{count} runs of earlier sweeps are taken in as known" in said
     assert not {run.id for run in Plan.read(tmp_path / "sweeps" / "t").runs} & {*done}
 
 
