@@ -29,7 +29,6 @@ demo: $(READY)  ## Train six runs and their control, then one that beats it: tab
 	@$(BIN)/python run.py -cd sweeps -cn demo
 	@echo "next, one that beats this control: another reward and a better teacher"
 	@$(BIN)/python run.py -cd sweeps -cn demo_teacher
-	@echo "tables and curves: outputs/sweeps/demo/, outputs/sweeps/demo_teacher/"
 
 .PHONY: test
 test: $(READY)  ## Run the tests (a few minutes)

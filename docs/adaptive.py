@@ -21,7 +21,6 @@ import torch
 from avatarl.reference.base import CountedConfig
 from avatarl.runs.find import find_run
 from avatarl.training.adaptive import evaluate_while_learning
-from avatarl.training.evaluation import HeldOut
 from avatarl.training.stored import load_policy
 
 RATES = (0.003, 0.01, 0.03, 0.1, 0.2)
@@ -58,15 +57,14 @@ def main() -> None:
     parser.add_argument("--outputs", type=Path, default=Path("outputs"))
     asked = parser.parse_args()
     learner, corpus = load_policy(find_run(asked.run, asked.outputs))
-    config, state = learner.config, learner.state
+    config = learner.config
     fit, dev = corpus.split_dev(config.data.dev_fraction, config.data.dev_from)
 
     def read(text: np.ndarray, rate: float) -> dict[str, float]:
-        length, before = config.model.context_length, learner.reference_schedule.before
         figures = evaluate_while_learning(
-            lambda weights: learner.scorer(weights, state.kept.step or state.step),
-            state.headline,
-            HeldOut.of(text, length, config.trainer.eval_stride, before),
+            learner.headline_by,
+            learner.state.headline,
+            learner.held_out(text),
             every=config.trainer.adapt_every,
             lr=rate,
             device=learner.device,

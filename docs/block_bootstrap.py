@@ -15,12 +15,11 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from avatarl import load_runs
 from avatarl.runs.folder import RunFolder
-from avatarl.training.evaluation import HeldOut
+from avatarl.training.evaluation import facts_by_position
 from avatarl.training.stored import load_policy
 
 BLOCK = 1000  # characters, about a speech or two
@@ -28,24 +27,15 @@ RESAMPLES = 100_000
 FIGURES = ("nats", "accuracy")
 
 
-@torch.no_grad()
 def told(folder: RunFolder) -> NDArray[np.float64]:
     """Return nats and hits of a run's policy at each held-out character: (2,M)."""
     learner, corpus = load_policy(folder)
-    config = learner.config
-    held_out = HeldOut.of(
-        corpus.heldout,
-        config.model.context_length,
-        config.trainer.eval_stride,
-        learner.reference_schedule.before,
+    (facts,) = facts_by_position(
+        lambda context, positions: [learner.headline(context, positions)],
+        learner.held_out(corpus.heldout),
+        device=learner.device,
     )
-    contexts, targets = (torch.from_numpy(ids.astype(np.int64)) for ids in held_out.cut(None))
-    parts = []
-    for context, target in zip(contexts.split(1024), targets.split(1024), strict=True):
-        logprobs = learner.headline(context, held_out.stride).float()  # (W,stride,V)
-        nats = -logprobs.gather(-1, target.unsqueeze(-1)).squeeze(-1)
-        parts.append(torch.stack([nats, (logprobs.argmax(-1) == target).float()]).flatten(1))
-    return torch.cat(parts, 1).double().numpy()
+    return np.stack([facts["nll"].double().numpy(), facts["correct"].double().numpy()])
 
 
 def resampled(differences: NDArray[np.float64], rng: np.random.Generator) -> dict[str, object]:

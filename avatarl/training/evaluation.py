@@ -98,7 +98,6 @@ class Evaluation:
     reliability: dict[str, list[float]]
 
 
-@torch.no_grad()
 def evaluate(
     score: Scorer,
     held_out: HeldOut,
@@ -129,7 +128,6 @@ def evaluate(
     return found
 
 
-@torch.no_grad()
 def evaluate_all(
     score: Scorers,
     held_out: HeldOut,
@@ -139,6 +137,24 @@ def evaluate_all(
     limit: int | None = None,
 ) -> list[Evaluation]:
     """Measure several policies in one pass over the text; see :func:`evaluate`."""
+    facts = facts_by_position(score, held_out, device=device, reference=reference, limit=limit)
+    return [summarise(own) for own in facts]
+
+
+@torch.no_grad()
+def facts_by_position(
+    score: Scorers,
+    held_out: HeldOut,
+    *,
+    device: torch.device,
+    reference: Scorer | None = None,
+    limit: int | None = None,
+) -> list[dict[str, Tensor]]:
+    """Look at several policies in one pass over the text; arguments as of :func:`evaluate`.
+
+    Returns:
+        Each one's facts, (N,) in the order of the text, on the CPU; see :func:`summarise`.
+    """
     context, target = held_out.cut(limit)
     # Short contexts repeat: each distinct one is computed once, exactly.
     rows = np.ascontiguousarray(context)
@@ -163,11 +179,10 @@ def evaluate_all(
             )
         )
     back = torch.from_numpy(np.argsort(order, kind="stable"))
-    found = []
-    for own in zip(*parts, strict=True):
-        facts = {key: torch.cat([part[key] for part in own])[back].flatten() for key in own[0]}
-        found.append(summarise(facts))
-    return found
+    return [
+        {key: torch.cat([part[key] for part in own])[back].flatten() for key in own[0]}
+        for own in zip(*parts, strict=True)
+    ]
 
 
 def _score(

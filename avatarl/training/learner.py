@@ -25,7 +25,7 @@ from avatarl.training.batches import Batches, cut_text, steps_of
 from avatarl.training.checkpoint import Checkpoint
 from avatarl.training.compiled import Remarks, compile_mode, evaluate_of, forward_of
 from avatarl.training.cuda_graph import GraphRecorder
-from avatarl.training.evaluation import Scorer
+from avatarl.training.evaluation import HeldOut, Scorer
 from avatarl.training.functional import shared_step
 from avatarl.training.health import Health
 from avatarl.training.micro_batches import in_parts
@@ -301,7 +301,11 @@ class Learner:
     @property
     def headline(self) -> Scorer:
         """Scores by the weights that the result is of."""
-        return self.scorer(self.state.headline, self.state.kept.step or self.step)
+        return self.headline_by(self.state.headline)
+
+    def headline_by(self, weights: Mapping[str, Tensor]) -> Scorer:
+        """Scores by weights that take the place of those."""
+        return self.scorer(weights, self.state.kept.step or self.step)
 
     def scorer_of(self, member: int) -> Scorer:
         """Scores by the weights of a population's member that evaluation looks at."""
@@ -312,6 +316,11 @@ class Learner:
         prior, forward = self.prior_at(step), forward_by(self.model, weights)
         length, ends = self.config.model.context_length, self.scoring.ends
         return lambda context, positions: ends(forward, context, prior, positions, length)
+
+    def held_out(self, ids: np.ndarray) -> HeldOut:
+        """Cut a text (M,) as the policy is evaluated on it."""
+        length, stride = self.config.model.context_length, self.config.trainer.eval_stride
+        return HeldOut.of(ids, length, stride, self.reference_schedule.before)
 
     @property
     def reads(self) -> int:

@@ -15,7 +15,7 @@ from avatarl.training.adaptive import evaluate_while_learning
 from avatarl.training.checkpoint import read_latest
 from avatarl.training.device import widest
 from avatarl.training.endings import Diverged, Stopped
-from avatarl.training.evaluation import Evaluation, HeldOut, Scorer, evaluate, evaluate_all
+from avatarl.training.evaluation import Evaluation, Scorer, evaluate, evaluate_all
 from avatarl.training.health import Alarm
 from avatarl.training.learner import Learner, first_policy
 from avatarl.training.population import members_and_ensemble, population_figures
@@ -37,12 +37,7 @@ class Monitors:
     def __init__(self, learner: Learner, corpus: Corpus, recording: Recording) -> None:
         self.learner, self.state, self.recording = learner, learner.state, recording
         self.config, self.limits, self._corpus = learner.config, learner.config.health, corpus
-        self._held_out = HeldOut.of(
-            corpus.heldout,
-            self.config.model.context_length,
-            self.config.trainer.eval_stride,
-            learner.reference_schedule.before,
-        )
+        self._held_out = learner.held_out(corpus.heldout)
 
     def log(self, facts: dict[str, Tensor]) -> None:
         """Record a described step, with means and gradients of all steps since the last record.
@@ -145,11 +140,10 @@ class Monitors:
 
     def _adapted(self) -> dict[str, float]:
         """Measure the headline's weights as they go on learning from what they have read."""
-        learner, state, settings = self.learner, self.state, self.config.trainer
-        step = state.kept.step or state.step
+        learner, settings = self.learner, self.config.trainer
         return evaluate_while_learning(
-            lambda weights: learner.scorer(weights, step),
-            state.headline,
+            learner.headline_by,
+            self.state.headline,
             self._held_out,
             every=settings.adapt_every,
             lr=settings.adapt_lr,
