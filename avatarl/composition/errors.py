@@ -225,7 +225,8 @@ def _valid_siblings(key: str, overrides: Sequence[str]) -> list[str]:
                 break
             parent = below
     except (HydraException, OmegaConfBaseException):
-        return [*_groups()[:-1], "name", "seed", "output_dir"]
+        groups = [group for group in _groups() if not group.startswith("hydra/")]
+        return [*groups, "name", "seed", "output_dir"]
     return [str(name) for name in parent if name not in ("hydra", "_target_")]
 
 
@@ -248,7 +249,7 @@ def _shipped_value(key: str, overrides: Sequence[str]) -> str:
 def _groups() -> tuple[str, ...]:
     from avatarl.config import GROUPS
 
-    return (*GROUPS, "search", "hydra/launcher")
+    return (*GROUPS, "search", "hydra/launcher", "hydra/sweeper")
 
 
 def _first_line(error: BaseException) -> str:

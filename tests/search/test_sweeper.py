@@ -76,7 +76,7 @@ def test_a_search_is_begun_enlarged_and_looked_at_and_keeps_its_space(tmp_path):
         (["seed=1"], "no key has more than one value"),
         ([*SPACE, "hydra.sweeper.sampler=tpi"], "did you mean 'tpe'"),
         ([*SPACE, "search.metric=val/nats"], "valid: dev/nats"),
-        ([*SPACE, "hydra.sweeper.trials=3"], "trials"),
+        ([*SPACE, "hydra.sweeper.trials=3"], "valid: n_trials, sampler"),
         (
             [*SPACE, "hydra/launcher=slurm", "hydra.launcher.wait=false"],
             "proposes as runs end, and has to be there); valid: true",
