@@ -15,4 +15,4 @@ def tinyshakespeare_path() -> Path:
     path = Path(folder) / "tinyshakespeare.txt"
     if not path.is_file():
         pytest.skip(f"needs tinyshakespeare: no {path.name} in AVATARL_DATA_DIR={folder}")
-    return path
+    return path.resolve()  # tests work in folders of their own
