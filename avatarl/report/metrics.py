@@ -105,7 +105,8 @@ def describe(name: str) -> Metric:
     if name in KNOWN:
         return KNOWN[name]
     if name.startswith("dev/") and (alike := KNOWN.get(f"val/{name.removeprefix('dev/')}")):
-        return replace(alike, title=f"{alike.title}, development slice")
+        title = alike.title.removeprefix("held-out ")
+        return replace(alike, title=f"{title}, development slice")
     for ending, title, better in _ENDINGS:
         if name.endswith(ending):
             return Metric(title.format(name.removesuffix(ending)), better, 4)

@@ -17,6 +17,7 @@ from avatarl.report.identity import short_names
 from avatarl.report.load import Runs, facts
 from avatarl.report.metrics import AXES, Axis, describe, format_number, metric_heading
 from avatarl.report.page_run import MORE_HEALTH, newest, run_data
+from avatarl.report.page_search import search_data
 from avatarl.report.remarks import legend, shared_keys
 from avatarl.report.requested import result_metrics
 from avatarl.report.scale import scale_of
@@ -57,6 +58,7 @@ def page_data(
         table, first = grid(comparison, section), len(groups)
         columns = _run_columns(table.columns)
         sections.append(_section(comparison, section, table, columns, first))
+        sections[-1]["search"] = search_data(section, comparison.headings, best_by)
         groups += _groups(section, table, index, first, best_by, places)
         for group, row in enumerate(section.configurations, first):
             for run in row.runs:
@@ -67,7 +69,7 @@ def page_data(
                 }  # fmt: skip
     rows = [shown[run.run_id] for run in runs]
     return {
-        "schema": 3,
+        "schema": 4,
         "title": comparison.title,
         "generated": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "summary": _summary(runs, len(groups)),

@@ -1,4 +1,4 @@
-"""Which scale an axis of numbers has: logarithmic where the numbers themselves go by factors."""
+"""Where values stand on an axis; logarithmic where the numbers themselves go by factors."""
 
 from __future__ import annotations
 
@@ -28,6 +28,17 @@ def scale_of(values: Sequence[float], *, chosen: bool = False) -> Scale:
     if chosen and factor >= _CHOSEN and _goes_by_factors(positive):
         return "symlog" if has_zero else "log"
     return "log" if factor >= _MEASURED and not has_zero else "linear"
+
+
+def places(values: Sequence[str]) -> tuple[dict[str, float], bool]:
+    """Return where each value stands on an axis, and whether the axis is one of numbers."""
+    try:
+        numbers = {value: float(value) for value in values}
+        if all(map(math.isfinite, numbers.values())):
+            return numbers, True
+    except ValueError:
+        pass
+    return {value: float(at) for at, value in enumerate(values)}, False
 
 
 def _goes_by_factors(ascending: Sequence[float]) -> bool:

@@ -1,4 +1,4 @@
-"""What was known when across the runs of a sweep, for pictures: from its decisions, or its ends."""
+"""What was known when across the runs of a sweep: from its decisions, or the ends of its runs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,26 @@ from avatarl.files import read_object
 from avatarl.report.metrics import describe
 from avatarl.runs.outputs import Outputs, SweepFolder
 from avatarl.runs.run import Run
+from avatarl.search.summary import spearman
+
+
+@dataclass(frozen=True)
+class Rung:
+    """What became of the runs that came to a rung; the last is the end.
+
+    Attributes:
+        steps: At which it is; more than one where runs are of different lengths.
+        reached: How many came to it.
+        went_on: How many of them were sent on.
+        best: Of the metric; None: none had a number there.
+        foretold: Rank correlation with the end, over the runs that came to it.
+    """
+
+    steps: tuple[int, ...]
+    reached: int
+    went_on: int
+    best: float | None
+    foretold: float | None
 
 
 @dataclass(frozen=True)
@@ -27,6 +47,8 @@ class Searched:
         values: Of the metric, of each run that came to its end.
         first: What each run had at the first rung, by id; of a sweep without rungs, at its end.
         rung: The step of that rung, where all runs have the same; None: the end.
+        rungs: Of a search; empty for a grid.
+        decisions: As in ``decisions.jsonl``.
     """
 
     metric: str
@@ -35,6 +57,8 @@ class Searched:
     values: tuple[float, ...] = ()
     first: Mapping[str, float] = field(default_factory=dict)
     rung: int | None = None
+    rungs: tuple[Rung, ...] = ()
+    decisions: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def best(self) -> list[float]:
@@ -70,31 +94,63 @@ def read_searched(runs: Sequence[Run], metric: str) -> Searched:
 
 
 def _decided(path: Path, rules: Mapping[str, Any], runs: Mapping[str, Run]) -> Searched:
+    metric = str(rules["metric"])
     spent, begun, at = 0, 0, dict.fromkeys(runs, 0)
     ends: list[tuple[int, int, float]] = []
-    first: dict[str, float] = {}
-    rungs: set[int] = set()
-    for line in path.read_text(encoding="utf-8").splitlines():
-        event = json.loads(line)
+    values: list[dict[str, float | None]] = [{} for _ in range(rules["rungs"] + 1)]
+    steps: list[set[int]] = [set() for _ in values]
+    sent_on: list[set[str]] = [set() for _ in values]
+    events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for event in events:
         run, what = event["run"], event["event"]
         if run not in runs:
             continue
         begun += what == "start"
         if what == "drop":
             at[run] = 0
+        if what == "promote":
+            sent_on[event["rung"] - 1].add(run)
         if what != "report":
             continue
         spent, at[run] = spent + event["step"] - at[run], event["step"]
-        if event["rung"] == 0 and event["value"] is not None:
-            first[run] = event["value"]
-            rungs.add(event["step"])
+        values[event["rung"]][run] = event["value"]
+        steps[event["rung"]].add(event["step"])
         if event["rung"] == rules["rungs"] and event["value"] is not None:
             ends.append((spent, begun, event["value"]))
+    first = {run: value for run, value in values[0].items() if value is not None}
     return Searched(
-        str(rules["metric"]),
+        metric,
         tuple(spent for spent, _, _ in ends),
         tuple(begun for _, begun, _ in ends),
         tuple(value for _, _, value in ends),
         first,
-        rungs.pop() if len(rungs) == 1 and rules["rungs"] else None,
+        min(steps[0]) if len(steps[0]) == 1 and first and rules["rungs"] else None,
+        tuple(
+            _rung(
+                str(rules["metric"]), rung, values, tuple(sorted(steps[rung])), len(sent_on[rung])
+            )
+            for rung in range(len(values))
+        ),
+        tuple(events),
+    )
+
+
+def _rung(
+    metric: str,
+    rung: int,
+    values: Sequence[Mapping[str, float | None]],
+    steps: tuple[int, ...],
+    went_on: int,
+) -> Rung:
+    there = [value for value in values[rung].values() if value is not None]
+    better = max if describe(metric).better > 0 else min
+    pairs = [(value, values[-1].get(run)) for run, value in values[rung].items()]
+    return Rung(
+        steps,
+        len(values[rung]),
+        went_on,
+        better(there) if there else None,
+        None
+        if rung == len(values) - 1
+        else spearman([(a, b) for a, b in pairs if a is not None and b is not None]),
     )

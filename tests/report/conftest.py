@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from avatarl.runs.folder import RunFolder
+
 LEVELS = {
     "unigram": (3.347, 0.149),
     "bigram": (2.482, 0.270),
@@ -54,6 +56,8 @@ def config(
     return raw
 
 
+#: What the runs of a search come to.
+FINALS = [2.4, 2.0, 2.2]
 PLACE = ("step", "characters_seen", "epoch", "time/elapsed_s")
 
 
@@ -305,3 +309,33 @@ def outputs(tmp_path: Path) -> Outputs:
 @pytest.fixture
 def demo_sweep(outputs: Outputs) -> Path:
     return demo(outputs)
+
+
+@pytest.fixture
+def searched(outputs: Outputs) -> Path:
+    """A search of three runs by held-out nats: two of them paused at step 100, one at its end."""
+    for seed, nats in enumerate(FINALS):
+        raw = config(weight=float(seed))
+        state = "done" if seed == 1 else "interrupted"
+        path = outputs.run(raw, final=nats, state=state, share=0.25)
+        if seed != 1:
+            RunFolder(path).write_paused(100)
+    ids = [run["id"] for run in outputs.planned]
+    sweep = outputs.sweep()
+    plan = json.loads((sweep / "plan.json").read_text())
+    plan["search"] = {"metric": "val/nats", "rungs": 1}
+    (sweep / "plan.json").write_text(json.dumps(plan))
+    events: list[dict[str, Any]] = [
+        {"event": "start", "run": ids[0], "rung": 0},
+        {"event": "report", "run": ids[0], "rung": 0, "step": 100, "value": 2.4},
+        {"event": "start", "run": ids[1], "rung": 0},
+        {"event": "report", "run": ids[1], "rung": 0, "step": 100, "value": 2.1},
+        {"event": "drop", "run": ids[1], "rung": 0},
+        {"event": "promote", "run": ids[1], "rung": 1},
+        {"event": "start", "run": ids[2], "rung": 0},
+        {"event": "report", "run": ids[2], "rung": 0, "step": 100, "value": 2.2},
+        {"event": "report", "run": ids[1], "rung": 1, "step": 400, "value": 2.0},
+        {"event": "close", "run": ""},
+    ]
+    (sweep / "decisions.jsonl").write_text("".join(json.dumps(one) + "\n" for one in events))
+    return sweep

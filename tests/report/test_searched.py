@@ -11,54 +11,25 @@ import numpy as np
 import pytest
 
 from avatarl.errors import ConfigError
+from avatarl.report import importance
 from avatarl.report.aggregate import compare
 from avatarl.report.curves import read_journals
 from avatarl.report.load import load_runs
-from avatarl.report.plots import best_so_far, importance, parallel, rungs
+from avatarl.report.metrics import CHARACTERS
+from avatarl.report.page_data import page_data
+from avatarl.report.plots import best_so_far, parallel, rungs
+from avatarl.report.plots import importance as importance_plot
 from avatarl.report.plots.data import PlotData
 from avatarl.report.searched import read_searched
-from avatarl.runs.folder import RunFolder
 from avatarl.search import proposals
 
-from .conftest import Outputs, config
-
-FINALS = [2.4, 2.0, 2.2]
+from .conftest import FINALS, Outputs, config
 
 
 def plot_data(sweep: Path) -> PlotData:
     runs = load_runs(sweep)
     told = compare(runs.runs, swept=runs.swept_keys)
     return PlotData(told, read_journals(runs, ["val/nats"]), "val/nats")
-
-
-@pytest.fixture
-def searched(outputs: Outputs) -> Path:
-    """A search of three runs by held-out nats: two of them paused at step 100, one at its end."""
-    for seed, nats in enumerate(FINALS):
-        raw = config(weight=float(seed))
-        state = "done" if seed == 1 else "interrupted"
-        path = outputs.run(raw, final=nats, state=state, share=0.25)
-        if seed != 1:
-            RunFolder(path).write_paused(100)
-    ids = [run["id"] for run in outputs.planned]
-    sweep = outputs.sweep()
-    plan = json.loads((sweep / "plan.json").read_text())
-    plan["search"] = {"metric": "val/nats", "rungs": 1}
-    (sweep / "plan.json").write_text(json.dumps(plan))
-    events: list[dict[str, Any]] = [
-        {"event": "start", "run": ids[0], "rung": 0},
-        {"event": "report", "run": ids[0], "rung": 0, "step": 100, "value": 2.4},
-        {"event": "start", "run": ids[1], "rung": 0},
-        {"event": "report", "run": ids[1], "rung": 0, "step": 100, "value": 2.1},
-        {"event": "drop", "run": ids[1], "rung": 0},
-        {"event": "promote", "run": ids[1], "rung": 1},
-        {"event": "start", "run": ids[2], "rung": 0},
-        {"event": "report", "run": ids[2], "rung": 0, "step": 100, "value": 2.2},
-        {"event": "report", "run": ids[1], "rung": 1, "step": 400, "value": 2.0},
-        {"event": "close", "run": ""},
-    ]
-    (sweep / "decisions.jsonl").write_text("".join(json.dumps(one) + "\n" for one in events))
-    return sweep
 
 
 def test_steps_and_runs_of_a_search_are_counted_from_its_decisions(searched: Path) -> None:
@@ -150,8 +121,49 @@ def test_importance_is_drawn_a_bar_a_key(outputs: Outputs) -> None:
     for reference, nats in {"bigram": 2.2, "trigram": 2.0}.items():
         for weight in range(5):
             outputs.run(config(reference, float(weight)), final=nats + weight / 100)
-    figure = importance.draw(plot_data(outputs.sweep()))
+    figure = importance_plot.draw(plot_data(outputs.sweep()))
     assert figure is not None
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert set(names) == {"reference", "confidence_weight"}
     assert "n = 10" in figure.axes[0].get_xlabel()
+
+
+def test_rungs_tell_who_came_who_went_on_and_what_they_foretold(searched: Path) -> None:
+    first, end = read_searched(load_runs(searched).runs, "val/nats").rungs
+    assert (first.steps, first.reached, first.went_on, first.best) == ((100,), 3, 1, 2.1)
+    assert (end.steps, end.reached, end.went_on, end.best) == ((400,), 1, 0, 2.0)
+    assert first.foretold is None  # of one run
+    assert end.foretold is None
+
+
+def test_a_rung_foretells_the_end_by_the_ranks_of_the_runs_that_came_to_it(searched: Path) -> None:
+    ids = [run.run_id for run in load_runs(searched).runs]
+    told = [json.loads(line) for line in (searched / "decisions.jsonl").open()]
+    for identity, value in zip(ids, (1.9, 1.5, 1.7), strict=True):
+        told.append({"event": "report", "run": identity, "rung": 1, "step": 400, "value": value})
+    told.append({"event": "report", "run": ids[0], "rung": 1, "step": 400, "value": None})
+    (searched / "decisions.jsonl").write_text("".join(json.dumps(one) + "\n" for one in told))
+    first, end = read_searched(load_runs(searched).runs, "val/nats").rungs
+    assert first.foretold is None  # one of three has diverged
+    told.pop()
+    (searched / "decisions.jsonl").write_text("".join(json.dumps(one) + "\n" for one in told))
+    first, end = read_searched(load_runs(searched).runs, "val/nats").rungs
+    assert first.foretold == 1.0
+    assert end.best == 1.5
+
+
+def test_the_page_has_a_search_with_its_decisions_and_a_grid_has_none(
+    searched: Path, outputs: Outputs
+) -> None:
+    runs = load_runs(searched)
+    told = compare(runs.runs, swept=runs.swept_keys)
+    journals = read_journals(runs, ["val/nats"])
+    data = page_data(runs, told, journals, ["val/nats"], CHARACTERS)
+    found = data["sections"][0]["search"]
+    assert found["best"] == [2.0]
+    assert [rung["reached"] for rung in found["rungs"]] == [3, 1]
+    assert found["importance"] is None
+    assert [event for _, event, *_ in found["decisions"]][-1] == "close"
+    (searched / "decisions.jsonl").unlink()
+    grid = page_data(load_runs(searched), told, journals, ["val/nats"], CHARACTERS)
+    assert grid["sections"][0]["search"] is None

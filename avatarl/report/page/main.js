@@ -63,6 +63,7 @@ function showSection() {
   const beside = ["run-b", "only-different"].map((id) => $(id).closest("label"));
   for (const part of [$("axes"), $("to-axes"), ...beside]) part.hidden = runs.length < 2;
   fillRunChoices();
+  fillSearch();
   fillGame();
   applyFilter();
   drawRun();
@@ -200,6 +201,7 @@ function goTo(event) {
 }
 function repaint() {
   refreshRuns();
+  bestPlot.redraw();
   drawRun();
 }
 // On paper everything is dark on light, whatever the screen's scheme.
@@ -231,6 +233,7 @@ async function follow() {
   const data = await decode($("data").textContent);
   setUpParallel();
   setUpScatter();
+  setUpSearch();
   listen();
   fill(data);
   rememberUsual();
@@ -240,6 +243,7 @@ async function follow() {
     state, visibleRuns, tableRows, axisX, placeY, took: performance.now() - begun,
     data: () => D, drawn: () => drawn, parAxes: () => parAxes,
     panels: () => panels, curvePlot: () => panels[0].plot, parPlot: () => parPlot,
+    searchPlot: () => bestPlot,
   };
   if (D.live) follow();
 })();

@@ -15,7 +15,8 @@ from avatarl.report.metrics import describe
 from avatarl.report.plots.canvas import WIDTH_IN, across, draw_levels, new_figure
 from avatarl.report.plots.data import PlotData
 from avatarl.report.plots.scales import set_scale
-from avatarl.report.plots.swept import POOLED, places, swept_rows
+from avatarl.report.plots.swept import POOLED, swept_rows
+from avatarl.report.scale import places
 from avatarl.report.statistics import estimate
 from avatarl.report.style import CONTROL, MARKERS, PALETTE
 from avatarl.report.words import word, words

@@ -2,114 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-import numpy as np
-import polars as pl
 from matplotlib.figure import Figure
 
-from avatarl.errors import ConfigError
-from avatarl.report.metrics import describe
+from avatarl.report.importance import importance_of
 from avatarl.report.plots.canvas import WIDTH_IN, new_figure
 from avatarl.report.plots.data import PlotData
-from avatarl.report.plots.swept import places
-from avatarl.report.scale import scale_of
 from avatarl.report.style import PALETTE
-from avatarl.report.words import show
-from avatarl.search.proposals import load_optuna
-
-#: Fewer runs than this say nothing; and how many are the best ones, where a tenth is fewer.
-_FEWEST, _BEST = 8, 10
 
 
 def draw(data: PlotData) -> Figure | None:
-    """Draw a bar a key; of a search, by what runs had at its first rung, where all of them are."""
-    searched = data.searched
-    rows = [row for row in data.section.configurations if not row.is_control]
-    runs = [(row, run) for row in rows for run in row.runs if run.run_id in searched.first]
-    columns = {
-        key: words
-        for key in data.section.keys
-        if all(key in row.values for row, _ in runs)
-        and len(set(words := [show(row.values[key]) for row, _ in runs])) > 1
-    }
-    if len(columns) < 2 or len(runs) < _FEWEST:
+    """Draw a bar a key."""
+    found = importance_of(data.section, data.searched)
+    if found is None:
         return None
-    values = [searched.first[run.run_id] for _, run in runs]
-    found, how = importances(columns, values, minimise=describe(searched.metric).better < 0)
-    figure = new_figure(WIDTH_IN, 0.9 + 0.32 * len(found))
+    figure = new_figure(WIDTH_IN, 0.9 + 0.32 * len(found.shares))
     axis = figure.subplots()
-    keys = sorted(found, key=lambda key: found[key])
-    axis.barh([data.comparison.headings[key] for key in keys], [found[key] for key in keys],
+    keys = list(found.shares)[::-1]
+    axis.barh([data.comparison.headings[key] for key in keys], [found.shares[key] for key in keys],
               color=PALETTE[0], height=0.6)  # fmt: skip
-    where = f" at step {searched.rung}" if searched.rung else ""
-    axis.set_xlabel(f"importance for {searched.metric}{where} ({how}, n = {len(runs)})")
+    axis.set_xlabel(found.told)
     axis.set_xlim(left=0)
     return figure
-
-
-def importances(
-    columns: Mapping[str, Sequence[str]], values: Sequence[float], *, minimise: bool
-) -> tuple[dict[str, float], str]:
-    """Tell how much keys matter, and by what measure.
-
-    PED-ANOVA where Optuna is installed (Watanabe et al. 2023, arXiv 2304.10255): how much of what
-    sets the best runs apart is each key's; those are a tenth, or ten, or half of them. Else the
-    rank correlation of numbers, and of words the share of the ranks' variance between them, as a
-    root.
-
-    Args:
-        columns: The words of each key, a run each.
-        values: Of the runs.
-        minimise: Whether less is better.
-    """
-    try:
-        return _ped_anova(columns, values, minimise, load_optuna()), "PED-ANOVA"
-    except ConfigError:
-        pass
-    ranks = pl.Series(list(values)).rank().to_numpy()
-    return {key: _correlation(words, ranks) for key, words in columns.items()}, "rank correlation"
-
-
-def _correlation(words: Sequence[str], ranks: Any) -> float:
-    where, numeric = places(words)
-    if numeric:
-        numbers = pl.Series([where[word] for word in words]).rank().to_numpy()
-        return abs(float(np.corrcoef(numbers, ranks)[0, 1])) if np.std(ranks) else 0.0
-    groups = [ranks[[other == word for other in words]] for word in set(words)]
-    between = sum(len(group) * (group.mean() - ranks.mean()) ** 2 for group in groups)
-    return float(np.sqrt(between / (len(ranks) * ranks.var()))) if ranks.var() else 0.0
-
-
-def _ped_anova(
-    columns: Mapping[str, Sequence[str]], values: Sequence[float], minimise: bool, optuna: Any
-) -> dict[str, float]:
-    kinds: dict[str, Any] = {}
-    numbers: dict[str, list[Any]] = {}
-    for key, words in columns.items():
-        where, numeric = places(words)
-        if numeric:
-            found = [where[word] for word in words]
-            log = scale_of(found, chosen=True) == "log"
-            kinds[key] = optuna.distributions.FloatDistribution(min(found), max(found), log=log)
-            numbers[key] = found
-        else:
-            kinds[key] = optuna.distributions.CategoricalDistribution(sorted(set(words)))
-            numbers[key] = list(words)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that what is used here is experimental
-        study = optuna.create_study(direction="minimize" if minimise else "maximize")
-        study.add_trials(
-            [
-                optuna.trial.create_trial(
-                    params={key: numbers[key][at] for key in columns}, distributions=kinds,
-                    value=value,
-                )
-                for at, value in enumerate(values)
-            ]
-        )  # fmt: skip
-        best = max(0.1, min(0.5, _BEST / len(values)))
-        evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=best)
-        return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))

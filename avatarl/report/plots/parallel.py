@@ -15,8 +15,7 @@ from avatarl.report.metrics import describe
 from avatarl.report.plots.canvas import RULE, WIDTH_IN, new_figure, style
 from avatarl.report.plots.curves import telling
 from avatarl.report.plots.data import PlotData
-from avatarl.report.plots.swept import places
-from avatarl.report.scale import scale_of
+from avatarl.report.scale import places, scale_of
 from avatarl.report.style import PALETTE
 from avatarl.report.words import word, words
 from avatarl.runs.state import RunState

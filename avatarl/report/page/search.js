@@ -1,0 +1,88 @@
+// How a search went: its rungs, the best so far, what mattered, and each decision with its reason.
+const DECISION_COLUMNS = ["s", "event", "run", "rung", "step", "value", "why"];
+let bestPlot = null;
+
+function fillSearch() {
+  const found = section().search;
+  for (const id of ["search", "to-search"]) $(id).hidden = !found;
+  if (!found) return;
+  const { title, digits } = info(found.metric), measured = (x) => number(x, digits);
+  refill($("rungs-view"), cellTable(
+    ["rung", "at step", "came to it", "went on", `best ${title}`, "rank correlation with the end"],
+    found.rungs.map(({ steps, reached, went_on: on, best, foretold }, rung) => {
+      const last = rung === found.rungs.length - 1;
+      const places = steps.length > 2 ? [steps[0], "…", steps.at(-1)] : steps;
+      return [last ? "end" : rung, places.map(brief).join(", "), reached, last ? "" : on,
+        measured(best), last ? "" : number(foretold, 2)];
+    })));
+  $("best-caption").textContent = `Best ${title} so far, and each run's end`;
+  bestPlot.redraw();
+  fillImportance(found.importance);
+  fillDecisions(found.decisions, measured);
+}
+
+function cellTable(headings, rows) {
+  const kind = (_, i) => (rows.every((row) => !row[i] || typeof row[i] === "number"
+    || /^[\d.,−–…]/.test(row[i])) ? "num" : null);
+  const kinds = headings.map(kind);
+  return h("div", { class: "scroll" }, h("table", {},
+    h("thead", {}, h("tr", {},
+      headings.map((heading, i) => h("th", { class: kinds[i], scope: "col" }, heading)))),
+    h("tbody", {}, rows.map((row) =>
+      h("tr", {}, row.map((cell, i) => h("td", { class: kinds[i] }, cell ?? "")))))));
+}
+
+function fillImportance(found) {
+  $("importance-caption").textContent = found?.told ?? "Too few runs or keys to tell what mattered";
+  const most = Math.max(...(found?.shares ?? []).map(([, share]) => share), 1e-9);
+  refill($("importance-view"), h("table", {}, h("tbody", {},
+    (found?.shares ?? []).map(([key, share]) => h("tr", {}, h("td", {}, breakable(key)),
+      h("td", { class: "share" }, h("i", { style: { width: `${100 * share / most}%` } })),
+      h("td", { class: "num" }, number(share, 2)))))));
+}
+
+function fillDecisions(decisions, measured) {
+  const titles = new Map(D.runs.map((run) => [run.id, run.title]));
+  const rows = decisions.map(([seconds, event, id, rung, step, value, why]) => {
+    const open = { type: "button", class: "link", onclick: () => choose(id) };
+    const run = titles.has(id) ? h("button", open, titles.get(id)) : id || "";
+    return [number(seconds, 1), event, run, rung, step, missing(value) ? "" : measured(value), why];
+  });
+  $("decisions-told").textContent = `${decisions.length} decisions, and why`;
+  refill($("decisions-view"), cellTable(DECISION_COLUMNS, rows));
+}
+
+function drawBest(plot) {
+  const pen = plot.begin(), { spent, values, best, metric } = section().search;
+  // A diverged run would press all others together.
+  const sorted = [...values].sort((a, b) => a - b), { better } = info(metric);
+  const cut = Math.floor(sorted.length / 5);
+  const telling = better > 0 ? sorted.slice(cut) : sorted.slice(0, sorted.length - cut);
+  plot.scales([0, 1.03 * Math.max(1, ...spent)],
+    telling.length ? extent([...telling, ...best], 0.08) : [0, 1]);
+  plot.axes("steps spent", info(metric).title);
+  plot.clipped(() => {
+    pen.fillStyle = css("--soft");
+    pen.globalAlpha = 0.5;
+    values.forEach((value, i) => {
+      disc(pen, plot.x(spent[i]), plot.y(value), 3.5);
+      pen.fill();
+    });
+    pen.globalAlpha = 1;
+    pen.strokeStyle = css("--accent");
+    pen.lineWidth = 1.8;
+    const stairs = best.flatMap((value, i) =>
+      [[spent[i], best[Math.max(0, i - 1)]], [spent[i], value]]);
+    if (stairs.length) plot.stroke(...stairs.map(([x, y]) => [plot.x(x), plot.y(y)]));
+  });
+}
+
+function setUpSearch() {
+  const found = () => section().search;
+  bestPlot = new Plot($("best-plot"), (plot) => found() && drawBest(plot), {
+    name: () => "best-so-far",
+    label: () => `${$("best-caption").textContent}, ${found()?.values.length ?? 0} runs`,
+    behind: () => [["steps spent", info(found().metric).title, "best so far"],
+      found().spent.map((steps, i) => [steps, found().values[i], found().best[i]])],
+  });
+}
