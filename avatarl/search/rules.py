@@ -7,7 +7,7 @@ Source: Li et al. 2020 (arXiv 1810.05934), §3 (ASHA, algorithm 2); Jamieson & T
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -102,6 +102,7 @@ def decide(
     abandoned: Collection[str] = (),
     *,
     more: bool = False,
+    takes: Collection[str] | None = None,
 ) -> Decision | None:
     """Say what comes next; None: nothing, until another run has come to its rung.
 
@@ -114,9 +115,14 @@ def decide(
         trials: In the plan's order.
         abandoned: Ids of runs on their way, of which nobody takes care.
         more: Whether further runs will be proposed.
+        takes: Ids of the runs that who asks may work on; None: all. All are ranked.
     """
+
+    def taken(trial: Trial) -> bool:
+        return takes is None or trial.id in takes
+
     for trial in trials:
-        if trial.out and trial.id in abandoned:
+        if trial.out and trial.id in abandoned and taken(trial):
             assert trial.bracket is not None
             why = "it was left on its way"
             return Decision("continue", trial.id, trial.target, trial.bracket, why)
@@ -124,25 +130,34 @@ def decide(
         for bracket in range(rules.brackets):
             if more and rules.synchronous:
                 continue  # no rung is complete
-            if decision := _promotion(rules, trials, rung, bracket):
+            if decision := _promotion(rules, trials, rung, bracket, taken):
                 return decision
-    waiting = next((trial for trial in trials if not trial.begun), None)
+    waiting = next((trial for trial in trials if not trial.begun and taken(trial)), None)
     if waiting is not None:
         bracket = _bracket(rules, trials)
         why = "next of the plan" + (f", in bracket {bracket}" if rules.brackets > 1 else "")
         return Decision("start", waiting.id, bracket, bracket, why)
-    if more or any(trial.out or trial.values.get(rules.rungs) is not None for trial in trials):
+    if more or any(
+        trial.out or not trial.begun or trial.values.get(rules.rungs) is not None
+        for trial in trials
+    ):
         return None
     for rung in reversed(range(rules.rungs)):
         ranked = ranking(rules, [trial for trial in trials if rung in trial.values], rung)
         for place, trial in enumerate(ranked):
             if _may_go_on(trial, rung):
                 why = "the best there is, and no run would come to its end otherwise"
-                return _promote(trial, rung, place, len(ranked), why)
+                return _promote(trial, rung, place, len(ranked), why) if taken(trial) else None
     return None
 
 
-def _promotion(rules: Rules, trials: Sequence[Trial], rung: int, bracket: int) -> Decision | None:
+def _promotion(
+    rules: Rules,
+    trials: Sequence[Trial],
+    rung: int,
+    bracket: int,
+    taken: Callable[[Trial], bool],
+) -> Decision | None:
     members = [trial for trial in trials if trial.bracket == bracket]
     there = [trial for trial in members if rung in trial.values]
     if rules.synchronous and not _is_complete(rules, trials, members, rung):
@@ -152,7 +167,7 @@ def _promotion(rules: Rules, trials: Sequence[Trial], rung: int, bracket: int) -
     if rules.synchronous:
         places = max(places, 1)
     for place, trial in enumerate(ranked[:places]):
-        if _may_go_on(trial, rung):
+        if _may_go_on(trial, rung) and taken(trial):
             value = trial.values[rung]
             why = f"{rules.metric} {value:.5g} is among the best {places} of {len(ranked)}"
             return _promote(trial, rung, place, len(ranked), why)

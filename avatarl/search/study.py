@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -70,6 +70,7 @@ class Study:
         rules: How to decide.
         say: Told what becomes of paused runs' checkpoints.
         read: Makes a run of what a proposal holds; None: there are none.
+        takes: Ids of the runs that who asks here may work on; None: all.
     """
 
     def __init__(
@@ -79,9 +80,10 @@ class Study:
         rules: Rules,
         say: Callable[[str], object] = lambda line: None,
         read: Callable[[Mapping[str, Any]], Ranked] | None = None,
+        takes: Collection[str] | None = None,
     ) -> None:
         self.runs: dict[str, Ranked] = {run.id: run for run in runs}
-        self.rules, self._say, self._read = rules, say, read
+        self.rules, self._say, self._read, self._takes = rules, say, read, takes
         self._exhausted = False
         self._ledger = Ledger(SweepFolder(sweep))
         self._me, self._asker = ownership.this_process(), uuid.uuid4().hex
@@ -206,7 +208,7 @@ class Study:
 
     def _decide(self) -> Decision | None:
         trials = list(self.trials.values())
-        return decide(self.rules, trials, self._abandoned(), more=self.open)
+        return decide(self.rules, trials, self._abandoned(), more=self.open, takes=self._takes)
 
     def failed(self, run: str) -> None:
         """Note that a run, held by who asks here, has failed for good."""

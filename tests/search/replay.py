@@ -11,8 +11,12 @@ import math
 from pathlib import Path
 
 
-def check_sweep(sweep: Path) -> int:
-    """Check every decision of a sweep; returns how many there are."""
+def check_sweep(sweep: Path, kind_of=lambda config: None) -> int:
+    """Check every decision of a sweep; returns how many there are.
+
+    Args:
+        kind_of: Of which kind the jobs are that a configuration is for.
+    """
     plan = json.loads((sweep / "plan.json").read_text())
     outputs = Path(plan["runs"][0]["config"]["output_dir"])
     runs = {run["id"]: run for run in plan["runs"] if run["rungs"]}
@@ -34,10 +38,10 @@ def check_sweep(sweep: Path) -> int:
     for event in events:
         if "step" in event:
             assert event["step"] == runs[event["run"]]["rungs"][event["rung"]], event
-    return check(list(runs), rules, events, value_of)
+    return check(list(runs), rules, events, value_of, lambda run: kind_of(runs[run]["config"]))
 
 
-def check(order, rules, events, value_of) -> int:
+def check(order, rules, events, value_of, kind_of=lambda run: None) -> int:
     """Check events against the rules.
 
     Args:
@@ -45,6 +49,7 @@ def check(order, rules, events, value_of) -> int:
         rules: ``eta``, ``rungs``, ``brackets``, ``synchronous``, ``minimise``.
         events: As in the ledger.
         value_of: Of a run at a rung, None where it has no finite number.
+        kind_of: Who asks takes runs of one kind only.
     """
     eta, rungs, sign = rules["eta"], rules["rungs"], 1 if rules["minimise"] else -1
     bracket_of, at, came, out = {}, {}, {}, set()  # came: (bracket, rung) -> {run: value}
@@ -76,13 +81,13 @@ def check(order, rules, events, value_of) -> int:
             expected = min(max(1, math.floor(expected / eta)), finite)
         return max(1, count) if len(came.get((bracket, rung), {})) == expected else 0
 
-    def best_promotable():
+    def best_promotable(kind):
         for rung in range(rungs - 1, -1, -1):
             for bracket in range(rules["brackets"]):
                 free = [
                     (rank(bracket, rung, run), run)
                     for run, value in came.get((bracket, rung), {}).items()
-                    if value is not None and at[run] == rung
+                    if value is not None and at[run] == rung and kind_of(run) == kind
                 ]
                 free = [pair for pair in free if pair[0] <= places(bracket, rung)]
                 if free:
@@ -114,6 +119,7 @@ def check(order, rules, events, value_of) -> int:
 
     for event in events:
         run, what, rung = event["run"], event["event"], event.get("rung")
+        kind = kind_of(run) if run else None
         if what == "report":
             assert run in out, f"{run} wasn't out: {event}"
             out.discard(run)
@@ -127,14 +133,15 @@ def check(order, rules, events, value_of) -> int:
         elif what == "promote":
             decisions += 1
             unbegun = len(order) - len(bracket_of)
-            expected = best_promotable() or (None if unbegun else last_resort())
+            expected = best_promotable(kind) or (None if unbegun else last_resort())
             assert (run, rung) == expected, (event, expected)
             at[run] = rung
             out.add(run)
         elif what == "start":
             decisions += 1
-            assert best_promotable() is None, (event, best_promotable())
-            assert run == next(one for one in order if one not in bracket_of), event
+            assert best_promotable(kind) is None, (event, best_promotable(kind))
+            mine = [one for one in order if kind_of(one) == kind]
+            assert run == next(one for one in mine if one not in bracket_of), event
             assert run not in proposed or proposed.pop(run) < event["entry"], event
             assert event["bracket"] == next_bracket() == rung, event
             bracket_of[run], at[run] = rung, rung
@@ -147,6 +154,6 @@ def check(order, rules, events, value_of) -> int:
         else:
             assert what in ("drop", "propose", "close"), event
     if not out and len(bracket_of) == len(order):  # came to its end
-        assert best_promotable() is None
+        assert not any(best_promotable(kind) for kind in {*map(kind_of, order)})
         assert last_resort() is None
     return decisions

@@ -26,15 +26,22 @@ def rules_of(eta=3.0, rungs=2, brackets=1, synchronous=False, minimise=True, kep
     return Rules("val/nats", minimise, eta, rungs, brackets, synchronous, kept)
 
 
-def simulate(rules, values, workers, draw):
-    """Let workers that finish in any order ask; returns the events, and the runs at the end."""
+def simulate(rules, values, workers, draw, kinds=1):
+    """Let workers that finish in any order ask; returns the events, and the runs at the end.
+
+    Each worker takes runs of one kind, those whose numbers leave the same rest.
+    """
     trials = {str(n): Trial(str(n)) for n in range(len(values))}
     events, busy = [], []
+    takes = [{run for run in trials if int(run) % kinds == kind} for kind in range(kinds)]
     while True:
-        while len(busy) < workers:
-            decision = decide(rules, list(trials.values()))
+        for own in takes * workers:
+            if sum(run in own for run in busy) == workers:
+                continue
+            decision = decide(rules, list(trials.values()), takes=own)
             if decision is None:
-                break
+                continue
+            assert decision.run in own
             trial = trials[decision.run]
             trial.bracket, trial.target = decision.bracket, decision.rung
             assert trial.out
@@ -53,8 +60,8 @@ def simulate(rules, values, workers, draw):
 
 
 @settings(max_examples=300, deadline=None)
-@given(SIZES, st.integers(0, 2**32), st.integers(1, 7))
-def test_every_decision_is_what_an_independent_replay_expects(sizes, seed, workers):
+@given(SIZES, st.integers(0, 2**32), st.integers(1, 7), st.integers(1, 3))
+def test_every_decision_is_what_an_independent_replay_expects(sizes, seed, workers, kinds):
     count, eta, rungs, brackets, synchronous, minimise = sizes
     rules = rules_of(eta, rungs, min(brackets, rungs + 1), synchronous, minimise)
     draw = random.Random(seed)
@@ -62,8 +69,11 @@ def test_every_decision_is_what_an_independent_replay_expects(sizes, seed, worke
     values = [
         [draw.choice([None, *map(float, range(9))]) for _ in range(rungs + 1)] for _ in range(count)
     ]
-    events, trials = simulate(rules, values, workers, draw)
-    decisions = check(list(trials), asdict(rules), events, lambda run, rung: values[int(run)][rung])
+    events, trials = simulate(rules, values, workers, draw, kinds)
+    decisions = check(
+        list(trials), asdict(rules), events,
+        lambda run, rung: values[int(run)][rung], lambda run: int(run) % kinds,
+    )  # fmt: skip
     assert decisions == sum(event["event"] != "report" for event in events)
     assert all(trial.begun and not trial.out for trial in trials.values())
     sent = [(event["run"], event["rung"]) for event in events if event["event"] != "report"]

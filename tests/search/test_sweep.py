@@ -101,8 +101,8 @@ def test_a_search_ends_with_runs_as_in_the_grid_and_so_do_the_paused_ones(grid, 
         ),
         (["search=ash"], "none; did you mean 'asha'"),
         (
-            ["search=asha", "hydra/launcher=slurm", RESOURCES],
-            "in a search any job may take any run",
+            ["hydra/sweeper=search", "hydra/launcher=slurm", RESOURCES],
+            "which jobs proposed runs will ask for isn't known",
         ),
         (
             ["search=asha", "search.speed=3"],

@@ -95,9 +95,9 @@ class SlurmBackend(Backend):
             done += len(packs)
 
     def _resources(self, plan: Plan) -> Resources:
-        if plan.search and self.settings.resources:
-            valid = "null, or a sweep without search"
-            why = "in a search any job may take any run"
+        if plan.is_proposed and self.settings.resources:
+            valid = "null, or a sweep whose runs are all planned"
+            why = "which jobs proposed runs will ask for isn't known when they are queued"
             raise ConfigError("hydra.launcher.resources", self.settings.resources, valid, why)
         return Resources(plan.runs, self.settings)
 

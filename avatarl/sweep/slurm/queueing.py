@@ -113,13 +113,34 @@ class Queue:
                 write_pickle(executor, number)
             packs += made
             kinds += [kind] * len(made)
-        _write_packs(packs, kinds, directory, self.code, shared)
+        self._write_packs(packs, kinds, directory)
         self._kinds[directory] = kinds
         ids = tuple(tuple(run.id for run in members) for members in packs)
         me = ownership.this_process()
         submission = Submission(directory, (), ids, str(self.code), time.time(), me)
         submission.write(dataclasses.asdict(self.settings))
         return submission
+
+    def _write_packs(
+        self, packs: Sequence[Sequence[PlannedRun]], kinds: Sequence[Kind], directory: Path
+    ) -> None:
+        plan = self.searched
+        for number, (members, kind) in enumerate(zip(packs, kinds, strict=True)):
+            settings = kind.settings
+            content = {
+                "schema": 1,
+                "submission": f"{directory.parent.parent.name}/{directory.name}",
+                "policy": {name: getattr(settings, name) for name in failure.SETTINGS},
+                "execute": settings.execute,
+                "code": str(self.code),
+                "slots_per_gpu": settings.slots_per_gpu,
+                "stack": 1 if plan else settings.stack,
+                "searched": plan is not None,  # the plan then lies beside the packs
+                "takes": self._resources.takes(kind, plan.runs) if plan else None,
+                "storage_patience_s": settings.storage_patience_s,
+                "runs": [] if plan else [run.to_json() for run in members],
+            }
+            write_checked(directory / f"pack-{number}.json", content)
 
     def _push(self, submission: Submission) -> None:
         """Have SLURM take as many packs as it does."""
@@ -196,27 +217,3 @@ def _cancel(directory: Path) -> None:
     """Cancel all jobs of a submission that SLURM has taken, noted or not."""
     with contextlib.suppress(OSError, ValueError):
         slurm_jobs.cancel(Submission.read(directory).found().jobs)
-
-
-def _write_packs(
-    packs: Sequence[Sequence[PlannedRun]],
-    kinds: Sequence[Kind],
-    directory: Path,
-    code: Path,
-    searched: bool,
-) -> None:
-    for number, (members, kind) in enumerate(zip(packs, kinds, strict=True)):
-        settings = kind.settings
-        content = {
-            "schema": 1,
-            "submission": f"{directory.parent.parent.name}/{directory.name}",
-            "policy": {name: getattr(settings, name) for name in failure.SETTINGS},
-            "execute": settings.execute,
-            "code": str(code),
-            "slots_per_gpu": settings.slots_per_gpu,
-            "stack": 1 if searched else settings.stack,
-            "searched": searched,  # the plan then lies beside the packs
-            "storage_patience_s": settings.storage_patience_s,
-            "runs": [] if searched else [run.to_json() for run in members],
-        }
-        write_checked(directory / f"pack-{number}.json", content)

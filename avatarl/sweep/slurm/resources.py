@@ -90,6 +90,12 @@ class Resources:
         """The kind of a run."""
         return self._of.get(run.id, self._usual)
 
+    def takes(self, kind: Kind, runs: Sequence[PlannedRun]) -> list[str] | None:
+        """Ids of those of some runs that jobs of a kind are for; None: of all there will be."""
+        if not self._of:
+            return None
+        return [run.id for run in runs if self.of(run).settings == kind.settings]
+
     def split(self, runs: Sequence[PlannedRun]) -> list[tuple[Kind, list[PlannedRun]]]:
         """Split runs by what they ask for, in the order in which each is met first."""
         groups: dict[str, tuple[Kind, list[PlannedRun]]] = {}

@@ -77,7 +77,7 @@ class Supervise:
         if pack.get("searched"):
             plan = Plan.read(directory)
             runs = list(plan.runs)
-            study = study_of(plan, directory.parent.parent, print)
+            study = study_of(plan, directory.parent.parent, print, pack.get("takes"))
         note_job(directory, number, "working")
         outcomes = work_through(directory, pack, runs, told_to_stop, study)
         counts: dict[str, int] = {}
