@@ -101,10 +101,22 @@ def test_jobs_of_a_search_end_without_its_client_and_go_on_with_the_next(sweep):
     assert check_sweep(sweep.sweep) >= 8
 
 
-def test_after_twenty_kills_no_run_is_lost_or_done_twice(sweep, tmp_path):
-    sweep.steps, sweep.seeds = 90, 18
+def test_in_a_search_jobs_of_each_kind_take_the_runs_that_ask_for_them(sweep):
+    sweep.steps, sweep.seeds = 90, 6
+    asked = 'hydra.launcher.resources=[{where: "seed >= 3", timeout_min: 33}]'
+    code, out = sweep.finish(sweep.start(*SEARCH, asked, "hydra.launcher.runs_per_job=3"))
+    assert code == 0, out + sweep.tail()
+    assert check_sweep(sweep.sweep, lambda config: config["seed"] >= 3) >= 6
+    usual, later = sweep.jobs()
+    for seed, run in sweep.runs().items():
+        jobs = {owner.slurm.id for owner in ownership.history(run.folder)}
+        assert jobs == {later if seed >= 3 else usual}
+
+
+def kill_twenty(sweep, words, runs):
+    """Start a search and kill clients, workers, supervisors and jobs; see it through at last."""
     dice = random.Random(17)
-    words = [*SEARCH, "hydra.launcher.runs_per_job=9", "hydra.launcher.max_retries=1000"]
+    words = [*SEARCH, *words, "hydra.launcher.runs_per_job=9", "hydra.launcher.max_retries=1000"]
     slowly = {"AVATARL_TEST_PAUSE_S": "0.1"}
     client = sweep.start(*words, environment=slowly)
     killed = {"client": 0, "worker": 0, "supervisor": 0, "job": 0}
@@ -113,7 +125,7 @@ def test_after_twenty_kills_no_run_is_lost_or_done_twice(sweep, tmp_path):
         """The processes that compute runs, of whichever job."""
         if not (sweep.sweep / "plan.json").exists():
             return []
-        owners = [ownership.current_owner(run.folder) for run in sweep.runs().values()]
+        owners = [ownership.current_owner(run.folder) for run in Plan.read(sweep.sweep).runs]
         return [owner for owner in owners if owner and owner.released is None
                 and ownership.process_exists(owner.pid)]  # fmt: skip
 
@@ -139,20 +151,43 @@ def test_after_twenty_kills_no_run_is_lost_or_done_twice(sweep, tmp_path):
     code, out = sweep.finish(client)
     assert code == 0, out + sweep.tail()
     assert min(killed.values()) > 1, killed
-    assert check_sweep(sweep.sweep) >= 18
-    runs = sweep.runs()
-    states = {seed: status_of(run.folder).state for seed, run in runs.items()}
+    assert check_sweep(sweep.sweep) >= runs
+    found = [run for run in Plan.read(sweep.sweep).runs if run.rungs]
+    assert len(found) == len({run.id for run in found}) == runs
+    states = {run.id: status_of(run.folder).state for run in found}
     assert set(states.values()) == {RunState.DONE, RunState.PAUSED}
-    for seed, run in runs.items():
+    for run in found:
         outcomes = [owner.outcome for owner in ownership.history(run.folder)]
-        assert outcomes.count("done") == (states[seed] is RunState.DONE)
+        assert outcomes.count("done") == (states[run.id] is RunState.DONE)
         steps = [json.loads(line) for line in run.folder.journal.open()]
         steps = [one["step"] for one in steps if "train/loss" in one]
         assert steps == sorted(set(steps))
+    return [run for run in found if states[run.id] is RunState.DONE], out
+
+
+def test_after_twenty_kills_no_run_is_lost_or_done_twice(sweep, tmp_path):
+    sweep.steps, sweep.seeds = 90, 18
+    done, _ = kill_twenty(sweep, [], runs=18)
     alone = type(sweep)(tmp_path / "alone", sweep.steps, sweep.seeds)
     code, out = alone.finish(alone.start(*SEARCH[1:], launcher="local"))
     assert code == 0, out
     undisturbed = alone.metrics()
-    for seed, state in states.items():
-        if state is RunState.DONE:
-            assert metrics_of(runs[seed].path) == undisturbed[seed]
+    for run in done:
+        assert metrics_of(run.path) == undisturbed[run.config["seed"]]
+
+
+def test_after_twenty_kills_no_proposal_is_lost_or_computed_twice(sweep, tmp_path):
+    sweep.steps, sweep.seeds = 90, 1
+    proposing = [*SPACE, "search.rungs=2", "hydra.sweeper.n_trials=18"]
+    done, out = kill_twenty(sweep, proposing, runs=18)
+    assert "Best of 18 trials" in out
+    events = [json.loads(line) for line in (sweep.sweep / "decisions.jsonl").open()]
+    proposed = [event["run"] for event in events if event["event"] == "propose"]
+    assert len(proposed) == len(set(proposed)) == 17  # the plan's first is planned
+    # One that was killed on its way, or any, as if nothing had happened.
+    run = max(done, key=lambda run: len(ownership.history(run.folder)))
+    alone = type(sweep)(tmp_path / "alone", sweep.steps, sweep.seeds)
+    rate = next(word for word in run.overrides if word.startswith("optimizer.lr="))
+    code, out = alone.finish(alone.start(*SEARCH[1:], rate, launcher="local"))
+    assert code == 0, out
+    assert metrics_of(run.path) == alone.metrics()[0]

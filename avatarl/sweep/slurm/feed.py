@@ -19,7 +19,11 @@ def feed(search: Proposes, study: Study, workers: int) -> None:
     """
     study.look()
     idle = max(0, workers - study.under_way)
-    waiting = sum(not trial.begun for trial in study.trials.values())
+    # A proposal that another sweep has computed already is nothing to do.
+    waiting = sum(
+        not trial.begun and study.runs[trial.id].folder.read_result() is None
+        for trial in study.trials.values()
+    )
     for _ in range(idle + 1 - waiting):
         if study.open:
             search.grow(study)

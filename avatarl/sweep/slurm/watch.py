@@ -203,7 +203,8 @@ class _Watcher:
             self._decide(row)
         self._retry()
         self._queue(self.queue.again)
-        return len(ended) == len(survey.rows)
+        asks_for_more = self.feed is not None and self.study is not None and self.study.open
+        return len(ended) == len(survey.rows) and not asks_for_more
 
     def outcome(self, survey: Survey) -> SweepOutcome:
         """What became of a sweep whose runs have all ended."""

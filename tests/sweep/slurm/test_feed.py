@@ -13,12 +13,22 @@ from avatarl.sweep.slurm.feed import feed
 class Study:
     """As much of a study as is fed."""
 
-    def __init__(self, most, out, waiting, put_down=0):
+    def __init__(self, most, out, waiting, put_down=0, done_elsewhere=0):
         self.most = most
         trials = [Trial(f"o{n}", bracket=0, target=0) for n in range(out)]
         trials += [Trial(f"w{n}") for n in range(waiting)]
         trials += [Trial(f"p{n}", bracket=0, target=0, values={0: 1.0}) for n in range(put_down)]
+        trials += [Trial(f"d{n}") for n in range(done_elsewhere)]
         self.trials = {trial.id: trial for trial in trials}
+
+    @property
+    def runs(self):
+        return {
+            trial: SimpleNamespace(
+                folder=SimpleNamespace(read_result=lambda t=trial: {} if t[0] == "d" else None)
+            )
+            for trial in self.trials
+        }
 
     def look(self):
         pass
@@ -42,6 +52,7 @@ class Study:
         (4, Study(9, out=4, waiting=0), 1),
         (4, Study(9, out=2, waiting=0, put_down=3), 3),
         (4, Study(7, out=2, waiting=0, put_down=3), 2),  # there are to be no more
+        (0, Study(9, out=0, waiting=0, done_elsewhere=1), 1),
         (1, Study(9, out=2, waiting=0), 1),  # a job that nobody knows works as well
     ],
 )
