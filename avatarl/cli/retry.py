@@ -28,6 +28,7 @@ def main(args: argparse.Namespace) -> int:
     from avatarl.runs.outputs import SweepFolder
     from avatarl.sweep.launch import Backend, launch, summarise
     from avatarl.sweep.plan.planned import Plan
+    from avatarl.sweep.plan.study import study_of
     from avatarl.sweep.slurm.backend import SlurmBackend
     from avatarl.sweep.workers.local import LocalBackend
 
@@ -35,8 +36,6 @@ def main(args: argparse.Namespace) -> int:
     plan = Plan.read(directory)
     if args.paused:
         plan = dataclasses.replace(plan, search=None)
-    elif plan.search is not None:  # nobody proposes further runs here, so none are waited for
-        plan = dataclasses.replace(plan, search={**plan.search, "trials": 0})
     last = read_object(SweepFolder(directory).launch)
     if not last:
         raise UserError(f"{directory} has no launch.json; start the sweep by run.py")
@@ -49,6 +48,9 @@ def main(args: argparse.Namespace) -> int:
         backend = LocalBackend(raw)
     terminal.outlive()
     console = terminal.console()
+    if (study := study_of(plan, directory)) is not None and study.open:
+        runs = f"{study.left} run{'s' * (study.left > 1)}"
+        terminal.say(console, f"{runs} yet to be proposed, which the search's own command does")
     outcome = launch(backend, plan, directory, console)
     if outcome is None:
         return 0

@@ -34,7 +34,8 @@ def test_a_search_is_begun_enlarged_and_looked_at_and_keeps_its_space(tmp_path):
     assert all(run.config["trainer"]["eval_dev"] for run in first.runs)
 
     replace(first, search={**first.search, "trials": 4}).write(sweep)
-    avatarl("retry", "s", "--output-dir", str(tmp_path))  # proposes nothing, and ends
+    said = avatarl("retry", "s", "--output-dir", str(tmp_path))  # proposes nothing, and ends
+    assert "1 run yet to be proposed, which the search's own command does" in said
 
     # The ledger alone is enough: plan and view are copies.
     (sweep / "optuna.log").unlink()

@@ -7,9 +7,11 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 
 import psutil
-from conftest import metrics_of, slurm
+from conftest import ROOT, metrics_of, slurm
 
 from avatarl.runs import ownership
 from avatarl.runs.state import RunState, status_of
@@ -94,7 +96,13 @@ def test_jobs_of_a_search_end_without_its_client_and_go_on_with_the_next(sweep):
     client.kill()
     client.wait()
     sweep.wait_for(lambda: not slurm("squeue", "-h"), what="empty queue")
-    assert len(Plan.read(sweep.sweep).runs) < 8
+    proposed = len(Plan.read(sweep.sweep).runs)
+    assert proposed < 8
+    retry = [sys.executable, "-m", "avatarl", "retry", "s", "--output-dir", str(sweep.directory)]
+    told = subprocess.run(retry, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "yet to be proposed, which the search's own command does" in told
+    assert f"of {proposed} runs" in told
+    assert len(Plan.read(sweep.sweep).runs) == proposed
     code, out = sweep.finish(sweep.start(*words))
     assert code == 0, out + sweep.tail()
     assert "Best of 8 trials" in out

@@ -132,11 +132,13 @@ class SlurmBackend(Backend):
         request.show_left_out(console)
         if (study := study_of(plan, sweep)) is not None:
             study.again()
-        pending, more = _pending(plan, sweep), study.left if study is not None else 0
-        if study is not None and self.search is not None and more and not pending:
-            self.search.grow(study)
-            plan = Plan.read(sweep)
-            pending, more = _pending(plan, sweep), study.left
+        pending, more = _pending(plan, sweep), 0
+        if study is not None and self.search is not None:
+            if study.left and not pending:
+                self.search.grow(study)
+                plan = Plan.read(sweep)
+                pending = _pending(plan, sweep)
+            more = study.left
         searched = plan if plan.search else None
         queue = Queue(
             sweep,
@@ -145,6 +147,7 @@ class SlurmBackend(Backend):
             lambda line: say(console, line, "yellow"),
             searched,
             resources,
+            self.search is not None,
         )
         if pending:
             packs = len(queue.add(pending, rollback, more).packs)
@@ -167,8 +170,9 @@ class SlurmBackend(Backend):
             told = submissions(sweep)[-1].jobs
             ids = ", ".join(dict.fromkeys(job.split("_")[0] for job in told))
             jobs = f"{len(told)} job{'s' * (len(told) > 1)} ({ids})"
-            left = len(pending) + plan.expected - len(plan.runs)
-            say(console, f"{plan.name}: {left} of {plan.expected} runs in {jobs}")
+            expected = plan.expected if self.search is not None else len(plan.runs)
+            left = len(pending) + expected - len(plan.runs)
+            say(console, f"{plan.name}: {left} of {expected} runs in {jobs}")
             if not self.settings.wait:
                 stopped = _queue_all(queue)
                 if queue.left:

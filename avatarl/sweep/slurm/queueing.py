@@ -37,6 +37,7 @@ class Queue:
         say: Tells that SLURM takes no more for now, and when it does again.
         searched: The plan of a search, whose jobs ask what is next; None: packs are worked through.
         resources: What which runs ask for; ``None``: all ask for the same.
+        proposes: Whether this client proposes further runs.
     """
 
     sweep: Path
@@ -45,6 +46,7 @@ class Queue:
     say: Callable[[str], object]
     searched: Plan | None = None
     resources: Resources | None = None
+    proposes: bool = False
 
     def __post_init__(self) -> None:
         self._resources = self.resources or Resources([], self.settings)
@@ -117,7 +119,7 @@ class Queue:
         self._kinds[directory] = kinds
         ids = tuple(tuple(run.id for run in members) for members in packs)
         me = ownership.this_process()
-        submission = Submission(directory, (), ids, str(self.code), time.time(), me)
+        submission = Submission(directory, (), ids, str(self.code), time.time(), me, self.proposes)
         submission.write(dataclasses.asdict(self.settings))
         return submission
 

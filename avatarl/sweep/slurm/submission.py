@@ -34,6 +34,7 @@ class Submission:
         packs: Run ids of each pack.
         code: The frozen source.
         client: The process that queues them.
+        proposes: Whether it proposes further runs to them, as long as it is there.
     """
 
     directory: Path
@@ -42,6 +43,7 @@ class Submission:
     code: str
     created: float
     client: Owner | None = None
+    proposes: bool = False
 
     @property
     def sweep_name(self) -> str:
@@ -74,6 +76,7 @@ class Submission:
             "packs": [list(runs) for runs in self.packs],
             "code": self.code,
             "client": dataclasses.asdict(self.client) if self.client else None,
+            "proposes": self.proposes,
             "settings": dict(settings),
         }
         write_json(self.directory / NOTE, content)
@@ -119,6 +122,7 @@ class Submission:
             raw["code"],
             raw["created"],
             client,
+            bool(raw.get("proposes")),
         )
 
     def note_cancellation(self, jobs: Iterable[str]) -> None:
@@ -182,12 +186,13 @@ def submissions(sweep: Path) -> list[Submission]:
     return found
 
 
-def attended(sweep: Path) -> bool:
-    """Whether a client that has queued jobs of a sweep is there, or nobody can tell for now."""
+def is_proposed_to(sweep: Path) -> bool:
+    """Whether a client that proposes runs of a sweep is there, or nobody can tell for now."""
     for path in (sweep.absolute() / "slurm").glob(f"*/{NOTE}"):
         with contextlib.suppress(ValueError):
             try:
-                if Submission.read(path.parent).attended:
+                one = Submission.read(path.parent)
+                if one.proposes and one.attended:
                     return True
             except OSError:
                 return True

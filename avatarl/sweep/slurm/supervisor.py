@@ -36,7 +36,7 @@ from avatarl.sweep.outcome import Event, RunOutcome
 from avatarl.sweep.plan import snapshot
 from avatarl.sweep.plan.planned import Plan, PlannedRun
 from avatarl.sweep.plan.study import study_of
-from avatarl.sweep.slurm.submission import attended, note_job
+from avatarl.sweep.slurm.submission import is_proposed_to, note_job
 from avatarl.sweep.workers import machine
 from avatarl.sweep.workers.pool import Pool
 
@@ -206,7 +206,7 @@ def work_through(
         patience_s=patience_s,
         on_tick=failed.later.again,
         study=study,
-        grow=lambda study: attended(directory.parent.parent),
+        grow=lambda study: is_proposed_to(directory.parent.parent),
     )
     sys.stdout.flush()
     outcomes = pool.run(left, stop=lambda: orphaned or stop())
