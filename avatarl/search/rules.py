@@ -137,6 +137,9 @@ def decide(
         bracket = _bracket(rules, trials)
         why = "next of the plan" + (f", in bracket {bracket}" if rules.brackets > 1 else "")
         return Decision("start", waiting.id, bracket, bracket, why)
+    if takes is not None:  # others may have something to take before the last resort
+        decision = decide(rules, trials, more=more)
+        return decision if decision and decision.run in takes else None
     if more or any(
         trial.out or not trial.begun or trial.values.get(rules.rungs) is not None
         for trial in trials
@@ -147,7 +150,7 @@ def decide(
         for place, trial in enumerate(ranked):
             if _may_go_on(trial, rung):
                 why = "the best there is, and no run would come to its end otherwise"
-                return _promote(trial, rung, place, len(ranked), why) if taken(trial) else None
+                return _promote(trial, rung, place, len(ranked), why)
     return None
 
 

@@ -6,7 +6,7 @@ import random
 from dataclasses import asdict
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from avatarl.search.rules import Rules, Trial, decide, paused, to_drop
@@ -61,6 +61,7 @@ def simulate(rules, values, workers, draw, kinds=1):
 
 @settings(max_examples=300, deadline=None)
 @given(SIZES, st.integers(0, 2**32), st.integers(1, 7), st.integers(1, 3))
+@example((9, 2.0, 3, 2, True, False), 10745, 1, 2)  # one kind has no more, the other has
 def test_every_decision_is_what_an_independent_replay_expects(sizes, seed, workers, kinds):
     count, eta, rungs, brackets, synchronous, minimise = sizes
     rules = rules_of(eta, rungs, min(brackets, rungs + 1), synchronous, minimise)
