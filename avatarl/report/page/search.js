@@ -38,7 +38,7 @@ function fillImportance(found) {
   refill($("importance-view"), h("table", {}, h("tbody", {},
     (found?.shares ?? []).map(([key, share]) => h("tr", {}, h("td", {}, breakable(key)),
       h("td", { class: "share" }, h("i", { style: { width: `${100 * share / most}%` } })),
-      h("td", { class: "num" }, number(share, 2)))))));
+      h("td", { class: "num" }, share.toFixed(2)))))));
 }
 
 function fillDecisions(decisions, measured) {
