@@ -40,6 +40,7 @@ def test_a_search_shows_its_rungs_and_a_decision_opens_its_run(
         assert end == ["end", "400", "1", "", "2.0000", ""]
         assert chromium.js("avatarl.searchPlot().label()").endswith("1 runs")
         chromium.js("document.querySelector('#decisions-told').click()")
+        chromium.wait("document.querySelectorAll('#decisions-view tbody tr').length === 10")
         chromium.click("#decisions-view tr:nth-child(7) button")
         chosen = chromium.js("avatarl.data().runs.find((run) => run.id === avatarl.state.a).told")
         assert chosen.startswith("paused")

@@ -18,7 +18,8 @@ function fillSearch() {
   $("best-caption").textContent = `Best ${title} so far, and each run's end`;
   bestPlot.redraw();
   fillImportance(found.importance);
-  fillDecisions(found.decisions, measured);
+  $("decisions-told").textContent = `${found.decisions.length} decisions, and why`;
+  fillDecisions();
 }
 
 function cellTable(headings, rows) {
@@ -41,14 +42,17 @@ function fillImportance(found) {
       h("td", { class: "num" }, share.toFixed(2)))))));
 }
 
-function fillDecisions(decisions, measured) {
+// Thousands of rows are built once somebody wants to see them.
+function fillDecisions() {
+  const { decisions, metric } = section().search, { digits } = info(metric);
+  if (!$("decisions").open) return refill($("decisions-view"));
   const titles = new Map(D.runs.map((run) => [run.id, run.title]));
   const rows = decisions.map(([seconds, event, id, rung, step, value, why]) => {
     const open = { type: "button", class: "link", onclick: () => choose(id) };
     const run = titles.has(id) ? h("button", open, titles.get(id)) : id || "";
-    return [number(seconds, 1), event, run, rung, step, missing(value) ? "" : measured(value), why];
+    const had = missing(value) ? "" : number(value, digits);
+    return [number(seconds, 1), event, run, rung, step, had, why];
   });
-  $("decisions-told").textContent = `${decisions.length} decisions, and why`;
   refill($("decisions-view"), cellTable(DECISION_COLUMNS, rows));
 }
 
@@ -79,6 +83,7 @@ function drawBest(plot) {
 
 function setUpSearch() {
   const found = () => section().search;
+  $("decisions").addEventListener("toggle", fillDecisions);
   bestPlot = new Plot($("best-plot"), (plot) => found() && drawBest(plot), {
     name: () => "best-so-far",
     label: () => `${$("best-caption").textContent}, ${found()?.values.length ?? 0} runs`,
