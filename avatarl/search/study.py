@@ -170,6 +170,13 @@ class Study:
         return decide(self.rules, trials) is None
 
     @property
+    def left_to_others(self) -> bool:
+        """Whether all that is left are runs that who asks may not take, and nobody is at work."""
+        return self._takes is not None and not any(
+            trial.out and self._is_held(trial.id) for trial in self.trials.values()
+        )
+
+    @property
     def open(self) -> bool:
         """Whether further runs are to be proposed."""
         return self.left > 0

@@ -21,9 +21,9 @@ KEEP_GOING = FailurePolicy(max_failures=None, max_retries=2, hang_after_s=60)
 VALUES = [5.0, 4.0, 7.0, 1.0, 9.0, 3.0, 8.0, 2.0, 6.0]
 
 
-def search(plan, sweep, slots=1, **more):
+def search(plan, sweep, slots=1, takes=None, **more):
     """Let a pool work through a search; returns its study and outcomes."""
-    study = study_of(plan, sweep)
+    study = study_of(plan, sweep, takes=takes)
     pool = Pool([Slot(None, 1)] * slots, KEEP_GOING, "search_executors:run", study=study, **more)
     outcomes = pool.run(plan.runs)
     return study, {int(run, 16): outcome for run, outcome in outcomes.items()}
@@ -69,6 +69,21 @@ def test_a_run_that_is_promoted_goes_on_from_where_it_was_put_down(study_plan, t
     assert starts_of(tmp_path, 3) == [(0, 10), (10, 20), (20, None)]
     assert starts_of(tmp_path, 5) == [(0, 10), (10, 20)]
     assert starts_of(tmp_path, 4) == [(0, 10)]
+
+
+def test_who_may_take_some_runs_only_leaves_the_others_and_does_not_wait_for_nobody(study_plan):
+    plan, sweep = study_plan(VALUES)
+    kinds = [{run.id for run in plan.runs if int(run.id, 16) % 2 == kind} for kind in (0, 1)]
+    study, _ = search(plan, sweep, takes=kinds[0])
+    assert not study.over
+    assert {trial.id for trial in study.trials.values() if trial.begun} == kinds[0]
+    for turn in range(1, 9):
+        if study.over:
+            break
+        study, _ = search(plan, sweep, takes=kinds[turn % 2])
+    assert study.over
+    assert check_sweep(sweep, lambda config: config["seed"] % 2) >= len(plan.runs)
+    assert int(study.best()[0].id, 16) == 3
 
 
 def test_failed_runs_rank_last_and_are_tried_again_when_asked(study_plan):

@@ -13,9 +13,11 @@ import sys
 import psutil
 from conftest import ROOT, metrics_of, slurm
 
+from avatarl.files import read_checked
 from avatarl.runs import ownership
 from avatarl.runs.state import RunState, status_of
 from avatarl.sweep.plan.planned import Plan
+from avatarl.sweep.slurm.submission import submissions
 from tests.search.replay import check_sweep
 
 # The slice that steers a search is cut off the training text: so it is for those compared with it.
@@ -115,10 +117,15 @@ def test_in_a_search_jobs_of_each_kind_take_the_runs_that_ask_for_them(sweep):
     code, out = sweep.finish(sweep.start(*SEARCH, asked, "hydra.launcher.runs_per_job=3"))
     assert code == 0, out + sweep.tail()
     assert check_sweep(sweep.sweep, lambda config: config["seed"] >= 3) >= 6
-    usual, later = sweep.jobs()
-    for seed, run in sweep.runs().items():
-        jobs = {owner.slurm.id for owner in ownership.history(run.folder)}
-        assert jobs == {later if seed >= 3 else usual}
+    takes = {}
+    for submission in submissions(sweep.sweep):
+        for number, job in enumerate(submission.jobs):
+            pack = read_checked(submission.directory / f"pack-{number}.json")
+            takes[job] = set(pack["takes"])
+    assert len({frozenset(runs) for runs in takes.values()}) == 2
+    for run in sweep.runs().values():
+        for owner in ownership.history(run.folder):
+            assert run.id in takes[owner.slurm.id]
 
 
 def kill_twenty(sweep, words, runs):

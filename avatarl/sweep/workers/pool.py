@@ -180,7 +180,7 @@ class Pool:
             self._queue.append(self._known[errand.run])
             return
         left_alone = self.study.open and not more and not self.study.under_way
-        self._all_told = self.study.over or left_alone
+        self._all_told = self.study.over or left_alone or self.study.left_to_others
         self._ask_at = time.monotonic() + _LOOK_EVERY_S
 
     def _prepare(self, run: PlannedRun) -> None:
