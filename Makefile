@@ -26,9 +26,9 @@ setup: $(READY)  ## Make the virtual environment with exact versions
 
 .PHONY: demo
 demo: $(READY)  ## Train six runs and their control, then one that beats it: tables and pictures
-	@$(BIN)/python run.py -cd sweeps -cn demo
+	@$(BIN)/python run.py -cn demo
 	@echo "next, one that beats this control: another reward and a better teacher"
-	@$(BIN)/python run.py -cd sweeps -cn demo_teacher
+	@$(BIN)/python run.py -cn demo_teacher
 
 .PHONY: test
 test: $(READY)  ## Run the tests (a few minutes)

@@ -1,4 +1,4 @@
-"""What Hydra's completion for shells lacks: values after a comma or bracket, ``avatarl run``."""
+"""What Hydra's completion for shells lacks: values after a comma or bracket, our own commands."""
 
 from __future__ import annotations
 
@@ -6,13 +6,38 @@ import contextlib
 import io
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 
 _LINE = "COMP_LINE"
 #: A value of several: its key, those that are complete, and the beginning of the last.
 _SEVERAL = re.compile(
     r"(?P<key>[^\s=]+=)(?P<before>\[(?:[^\s,\[\]]+,)*|(?:[^\s,\[\]]+,)+)(?P<last>[^\s,]*)"
 )
+#: Commands that are given names of sweeps, and those given names of runs.
+_OF_SWEEPS = ("status", "watch", "cancel", "retry", "compare", "logs", "backfill", "wandb-report")
+_OF_RUNS = ("sample", "inspect", "reproduce", "compare", "logs")
+
+
+def of_commands(words: Sequence[str], commands: Collection[str]) -> list[str] | None:
+    """What may follow a line that is none of a run; ``None``: Hydra knows.
+
+    Args:
+        words: As for :func:`completing`.
+        commands: All that there are.
+    """
+    if words[:1] not in (["-sc"], ["--shell-completion"]) or _LINE not in os.environ:
+        return None
+    typed = os.environ[_LINE].split()[1:]
+    begun = "" if os.environ[_LINE][-1:].isspace() else typed.pop() if typed else ""
+    if not typed:
+        return [name for name in commands if name.startswith(begun)] or None
+    if typed[0] == "run" or typed[0] not in commands:
+        return None
+    named = {"sweeps": _OF_SWEEPS, "runs": _OF_RUNS}
+    folders = [Path("outputs", kind) for kind, those in named.items() if typed[0] in those]
+    names = [path.name for folder in folders for path in sorted(folder.glob("*"))]
+    return [name for name in names if name.startswith(begun)]
 
 
 @contextlib.contextmanager

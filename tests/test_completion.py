@@ -20,6 +20,9 @@ def completed(line: str, folder: Path) -> list[str]:
     """What bash offers for a line that ends where the cursor is."""
     bin_folder = folder / "bin"
     bin_folder.mkdir()
+    for name in ("demo", "demo_teacher", "match_all"):
+        (folder / "outputs" / "sweeps" / name).mkdir(parents=True)
+    (folder / "outputs" / "runs" / "match-ngram4-0123").mkdir(parents=True)
     program = bin_folder / "avatarl"
     program.write_text(f"#!{sys.executable}\nimport avatarl.cli\navatarl.cli.main()\n")
     program.chmod(0o755)
@@ -55,6 +58,10 @@ def completed(line: str, folder: Path) -> list[str]:
         ("avatarl run -m reference=bigram,trigram reward=ma", ["reward=match"]),
         ("avatarl run tracking=[wandb,", ["tracking=[wandb,files", "tracking=[wandb,tensorboard"]),
         ("avatarl run trainer.eval_e", ["trainer.eval_every="]),
+        ("avatarl co", ["compare"]),
+        ("avatarl status de", ["demo", "demo_teacher"]),
+        ("avatarl compare match", ["match_all", "match-ngram4-0123"]),
+        ("avatarl sample demo", []),
     ],
 )  # fmt: skip
 def test_words_are_completed_after_a_comma_too(

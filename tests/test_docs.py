@@ -15,7 +15,7 @@ import yaml
 from avatarl import cli, composition
 from avatarl.composition.multirun import multirun
 from avatarl.config import GROUPS
-from avatarl.source import CONF
+from avatarl.source import CONF, SWEEPS
 from avatarl.training import Result
 from tests.cli.conftest import trained
 from tests.report.conftest import Outputs, demo
@@ -147,6 +147,15 @@ def test_what_is_shown_of_a_run_works_on_one(
         return
     words = [str(trained.directory) if word in OF_A_RUN else word for word in words]
     assert cli.main([word for word in words if word not in ("-f", "--follow")]) == 0
+
+
+def test_pages_on_use_are_for_those_who_have_no_clone() -> None:
+    of_clones = {"README.md", "CONTRIBUTING.md"}
+    in_clones = [line for page, line in COMMANDS if page not in of_clones and "run.py" in line]
+    assert all("-cd tests/origin" in line for line in in_clones)
+    kept = {path.stem for path in SWEEPS.glob("*.yaml")}
+    named = {found for _, line in COMMANDS for found in re.findall(r"-cn (\S+)", line)}
+    assert {name for name in named if not name.startswith("traps_")} <= kept
 
 
 def test_every_target_of_make_that_is_shown_is_there() -> None:

@@ -75,6 +75,7 @@ RANGES = [] if IS_NEXT else [(["-m", "seed=sort(range(0,5,2),reverse=true)"], "v
         (["trainer.batch_size=1000000"], "trainer.batch_size"),
         (["trainer.eval_stride=9"], "trainer.eval_stride"),
         (["output_dir=/dev/null/x"], "output_dir"),
+        (["--config-dir=mine"], "/mine can't be used (no such folder)"),
         (["search.metric=dev/nat"], "did you mean 'dev/nats'"),
         (["reward=null"], "reward='null' can't be used; valid: confidence_scaled"),
         (["-m", "seed=0,1", "sweep_name=team/exp1"], "sweep_name='team/exp1'"),

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from avatarl import run_help
+from avatarl.completion import of_commands
 from avatarl.errors import UserError
 from avatarl.process import prepare_process
 from avatarl.text import printable
@@ -51,6 +52,9 @@ def parser(wanted: str | None = None) -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 fine, 2 for what can't be asked for."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if (offered := of_commands(words, COMMANDS)) is not None:
+        print(*offered)
+        return 0
     if (overrides := _of_a_run(words)) is not None:
         if run_help.told(overrides):
             return 0

@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> int:
         plan = dataclasses.replace(plan, search=None)
     last = read_object(SweepFolder(directory).launch)
     if not last:
-        raise UserError(f"{directory} has no launch.json; start the sweep by run.py")
+        raise UserError(f"{directory} has no launch.json; the command that started it continues it")
     # A launch by an earlier version lacks what has been added since.
     raw = {**launcher_settings(last["launcher"]), **last["settings"], "dry_run": False}
     backend: Backend

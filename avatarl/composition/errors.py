@@ -66,6 +66,8 @@ def describe_error(error: BaseException, overrides: Sequence[str] = ()) -> str:
     if isinstance(error, OSError) and not is_about_words(error):
         reason = (error.strerror or str(error)).lower()
         return f"output_dir: {error.filename}: {reason}; valid: a folder that can be written to"
+    if missing := re.search(r"Additional config directory '(.+)' not found", str(error)):
+        return refusal(f"--config-dir={missing[1]}", "a folder that is there", "no such folder")
     if isinstance(error, MissingConfigException) and "/" not in str(error.missing_cfg_file):
         name = _flat(str(error.missing_cfg_file))
         kept = ["config", *sorted(path.stem for path in SWEEPS.glob("*.yaml"))]

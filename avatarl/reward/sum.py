@@ -2,9 +2,9 @@
 
 Components are added, changed and left out on the command line::
 
-    python run.py reward=sum reward.components.match.weight=2
-    python run.py reward=sum +reward@reward.components.opponent=opponent opponent=past
-    python run.py reward=sum '~reward.components.reference'
+    avatarl run reward=sum reward.components.match.weight=2
+    avatarl run reward=sum +reward@reward.components.opponent=opponent opponent=past
+    avatarl run reward=sum '~reward.components.reference'
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def _alarms(result: Result) -> str:
 
 def _sample(result: Result) -> str:
     sample = next(s for s in result["samples"] if s["temperature"] == 0.8)["text"]
-    return "sample:   " + " / ".join(sample.strip().splitlines()[:4])
+    return f"sample:   {' / '.join(sample.strip().splitlines()[:4])}" if sample.strip() else ""
 
 
 #: The last lines of a run, and their styles.

@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -155,7 +156,9 @@ def seen_by_leet(folder: Path, expected: str) -> str:
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
     command = [sys.executable, "-m", "wandb", "leet", str(folder)]
     terminal = {**os.environ, "TERM": "xterm-256color"}
-    viewer = subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env=terminal)
+    viewer = subprocess.Popen(
+        command, stdin=its, stdout=its, stderr=its, env=terminal, start_new_session=True
+    )
     os.close(its)
     drawn = ""
 
@@ -170,7 +173,7 @@ def seen_by_leet(folder: Path, expected: str) -> str:
     try:
         wait_until(shows, f"{expected!r} of {drawn!r}")
     finally:
-        viewer.kill()
+        os.killpg(viewer.pid, signal.SIGKILL)  # wandb's Python has started another program
         viewer.wait()
         os.close(mine)
     return drawn
