@@ -114,6 +114,12 @@ def redraws(console: Console) -> bool:
     return console.is_terminal or console.is_jupyter
 
 
+def end_line(console: Console) -> None:
+    """End the last line of a live screen, which rich leaves open in files and pipes."""
+    if not redraws(console):
+        console.print()
+
+
 @contextlib.contextmanager
 def live(console: Console) -> Iterator[Callable[[RenderableType], None]]:
     """Draw over and over in one place, which is left empty; nothing where that can't be done.

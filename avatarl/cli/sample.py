@@ -137,6 +137,7 @@ def _side_by_side(
         for drawn in _while_read(zip(*streams.values(), strict=True)):
             for text, (character, confidence) in zip(texts, drawn, strict=True):
                 text.append_text(_shown(character, confidence, args.color))
+    terminal.end_line(console)
 
 
 def _scale() -> Text:

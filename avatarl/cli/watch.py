@@ -33,7 +33,8 @@ def main(args: argparse.Namespace) -> int:
     from avatarl.sweep.survey import look_at
 
     directory = find_sweep(args.sweep, args.output_dir).path
-    with Live(console=terminal.console(), auto_refresh=False) as live:
+    console, code = terminal.console(), 0
+    with Live(console=console, auto_refresh=False) as live:
         while not terminal.reader_left():
             plan = Plan.read(directory)  # a search's grows
             seen = look_at(plan, directory, fresh=True)
@@ -41,6 +42,8 @@ def main(args: argparse.Namespace) -> int:
             counts = seen.counts()
             unsure = counts[RunState.UNREADABLE] or not seen.reachable
             if not (unsure or counts[RunState.RUNNING] or counts[RunState.QUEUED]):
-                return 0 if counts[RunState.DONE] + counts[RunState.PAUSED] == len(seen.rows) else 1
+                code = int(counts[RunState.DONE] + counts[RunState.PAUSED] < len(seen.rows))
+                break
             time.sleep(max(0.2, args.every))
-    return 0
+    terminal.end_line(console)
+    return code

@@ -192,6 +192,8 @@ def test_watch_ends_when_nothing_runs(plan_of, capsys, tmp_path):
     code, out = run(capsys, tmp_path, "watch", "calm")
     assert code == 0
     assert "1 done" in out
+    assert out.endswith("\n")
+    assert not out.endswith("\n\n")
 
 
 @pytest.mark.parametrize(
