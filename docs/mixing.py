@@ -1,10 +1,10 @@
-"""How well does a finished policy read with an n-gram mixed in that it never trained with?
+"""How well do finished policies read together, and with an n-gram that they never trained with?
 
-    python docs/mixing.py RUN [--outputs outputs] [--share 0.15]
+    python docs/mixing.py RUN [RUN …] [--outputs outputs] [--share 0.15]
 
-The mixture of probabilities is ``(1 - share) policy + share reference``, by the run's own reference
-as it was counted. Where the run has a development slice the share is chosen on it; where it has
-none, it is to be given. Prints JSON.
+The mixture of probabilities is ``(1 - share) mean(policies) + share reference``, by the first run's
+reference as it was counted. The share is chosen on the development slice, where all runs have one
+and none has trained on it; else it is to be given. Prints JSON.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,45 +25,50 @@ from avatarl.training.evaluation import evaluate
 from avatarl.training.learner import Learner
 from avatarl.training.stored import load_policy
 
-SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
+SHARES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
 FIGURES = ("nats", "accuracy", "ece", "entropy")
 
 
-def read(learner: Learner, text: np.ndarray, share: float) -> dict[str, float]:
-    """Score a text by the mixture; 0 is the policy and 1 the reference by itself."""
-    policy, reference = learner.headline, learner.score_reference
-    assert reference is not None, "the run has no reference"
+def read(learners: Sequence[Learner], text: np.ndarray, share: float) -> dict[str, float]:
+    """Score a text by the mixture; 0 is the policies and 1 the reference by itself."""
+    first = learners[0]
+    weighted = [((1 - share) / len(learners), learner.headline) for learner in learners]
+    if share:
+        assert first.score_reference is not None, "the first run has no reference"
+        weighted.append((share, first.score_reference))
 
     def score(context: Tensor, positions: int) -> Tensor:
-        parts = [
-            math.log(weight) + scorer(context, positions)
-            for weight, scorer in ((1 - share, policy), (share, reference))
-            if weight
-        ]
+        parts = [math.log(w) + scorer(context, positions) for w, scorer in weighted if w]
         return torch.logsumexp(torch.stack(parts), 0)  # (B,n,V)
 
-    found = evaluate(score, learner.held_out(text), device=learner.device).metrics
+    found = evaluate(score, first.held_out(text), device=first.device).metrics
     return {name: round(found[f"val/{name}"], 4) for name in FIGURES}
 
 
 def main() -> None:
-    """Choose the share, and read the held-out text with it, with none, and by the n-gram alone."""
+    """Choose the share, and read the held-out text by each, by all, and with the n-gram."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("run")
+    parser.add_argument("runs", nargs="+", metavar="RUN")
     parser.add_argument("--outputs", type=Path, default=Path("outputs"))
     parser.add_argument("--share", type=float)
     asked = parser.parse_args()
-    learner, corpus = load_policy(find_run(asked.run, asked.outputs))
-    _, development, _ = cut_text(learner.config, corpus)
-    share = asked.share
+    loaded = [load_policy(find_run(run, asked.outputs)) for run in asked.runs]
+    learners, corpus = [learner for learner, _ in loaded], loaded[0][1]
+    slices = [cut_text(learner.config, corpus)[1] for learner in learners]
+    share, development = asked.share, slices[0]
     if share is None:
-        if development is None:
-            parser.error("the run has no development slice to choose by: --share is needed")
-        tried = {one: read(learner, development, one)["nats"] for one in (0.0, *SHARES)}
+        if development is None or not all(
+            one is not None and np.array_equal(one, development) for one in slices
+        ):
+            parser.error("the runs have no development slice in common: --share is needed")
+        tried = {one: read(learners, development, one)["nats"] for one in SHARES}
         share = min(tried, key=tried.__getitem__)
         print(json.dumps({"on the slice, by share": tried}), flush=True)
-    for one in (0.0, share, 1.0):
-        print(json.dumps({"share": one, **read(learner, corpus.heldout, one)}), flush=True)
+    for run, learner in zip(asked.runs, learners, strict=True):
+        print(json.dumps({"run": run, **read([learner], corpus.heldout, 0.0)}), flush=True)
+    for one in dict.fromkeys((0.0, share, 1.0)):
+        figures = read(learners, corpus.heldout, one)
+        print(json.dumps({"policies": len(learners), "share": one, **figures}), flush=True)
 
 
 if __name__ == "__main__":
