@@ -29,7 +29,7 @@ FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 INLINE = re.compile(r"`((?:avatarl [^`\s]+|python run\.py|make) [^`]+)`")
 RUN = ["avatarl run", "python -m avatarl run", "python run.py"]
 #: A run, for what is to be shown of one.
-OF_A_RUN = ("RUN", "confidence_scaled-ngram4")
+OF_A_RUN = ("RUN", "propensity-ensemble")
 
 
 def typed() -> Iterator[tuple[str, str]]:
