@@ -201,7 +201,7 @@ function goTo(event) {
 }
 function repaint() {
   refreshRuns();
-  bestPlot.redraw();
+  bestPlot?.redraw();
   drawRun();
 }
 // On paper everything is dark on light, whatever the screen's scheme.
@@ -233,7 +233,6 @@ async function follow() {
   const data = await decode($("data").textContent);
   setUpParallel();
   setUpScatter();
-  setUpSearch();
   listen();
   fill(data);
   rememberUsual();

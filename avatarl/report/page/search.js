@@ -6,6 +6,7 @@ function fillSearch() {
   const found = section().search;
   for (const id of ["search", "to-search"]) $(id).hidden = !found;
   if (!found) return;
+  bestPlot ??= setUpBest();
   const { title, digits } = info(found.metric), measured = (x) => number(x, digits);
   refill($("rungs-view"), cellTable(
     ["rung", "at step", "came to it", "went on", `best ${title}`, "rank correlation with the end"],
@@ -81,10 +82,11 @@ function drawBest(plot) {
   });
 }
 
-function setUpSearch() {
-  const found = () => section().search;
+function setUpBest() {
+  const found = () => section().search, box = h("div", { class: "plot", id: "best-plot" });
   $("decisions").addEventListener("toggle", fillDecisions);
-  bestPlot = new Plot($("best-plot"), (plot) => found() && drawBest(plot), {
+  $("best-caption").after(box);
+  return new Plot(box, (plot) => found() && drawBest(plot), {
     name: () => "best-so-far",
     label: () => `${$("best-caption").textContent}, ${found()?.values.length ?? 0} runs`,
     behind: () => [["steps spent", info(found().metric).title, "best so far"],
