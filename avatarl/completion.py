@@ -7,7 +7,6 @@ import io
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
 
 _LINE = "COMP_LINE"
 #: A value of several: its key, those that are complete, and the beginning of the last.
@@ -34,8 +33,12 @@ def of_commands(words: Sequence[str], commands: Collection[str]) -> list[str] | 
         return [name for name in commands if name.startswith(begun)] or None
     if typed[0] == "run" or typed[0] not in commands:
         return None
-    named = {"sweeps": _OF_SWEEPS, "runs": _OF_RUNS}
-    folders = [Path("outputs", kind) for kind, those in named.items() if typed[0] in those]
+    from avatarl.runs.find import OUTPUTS
+    from avatarl.runs.outputs import Outputs
+
+    there = Outputs(OUTPUTS)
+    named = {there.sweeps: _OF_SWEEPS, there.runs: _OF_RUNS}
+    folders = [folder for folder, those in named.items() if typed[0] in those]
     names = [path.name for folder in folders for path in sorted(folder.glob("*"))]
     return [name for name in names if name.startswith(begun)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,7 @@ class Searched:
     @property
     def best(self) -> list[float]:
         """The best value so far, at each end."""
-        better = max if describe(self.metric).better > 0 else min
-        return list(itertools.accumulate(self.values, better))
+        return list(itertools.accumulate(self.values, _best_of(self.metric)))
 
 
 def read_searched(runs: Sequence[Run], metric: str) -> Searched:
@@ -126,31 +125,31 @@ def _decided(path: Path, rules: Mapping[str, Any], runs: Mapping[str, Run]) -> S
         first,
         min(steps[0]) if len(steps[0]) == 1 and first and rules["rungs"] else None,
         tuple(
-            _rung(
-                str(rules["metric"]), rung, values, tuple(sorted(steps[rung])), len(sent_on[rung])
-            )
+            _rung(metric, rung, values, steps[rung], len(sent_on[rung]))
             for rung in range(len(values))
         ),
         tuple(events),
     )
 
 
+def _best_of(metric: str) -> Callable[..., float]:
+    return max if describe(metric).better > 0 else min
+
+
 def _rung(
     metric: str,
     rung: int,
     values: Sequence[Mapping[str, float | None]],
-    steps: tuple[int, ...],
+    steps: Collection[int],
     went_on: int,
 ) -> Rung:
-    there = [value for value in values[rung].values() if value is not None]
-    better = max if describe(metric).better > 0 else min
-    pairs = [(value, values[-1].get(run)) for run, value in values[rung].items()]
+    here, ends = values[rung], values[-1]
+    finite = [value for value in here.values() if value is not None]
+    is_end = rung == len(values) - 1
     return Rung(
-        steps,
-        len(values[rung]),
+        tuple(sorted(steps)),
+        len(here),
         went_on,
-        better(there) if there else None,
-        None
-        if rung == len(values) - 1
-        else spearman([(a, b) for a, b in pairs if a is not None and b is not None]),
+        _best_of(metric)(finite) if finite else None,
+        None if is_end else spearman([(value, ends.get(run)) for run, value in here.items()]),
     )

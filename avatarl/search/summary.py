@@ -63,19 +63,19 @@ def correlations(study: Study) -> list[str]:
 
 
 def _rho(trials: Sequence[Trial], rung: int, last: int) -> float | None:
-    values = [(trial.values.get(rung), trial.values[last]) for trial in trials]
-    return spearman([(a, b) for a, b in values if a is not None and b is not None])
+    return spearman([(trial.values.get(rung), trial.values[last]) for trial in trials])
 
 
-def spearman(pairs: Sequence[tuple[float, float]]) -> float | None:
+def spearman(pairs: Sequence[tuple[float | None, float | None]]) -> float | None:
     """Correlate the ranks of pairs, ties sharing theirs; None for too few, or all alike.
 
-    Source: Spearman 1904.
+    Pairs that lack one of the two are left out. Source: Spearman 1904.
     """
-    if len(pairs) < _FEWEST:
+    whole = [pair for pair in pairs if None not in pair]
+    if len(whole) < _FEWEST:
         return None
     import polars as pl  # here, since status is told without it
 
-    first, second = (pl.Series([pair[side] for pair in pairs], dtype=pl.Float64) for side in (0, 1))
+    first, second = (pl.Series([pair[side] for pair in whole], dtype=pl.Float64) for side in (0, 1))
     rho = float(pl.select(pl.corr(first, second, method="spearman")).item())
     return None if math.isnan(rho) else rho

@@ -1,5 +1,8 @@
 // How a search went: its rungs, the best so far, what mattered, and each decision with its reason.
-const DECISION_COLUMNS = ["s", "event", "run", "rung", "step", "value", "why"];
+// A column is its heading and the class of its cells.
+const DECISION_COLUMNS = [
+  ["s", "num"], ["event"], ["run"], ["rung", "num"], ["step", "num"], ["value", "num"], ["why"],
+];
 let bestPlot = null;
 
 function fillSearch() {
@@ -9,7 +12,8 @@ function fillSearch() {
   bestPlot ??= setUpBest();
   const { title, digits } = info(found.metric), measured = (x) => number(x, digits);
   refill($("rungs-view"), cellTable(
-    ["rung", "at step", "came to it", "went on", `best ${title}`, "rank correlation with the end"],
+    [["rung"], ["at step", "num"], ["came to it", "num"], ["went on", "num"],
+      [`best ${title}`, "num"], ["rank correlation with the end", "num"]],
     found.rungs.map(({ steps, reached, went_on: on, best, foretold }, rung) => {
       const last = rung === found.rungs.length - 1;
       const places = steps.length > 2 ? [steps[0], "…", steps.at(-1)] : steps;
@@ -23,15 +27,10 @@ function fillSearch() {
   fillDecisions();
 }
 
-function cellTable(headings, rows) {
-  const kind = (_, i) => (rows.every((row) => !row[i] || typeof row[i] === "number"
-    || /^[\d.,−–…]/.test(row[i])) ? "num" : null);
-  const kinds = headings.map(kind);
-  return h("div", { class: "scroll" }, h("table", {},
-    h("thead", {}, h("tr", {},
-      headings.map((heading, i) => h("th", { class: kinds[i], scope: "col" }, heading)))),
-    h("tbody", {}, rows.map((row) =>
-      h("tr", {}, row.map((cell, i) => h("td", { class: kinds[i] }, cell ?? "")))))));
+function cellTable(columns, rows) {
+  const cell = (value, i) => h("td", { class: columns[i][1] }, value ?? "");
+  return table(null, rows.map((row) => h("tr", {}, row.map(cell))), h("tr", {},
+    columns.map(([heading, kind]) => h("th", { class: kind, scope: "col" }, heading))));
 }
 
 function fillImportance(found) {

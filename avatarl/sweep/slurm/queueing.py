@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from avatarl.files import write_checked
 from avatarl.runs import ownership, slurm_jobs
@@ -111,11 +112,13 @@ class Queue:
         for kind, alike in self._resources.split(runs):
             made = make_packs(alike, kind.settings.runs_per_job, shared, more)
             executor = make_executor(directory, self.sweep.name, self.code, kind.settings)
-            for number in range(len(packs), len(packs) + len(made)):
+            content = self._content(kind, directory)
+            for number, members in enumerate(made, len(packs)):
                 write_pickle(executor, number)
+                runs_of = [] if shared else [run.to_json() for run in members]
+                write_checked(directory / f"pack-{number}.json", {**content, "runs": runs_of})
             packs += made
             kinds += [kind] * len(made)
-        self._write_packs(packs, kinds, directory)
         self._kinds[directory] = kinds
         ids = tuple(tuple(run.id for run in members) for members in packs)
         me = ownership.this_process()
@@ -123,26 +126,21 @@ class Queue:
         submission.write(dataclasses.asdict(self.settings))
         return submission
 
-    def _write_packs(
-        self, packs: Sequence[Sequence[PlannedRun]], kinds: Sequence[Kind], directory: Path
-    ) -> None:
-        plan = self.searched
-        for number, (members, kind) in enumerate(zip(packs, kinds, strict=True)):
-            settings = kind.settings
-            content = {
-                "schema": 1,
-                "submission": f"{directory.parent.parent.name}/{directory.name}",
-                "policy": {name: getattr(settings, name) for name in failure.SETTINGS},
-                "execute": settings.execute,
-                "code": str(self.code),
-                "slots_per_gpu": settings.slots_per_gpu,
-                "stack": 1 if plan else settings.stack,
-                "searched": plan is not None,  # the plan then lies beside the packs
-                "takes": self._resources.takes(kind, plan.runs) if plan else None,
-                "storage_patience_s": settings.storage_patience_s,
-                "runs": [] if plan else [run.to_json() for run in members],
-            }
-            write_checked(directory / f"pack-{number}.json", content)
+    def _content(self, kind: Kind, directory: Path) -> dict[str, Any]:
+        """What all packs of a kind say, but for their runs."""
+        plan, settings = self.searched, kind.settings
+        return {
+            "schema": 1,
+            "submission": f"{directory.parent.parent.name}/{directory.name}",
+            "policy": {name: getattr(settings, name) for name in failure.SETTINGS},
+            "execute": settings.execute,
+            "code": str(self.code),
+            "slots_per_gpu": settings.slots_per_gpu,
+            "stack": 1 if plan else settings.stack,
+            "searched": plan is not None,  # the plan then lies beside the packs
+            "takes": self._resources.takes(kind, plan.runs) if plan else None,
+            "storage_patience_s": settings.storage_patience_s,
+        }
 
     def _push(self, submission: Submission) -> None:
         """Have SLURM take as many packs as it does."""
