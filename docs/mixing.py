@@ -52,6 +52,8 @@ def main() -> None:
     parser.add_argument("--outputs", type=Path, default=Path("outputs"))
     parser.add_argument("--share", type=float)
     asked = parser.parse_args()
+    if asked.share is not None and not 0 <= asked.share <= 1:
+        parser.error(f"--share {asked.share} can't be used; valid: 0 to 1")
     loaded = [load_policy(find_run(run, asked.outputs)) for run in asked.runs]
     learners, corpus = [learner for learner, _ in loaded], loaded[0][1]
     slices = [cut_text(learner.config, corpus)[1] for learner in learners]
