@@ -41,7 +41,7 @@ def test_full_precision_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_processor_without_bf16_is_found_out() -> None:
     """oneDNN held to AVX2 multiplies bf16 the way an older processor does."""
     command = (
-        "import torch; torch.set_num_threads(1); from avatarl.training.precision import slowdown; "
+        "import torch; torch.set_num_threads(1); from avatarl.bf16 import slowdown; "
         "print(slowdown(torch.device('cpu')))"
     )
     done = subprocess.run(

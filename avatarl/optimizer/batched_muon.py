@@ -1,8 +1,8 @@
-"""Muon as torch has it, for GPUs: without numbers on the host, and matrices of one shape together.
+"""Muon as torch has it, with all matrices of one shape together and in the precision that is given.
 
 torch's own reads the learning rate on the host, so that a CUDA graph can't record it, and takes the
-matrices one by one, hundreds of small kernels a step. This one computes the same, its learning rate
-a tensor on the device, all matrices of one shape in one batched product.
+matrices one by one, hundreds of small kernels a step, in bf16, at which some processors are slow.
+This one computes the same; its learning rate may be a tensor on the device.
 
 Source: Jordan et al. 2024, *Muon: an optimizer for hidden layers*; the quintic Newton–Schulz
 iteration and its coefficients as in ``torch.optim.Muon``.
@@ -10,12 +10,27 @@ iteration and its coefficients as in ``torch.optim.Muon``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 from torch import Tensor
 
 
-class RecordableMuon(torch.optim.Muon):
-    """``torch.optim.Muon`` with ``adjust_lr_fn="match_rms_adamw"``, its ``lr`` a 0-d tensor."""
+class BatchedMuon(torch.optim.Muon):
+    """``torch.optim.Muon`` with ``adjust_lr_fn="match_rms_adamw"``.
+
+    Args:
+        groups: As torch's optimisers take them.
+        products_in: What the matrices are multiplied in to be orthogonalised.
+        options: Muon's; ``lr`` is a number or a 0-d tensor.
+    """
+
+    def __init__(
+        self, groups: Iterable[Any], products_in: torch.dtype = torch.bfloat16, **options: Any
+    ) -> None:
+        super().__init__(groups, **options)
+        self.products_in = products_in
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -34,7 +49,7 @@ class RecordableMuon(torch.optim.Muon):
             for shape in dict.fromkeys(weight.shape for weight in weights):
                 places = [place for place, weight in enumerate(weights) if weight.shape == shape]
                 turned = orthogonal(
-                    torch.stack([updates[place] for place in places]),
+                    torch.stack([updates[place] for place in places]).to(self.products_in),
                     group["ns_coefficients"],
                     group["ns_steps"],
                     group["eps"],
@@ -47,12 +62,10 @@ class RecordableMuon(torch.optim.Muon):
 def orthogonal(
     matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
 ) -> Tensor:
-    """Push the singular values of matrices (n,rows,columns) to about 1; bf16."""
+    """Push the singular values of matrices (n,rows,columns) to about 1, in their own precision."""
     a, b, c = coefficients
-    x = matrices.bfloat16()
-    tall = x.shape[-2] > x.shape[-1]
-    if tall:
-        x = x.mT
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.mT if tall else matrices
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=eps)
     for _ in range(steps):
         gram = x @ x.mT
