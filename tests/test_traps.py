@@ -17,6 +17,7 @@ from avatarl import composition
 from avatarl.data import Corpus
 from avatarl.data.base import RawText
 from avatarl.errors import ConfigError
+from avatarl.training import precision
 from avatarl.training.health import Health
 from avatarl.training.learner import Learner
 from avatarl.training.step import reward_facts
@@ -245,6 +246,13 @@ def test_trap_11_after_a_wrong_character_nothing_is_a_hit(words: Corpus) -> None
     assert (right.float() > expected).any()  # the case the trap is about did occur
 
 
+@pytest.fixture
+def with_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute in bf16, however slowly."""
+    monkeypatch.setattr(precision, "slowdown", lambda device: 1.0)
+
+
+@pytest.mark.usefixtures("with_bf16")
 def test_trap_12_the_ratio_is_one_before_any_update(words: Corpus) -> None:
     learner = learner_of(words, "objective.sync_every=5", "trainer.precision=bf16")
     assert learner.old_model is not None
@@ -259,6 +267,7 @@ def test_trap_12_the_ratio_is_one_before_any_update(words: Corpus) -> None:
     assert facts["health/clip_fraction"].item() == 0.0
 
 
+@pytest.mark.usefixtures("with_bf16")
 def test_trap_12_log_probabilities_are_normalised_in_full_precision(words: Corpus) -> None:
     learner = learner_of(words, "trainer.precision=bf16")
     logprobs = learner.scoring(learner.model, learner.batches.at(0).context, None)

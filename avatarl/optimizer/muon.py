@@ -13,15 +13,12 @@ import torch
 from annotated_types import Ge, Lt
 from typing_extensions import override
 
-from avatarl.bf16 import slowdown
+from avatarl.bf16 import WITHOUT, slowdown
 from avatarl.optimizer import adamw, base
 from avatarl.optimizer.batched_muon import BatchedMuon
 from avatarl.optimizer.uncompiled import uncompiled
 
 _Muon, _BatchedMuon = uncompiled(torch.optim.Muon), uncompiled(BatchedMuon)
-#: Products in bf16 take at most about as long as in fp32 where a device has them, some 50 times as
-#: long where it hasn't: far from both, so that a machine's choice is always the same.
-_WITHOUT_BF16 = 8.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class Config(base.Config):
         kind: type[torch.optim.Optimizer] = _Muon
         if device.type == "cuda":
             kind, options["lr"] = BatchedMuon, torch.tensor(self.lr, device=device)
-        elif slowdown(device) > _WITHOUT_BF16:
+        elif slowdown(device) > WITHOUT:
             kind, options["products_in"] = _BatchedMuon, torch.float32
         muon = kind([{"params": list(hidden.values()), "base_lr": self.lr}], **options)
         return [muon, adamw.fused_adamw(self, rest)]

@@ -1,4 +1,4 @@
-"""What networks multiply in, and what is said where that costs time."""
+"""What networks multiply in, and what is said where that isn't what was asked, or costs time."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import logging
 
 import torch
 
-from avatarl.bf16 import slowdown
+from avatarl.bf16 import WITHOUT, slowdown
 from avatarl.training.compiled import Remarks
 
 _NOTICEABLE = 1.2
 
 
 def precision_of(setting: str, device: torch.device, remarks: Remarks) -> torch.dtype | None:
-    """Return what ``trainer.precision`` stands for, or None; tell ``remarks`` if it costs time."""
+    """Return what ``trainer.precision`` stands for, None for fp32.
+
+    A device that lacks bf16 computes in fp32 instead; that, or what bf16 costs, is added to
+    ``remarks``.
+    """
     if setting == "fp32":
         return None
     if not torch.amp.is_autocast_available(device.type):
@@ -24,5 +28,6 @@ def precision_of(setting: str, device: torch.device, remarks: Remarks) -> torch.
     if factor > _NOTICEABLE:
         where = "processor" if device.type == "cpu" else "GPU"
         line = f"products take {factor:.1f} times as long as in fp32 on this {where}"
+        line += ": fp32 instead" if factor > WITHOUT else ""
         remarks.append((logging.WARNING, f"trainer.precision=bf16: {line}"))
-    return torch.bfloat16
+    return None if factor > WITHOUT else torch.bfloat16

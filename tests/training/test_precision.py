@@ -15,19 +15,31 @@ from avatarl.training import execute, precision
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize(("factor", "lines"), [(79.0, 1), (1.1, 0), (0.2, 0)])
-def test_a_precision_that_costs_time_is_told_in_the_runs_log(
+@pytest.mark.parametrize(
+    ("factor", "told", "computed_in"),
+    [
+        (79.0, "products take 79.0 times as long as in fp32 on this processor: fp32 instead", None),
+        (3.0, "products take 3.0 times as long as in fp32 on this processor", torch.bfloat16),
+        (1.1, None, torch.bfloat16),
+        (0.2, None, torch.bfloat16),
+    ],
+)
+def test_what_a_processor_lacks_or_is_slow_at_is_told_in_the_runs_log(
     tiny: Callable[..., RunConfig],
     factor: float,
-    lines: int,
+    told: str | None,
+    computed_in: torch.dtype | None,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
     monkeypatch.setattr(precision, "slowdown", lambda device: factor)
     execute(tiny("trainer.precision=bf16", "trainer.steps=1"))
     (log,) = tmp_path.glob("out/runs/*/run.log")
-    told = "WARNING trainer.precision=bf16: products take 79.0 times as long as in fp32"
-    assert log.read_text().count(told) == lines
+    lines = [line for line in log.read_text().splitlines() if "trainer.precision" in line]
+    assert [line.partition("WARNING ")[2] for line in lines] == (
+        [f"trainer.precision=bf16: {told}"] if told else []
+    )
+    assert precision.precision_of("bf16", CPU, []) == computed_in
 
 
 def test_full_precision_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
