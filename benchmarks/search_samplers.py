@@ -4,7 +4,7 @@ Five keys of a small run are searched: by TPE with ASHA, by random proposals wit
 random proposals that each go to their ends, until as many steps are spent. ``lead`` is by how many
 nats what was found is better than what random search found, on the slice that steers, by seed.
 
-Some three minutes a seed with one thread.
+Some ten minutes a seed with one thread.
 
     python benchmarks/search_samplers.py [--quick] [--json]
 """
@@ -25,7 +25,7 @@ from avatarl.sweep.plan.planned import Plan
 from avatarl.sweep.plan.study import study_of
 
 SEEDS, SEEDS_QUICK = 5, 1
-TRIALS, TRIALS_QUICK = 24, 6
+TRIALS, TRIALS_QUICK = 48, 6
 STEPS, STEPS_QUICK = 270, 54
 SETTINGS = [
     "data=folio", "data.characters=200000", "model=gpt2_tiny", "trainer.batch_size=64",
