@@ -25,9 +25,10 @@ def precision_of(setting: str, device: torch.device, remarks: Remarks) -> torch.
         remarks.append((logging.WARNING, f"trainer.precision=bf16: {line}"))
         return None
     factor = slowdown(device)
+    lacking = factor > WITHOUT
     if factor > _NOTICEABLE:
         where = "processor" if device.type == "cpu" else "GPU"
         line = f"products take {factor:.1f} times as long as in fp32 on this {where}"
-        line += ": fp32 instead" if factor > WITHOUT else ""
+        line += ": fp32 instead" if lacking else ""
         remarks.append((logging.WARNING, f"trainer.precision=bf16: {line}"))
-    return None if factor > WITHOUT else torch.bfloat16
+    return None if lacking else torch.bfloat16
