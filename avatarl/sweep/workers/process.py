@@ -94,35 +94,33 @@ class WorkerProcess:
 
     def give(self, runs: tuple[PlannedRun, ...], request: Mapping[str, Any]) -> None:
         """Let it work on ``runs``; ``request`` holds the rest of what :func:`worker.work` needs."""
+        order = {"runs": [run.to_json() for run in runs], **request}
         with _importing_from(self.code):
-            if self._executor is None:
-                self._start()
-            assert self._executor is not None
-            order = {"runs": [run.to_json() for run in runs], **request}
-            self.future = self._executor.submit(worker.work, order)
+            while self.future is None:
+                try:
+                    executor = self._executor or self._start()
+                    self.future = executor.submit(worker.work, order)
+                except BrokenProcessPool:  # it died while it was idle: no run is to blame
+                    self.close()
         self.runs, self._began = runs, time.monotonic()
         self._last_sign, self._noticed = _last_sign(runs), time.monotonic()
         self._told_to_stop, self._killed_because = False, None
 
-    def _start(self) -> None:
-        executor = self.warm(self.number, self.slot)
+    def _start(self) -> ProcessPoolExecutor:
+        executor = self._executor = self.warm(self.number, self.slot)
         if executor is not None:
-            try:
-                # Started early: it has imported nothing of the project yet, and now learns where.
-                executor.submit(setattr, sys, "path", list(sys.path))
-                executor.submit(worker.prepare, os.getpid())
-            except BrokenProcessPool:  # it died while it waited
-                end(executor)
-                executor = None
-        if executor is None:
-            executor = ProcessPoolExecutor(
+            # Started early: it has imported nothing of the project yet, and now learns where.
+            executor.submit(setattr, sys, "path", list(sys.path))
+            executor.submit(worker.prepare, os.getpid())
+        else:
+            executor = self._executor = ProcessPoolExecutor(
                 max_workers=1,
                 initializer=worker.prepare,
                 initargs=(os.getpid(),),
                 env=self.slot.environment(),
             )
-        self._executor = executor
         self._hello = executor.submit(worker.start, self.execute, self.slot.threads)
+        return executor
 
     def collect(self) -> list[dict[str, Any]]:
         """Take what it answered, one answer a run; it is idle afterwards.

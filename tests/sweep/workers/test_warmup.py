@@ -21,7 +21,7 @@ from avatarl.sweep.plan import snapshot
 from avatarl.sweep.workers.pool import Pool
 from avatarl.sweep.workers.slot import Slot
 from avatarl.sweep.workers.warmup import WarmUp, end
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, wait_until
 
 ONE = Slot(None, 1)
 WHERE = """
@@ -93,6 +93,33 @@ def test_a_process_that_died_while_it_waited_is_replaced(plan_of, trace_of):
         pool = Pool([ONE], FailurePolicy(None, 0, 60), execute="sweep_executors:run", warm=take)
         outcomes = pool.run(plan.runs)
     assert {outcome.state for outcome in outcomes.values()} == {"done"}
+
+
+def test_a_process_that_dies_between_two_runs_is_replaced_and_no_run_is_blamed(plan_of, trace_of):
+    plan = plan_of([{}, {}, {}])
+    taken = []
+    with WarmUp([ONE], at_once=1) as warm:
+
+        def take(number, slot):
+            taken.append(warm.take(number, slot))
+            return taken[-1]
+
+        def kill_after_the_first(event):
+            if event.what == "finished" and event.run is plan.runs[0]:
+                os.kill(pid_in(taken[0]), signal.SIGKILL)
+                wait_until(lambda: taken[0]._flags.broken is not None, "loky's notice")
+
+        pool = Pool(
+            [ONE],
+            FailurePolicy(None, 0, 60),
+            execute="sweep_executors:run",
+            warm=take,
+            on_event=kill_after_the_first,
+        )
+        outcomes = pool.run(plan.runs)
+    assert len(taken) == 2
+    assert [(o.state, o.attempts) for o in outcomes.values()] == [("done", 1)] * 3
+    assert len({pid for _, word, pid, _ in trace_of() if word == "computed"}) == 2
 
 
 def pid_in(process):
