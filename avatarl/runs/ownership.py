@@ -349,6 +349,11 @@ def history(folder: RunFolder) -> list[Owner]:
     return [owner for owner in found if owner is not None]
 
 
+def owner_of(folder: RunFolder, number: object) -> Owner | None:
+    """Who made a claim; ``None`` if there is none of that number, or it can't be read."""
+    return _read(folder.claim_file(number)) if isinstance(number, int) else None
+
+
 def release(
     folder: RunFolder, number: int, owner: Owner, outcome: str, reason: str | None = None
 ) -> None:
@@ -365,11 +370,15 @@ def release(
 
 
 def release_dead(folder: RunFolder, pid: int, outcome: str, reason: str) -> None:
-    """Release the claim that worker ``pid`` of this host, now dead, left behind (if any)."""
+    """Release the claim that worker ``pid`` of this host, now dead, left behind (if any).
+
+    If it had come as far as its result, the attempt is done, whatever it died of afterwards.
+    """
     number, owner = _latest(folder)
     mine = owner is not None and owner.pid == pid and owner.host == socket.gethostname()
     if owner is not None and mine and not alive(owner, folder):
-        release(folder, number, owner, outcome, reason)
+        ended = ("done", None) if folder.read_result(strict=True) else (outcome, reason)
+        release(folder, number, owner, *ended)
 
 
 def _publish(folder: RunFolder, owner: Owner) -> None:

@@ -69,13 +69,10 @@ def bundle_of(directory: Path) -> Bundle:
         why = "; ".join(problems) or f"no {missing.name}"
         raise UserError(f"{directory} isn't a finished run: {why}")
     outputs = Outputs(directory.parent.parent)
-    code = None
-    threads = None
-    for owner in reversed(ownership.history(folder)):
-        if owner.outcome == "done":
-            threads = owner.threads
-            code = outputs.here(owner.code)
-            break
+    # By its number: one that was killed right after its result may never have said "done".
+    owner = ownership.owner_of(folder, result.get("claim"))
+    code = outputs.here(owner.code) if owner else None
+    threads = owner.threads if owner else None
     sha = result.get("corpus_sha256", "")
     texts = sorted(outputs.corpora.glob(f"{sha}-*.json")) if sha else []
     fallback = bool(result.get("corpus_fallback"))

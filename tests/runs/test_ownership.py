@@ -297,6 +297,15 @@ def test_a_result_stays_when_somebody_looks_at_the_run_again(tmp_path):
     assert RunFolder(tmp_path).read_result() == {"val/nats": 1.0, "claim": 1}
 
 
+def test_who_dies_after_its_result_was_done(tmp_path):
+    owner = dead_owner()
+    put(tmp_path, owner)
+    write_json(RunFolder(tmp_path).result, {"val/nats": 1.0, "claim": 1})
+    ownership.release_dead(RunFolder(tmp_path), owner.pid, "failed", "killed by SIGKILL")
+    (told,) = ownership.history(RunFolder(tmp_path))
+    assert (told.outcome, told.reason) == ("done", None)
+
+
 def test_checkpoints_of_an_orphan_are_passed_over(lost):
     _, heir = lost
     for step, number in ((4, 1), (7, 1), (5, 2)):

@@ -39,6 +39,8 @@ def finish(raw):
     result = {"val/nats": raw["seed"] / 10, "state": "done", "seconds": 0.0, "steps": 1}
     trace(raw, "computed")
     write_json(directory_of(raw) / "result.json", result)
+    if raw.get("fault") == "kill when done":
+        os.kill(os.getpid(), signal.SIGKILL)
     return result
 
 

@@ -275,13 +275,13 @@ class Pool:
                         ownership.release_dead, run.folder, death.pid, outcome, reason
                     )
                 )
+        ended = {"state": "failed", "reason": reason, "kind": "infrastructure", "traceback": ""}
         if stopping:
-            return [{"state": "interrupted"} for _ in runs]
-        fault = {"state": "failed", "reason": reason, "kind": "infrastructure", "traceback": ""}
-        return [self._done_anyway(run) or fault for run in runs]
+            ended = {"state": "interrupted"}
+        return [self._done_anyway(run) or ended for run in runs]
 
     def _done_anyway(self, run: PlannedRun) -> dict[str, Any] | None:
-        """The answer for a run of a stack that was done before its worker died, else ``None``."""
+        """The answer for a run that was done before its worker died, else ``None``."""
         result = run.folder.read_result()
         return {"state": "done", "cached": False, "result": dict(result)} if result else None
 

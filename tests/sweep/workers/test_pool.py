@@ -47,6 +47,7 @@ def test_every_run_ends_once_and_workers_stay_warm(plan_of, trace_of):
         ("exit 9", "failed", "exited with code 9", 3),
         ("kill", "failed", "killed by SIGKILL", 3),
         ("kill once", "done", None, 2),
+        ("kill when done", "done", None, 1),
         ("disk", "failed", "No space left", 2),
         ("disk once", "done", None, 2),
         ("memory", "failed", "MemoryError: no room", 3),
