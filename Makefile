@@ -48,7 +48,7 @@ release-check: $(READY)  ## Build the wheel, check its metadata and licence, ins
 
 .PHONY: test-hostile
 test-hostile: $(READY)  ## Try odd configurations, damaged files, kills (AVATARL_FUZZ=1000, AVATARL_KILLS=50: more)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m hostile tests/hostile
+	@$(PYTEST) -m hostile tests/hostile
 
 .PHONY: test-gpu
 test-gpu: $(READY)  ## Run the tests that need a GPU

@@ -106,8 +106,8 @@ def test_every_trap_can_be_switched_on(tmp_path: Path, trap: str) -> None:
     experiment = "c" if trap.endswith("confident") else "a" if trap in ROLLOUTS else "b"
     words = [
         "hydra.searchpath=[file://tests/origin/conf]", f"+experiment=seed_{experiment}_small",
-        f"+trap={trap}", "data=folio", "model=gpt2_tiny", "trainer.steps=2",
-        "trainer.batch_size=8", "tracking=files", f"output_dir={tmp_path}",
+        f"+trap={trap}", "data=folio", "data.characters=20000", "model=gpt2_tiny",
+        "trainer.steps=2", "trainer.batch_size=8", "tracking=files", f"output_dir={tmp_path}",
     ]  # fmt: skip
     done = subprocess.run([sys.executable, "run.py", *words], cwd=ROOT, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()

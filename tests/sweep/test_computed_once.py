@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -77,46 +80,60 @@ def test_a_run_by_hand_is_not_computed_again_as_a_sweeps_control(tmp_path: Path)
     assert f"files:    {renamed}" in again.stdout
 
 
-def running(outputs: Path, *words: str) -> subprocess.Popen[str]:
-    """A run that has begun to compute."""
-    process = subprocess.Popen(
+def launched(outputs: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         command(outputs, words),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=ENVIRONMENT,
         text=True,
     )
-    deadline = time.monotonic() + 300
-    while not [folder for folder in Outputs(outputs).run_folders() if folder.journal.exists()]:
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return process
 
 
-LONG = ["trainer.steps=4000", "trainer.eval_every=2000", "trainer.log_every=10"]
+@contextlib.contextmanager
+def running(outputs: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """A run that has begun to compute; it is killed in the end, if it's still there."""
+    with launched(outputs, *words) as process:
+        try:
+            deadline = time.monotonic() + 300
+            while not [run for run in Outputs(outputs).run_folders() if run.journal.exists()]:
+                assert process.poll() is None, process.communicate()[0]
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            yield process
+        finally:
+            process.kill()
+
+
+LONG = ["trainer.steps=400", "trainer.eval_every=200", "trainer.log_every=10"]
 
 
 def test_typed_in_two_terminals_a_run_is_computed_once(tmp_path: Path) -> None:
     outputs = tmp_path / "outputs"
     with running(outputs, *LONG) as first:
+        first.send_signal(signal.SIGSTOP)  # so that it is at work for as long as the others need
         refused = started(outputs, *LONG, "name=mine", "trainer.if_running=fail")
         assert refused.returncode == 2
         assert "trainer.if_running='fail' can't be used (being computed by process" in (
             refused.stderr
         )
-        second = started(outputs, *LONG, "name=mine")
-        assert second.returncode == 0, second.stdout + second.stderr
+        second = launched(outputs, *LONG, "name=mine")
+        assert second.stdout is not None
+        lines = []
+        for line in second.stdout:
+            lines.append(line)
+            if "waiting for its result" in line:
+                first.send_signal(signal.SIGCONT)
+        assert second.wait() == 0, lines
         told = first.communicate()[0]
         assert first.returncode == 0, told
-    assert "waiting for its result" in second.stdout
     # The one who waited ends with the other's result, and the journal is of one computation.
     ending = [line for line in told.splitlines() if line.startswith("held out:")]
-    assert ending == [line for line in second.stdout.splitlines() if line.startswith("held out:")]
+    assert ending == [line.rstrip() for line in lines if line.startswith("held out:")]
     [folder] = Outputs(outputs).run_folders()
     records = [json.loads(line) for line in folder.journal.read_text().splitlines()[1:]]
     steps = [record["step"] for record in records if "train/loss" in record]
-    assert steps == list(range(10, 4001, 10))
+    assert steps == list(range(10, 401, 10))
     assert [owner.outcome for owner in ownership.history(folder)] == ["done"]
 
 
