@@ -17,7 +17,9 @@ def main(sweep: Path) -> int:
     study = study_of(plan, sweep)
     pool = Pool([Slot(None, 1)] * 2, policy, "search_executors:run", study=study)
     outcomes = pool.run(plan.runs)
-    return int(any(outcome.state not in ("done", "paused") for outcome in outcomes.values()))
+    left = {run: end for run, end in outcomes.items() if end.state not in ("done", "paused")}
+    print(*left.items(), sep="\n", file=sys.stderr)
+    return int(bool(left))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import signal
 import time
 from pathlib import Path
 
+from avatarl.files import write_json
 from avatarl.runs.outputs import Outputs
 
 
@@ -51,7 +52,7 @@ def run(raw, *, stop, on_progress, prepared_corpus, pause_at=None):
         with folder.journal.open("a") as file:
             file.write(json.dumps(record) + "\n")
         weights.write_text("")
-        description.write_text(json.dumps({"step": step}))
+        write_json(description, {"step": step})  # whole or not at all, however it is killed
         if pause_at is not None and step >= pause_at:
             folder.write_paused(step)
             raise Paused
