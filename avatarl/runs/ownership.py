@@ -381,6 +381,17 @@ def release_dead(folder: RunFolder, pid: int, outcome: str, reason: str) -> None
         release(folder, number, owner, *ended)
 
 
+def close_done(folder: RunFolder) -> None:
+    """Release, as done, what the dead owner of a run that is done left open.
+
+    It was killed between its result and saying so, together with whoever would have said it.
+    """
+    with contextlib.suppress(OSError):
+        number, owner = _latest(folder)
+        if owner is not None and owner.released is None and not alive(owner, folder):
+            release(folder, number, owner, "done")
+
+
 def _publish(folder: RunFolder, owner: Owner) -> None:
     # Without waiting for the disk: no owner outlives a crash of its machine anyway.
     replace_quickly(folder.owner, json.dumps(asdict(owner), indent=2) + "\n")

@@ -96,6 +96,4 @@ def test_a_search_with_two_clients_that_are_killed_decides_by_its_rules(study_pl
     assert set(states) == {RunState.DONE, RunState.PAUSED}
     for run in plan.runs:
         outcomes = [owner.outcome for owner in ownership.history(run.folder)]
-        done = status_of(run.folder).state is RunState.DONE
-        # None: killed between its result and saying so, as was who would have said it.
-        assert outcomes.count("done") == done or (done and outcomes[-1] is None)
+        assert outcomes.count("done") == (status_of(run.folder).state is RunState.DONE)

@@ -306,6 +306,17 @@ def test_who_dies_after_its_result_was_done(tmp_path):
     assert (told.outcome, told.reason) == ("done", None)
 
 
+def test_what_the_dead_owner_of_a_done_run_left_open_is_closed_by_who_finds_it_done(tmp_path):
+    folder = RunFolder(tmp_path)
+    put(tmp_path, dead_owner())
+    ownership.close_done(folder)
+    assert [owner.outcome for owner in ownership.history(folder)] == ["done"]
+    mine = ownership.claim(folder)  # looks, and lives
+    ownership.close_done(folder)
+    assert [owner.outcome for owner in ownership.history(folder)] == ["done", None]
+    mine.release("done")
+
+
 def test_checkpoints_of_an_orphan_are_passed_over(lost):
     _, heir = lost
     for step, number in ((4, 1), (7, 1), (5, 2)):

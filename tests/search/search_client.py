@@ -17,8 +17,9 @@ def main(sweep: Path) -> int:
     study = study_of(plan, sweep)
     pool = Pool([Slot(None, 1)] * 2, policy, "search_executors:run", study=study)
     outcomes = pool.run(plan.runs)
-    left = {run: end for run, end in outcomes.items() if end.state not in ("done", "paused")}
-    print(*left.items(), sep="\n", file=sys.stderr)
+    left = [item for item in outcomes.items() if item[1].state not in ("done", "paused")]
+    for run, outcome in left:
+        print(run, outcome, file=sys.stderr)
     return int(bool(left))
 
 

@@ -192,6 +192,7 @@ class Pool:
         """Note what became of a run that this pool hasn't brought to an end."""
         result = run.folder.read_result() if self.study is not None else None
         if result is not None:  # others have worked on it
+            ownership.close_done(run.folder)
             self.outcomes[run.id] = RunOutcome("done", True, result)
         elif self.study is not None and run.folder.read_paused() is not None:
             self.outcomes.setdefault(run.id, RunOutcome("paused"))

@@ -154,6 +154,7 @@ def _claim(run: Mapping[str, Any], request: Mapping[str, Any]) -> ownership.Clai
         storage.require(outputs.root)  # never made anew: what was there would be computed again
         done = _stored(_folder(run))
         if done is not None:
+            ownership.close_done(_folder(run))
             return {"state": "done", "cached": True, "result": done}
         if stopping():
             return {"state": "interrupted"}
