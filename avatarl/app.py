@@ -25,6 +25,10 @@ from avatarl.terminal import outlive
 from avatarl.text import printable
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
+_FLAGS_WITH_VALUE = {
+    *("-cn", "--config-name", "-cd", "--config-dir", "-cp", "--config-path"),
+    *("-c", "--cfg", "-p", "--package", "-i", "--info", "--experimental-rerun"),
+}
 # Whether the user set it; from then on it is set for Hydra's sake.
 _full_error_wanted = False
 # Here, as processes of other launchers import this module and call no main.
@@ -40,8 +44,8 @@ def main(words: Sequence[str] | None = None) -> None:
     Args:
         words: Overrides and Hydra's flags; by default what this process was started with.
     """
-    if words is not None:
-        sys.argv = [RUN, *words]  # which Hydra reads, and which runs note
+    program, *typed = sys.argv if words is None else [RUN, *words]
+    sys.argv = [program, *_flags_first(typed)]  # which Hydra reads, and which runs note
     global _full_error_wanted
     prepare_process()
     outlive()
@@ -58,6 +62,16 @@ def main(words: Sequence[str] | None = None) -> None:
         if leaving.code:
             _forget_refused(before)
         raise
+
+
+def _flags_first(words: Sequence[str]) -> list[str]:
+    # Hydra's parser takes overrides in one stretch only, and calls the others unrecognized.
+    flags: list[str] = []
+    overrides: list[str] = []
+    for before, word in zip(["", *words], words, strict=False):
+        of_flag = word.startswith("-") or before in _FLAGS_WITH_VALUE
+        (flags if of_flag else overrides).append(word)
+    return flags + overrides
 
 
 @contextmanager

@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra._internal.utils import get_args_parser
 
+from avatarl import app
 from avatarl.composition.releases import IS_NEXT
 from tests import tiny
 from tests.waiting import PATIENCE_S
@@ -70,7 +72,8 @@ RANGES = [] if IS_NEXT else [(["-m", "seed=sort(range(0,5,2),reverse=true)"], "v
         (["reward.confidence_wieght=1"], "did you mean 'confidence_weight'"),
         (["-m", "reference=bigram,nothing"], "ngram4"),
         (["-m", "seed=0,-1"], "seed=-1"),
-        (["data=text", "data.path=/no/such/file"], "data.path"),
+        (["data=text", "data.path=/no/such/file"], "data.path='/no/such/file'"),
+        (["data=tinyshakespeare", "data.path=no/such/file"], "data.path='no/such/file'"),
         (["model.context_length=30000"], "model.context_length"),
         (["trainer.batch_size=1000000"], "trainer.batch_size"),
         (["trainer.eval_stride=9"], "trainer.eval_stride"),
@@ -91,12 +94,10 @@ RANGES = [] if IS_NEXT else [(["-m", "seed=sort(range(0,5,2),reverse=true)"], "v
 def test_bad_input_is_one_line_exit_code_2_and_nothing_written(
     tmp_path: Path, words: list[str], named: str
 ) -> None:
-    # argparse wants options before the overrides.
-    flags = [word for word in words if word.startswith("-")]
-    rest = [word for word in words if word not in flags]
     # Another text has no use for the keys of the quick one.
-    quick = [word for word in QUICK if "data=text" not in rest or not word.startswith("data")]
-    done = run(*flags, *quick, *rest, cwd=tmp_path)
+    other_text = any(word.startswith("data=") for word in words)
+    quick = [word for word in QUICK if not (other_text and word.startswith("data"))]
+    done = run(*quick, *words, cwd=tmp_path)
     assert done.returncode == 2, done.stdout + done.stderr
     message = done.stderr.strip()
     assert named in message
@@ -105,6 +106,14 @@ def test_bad_input_is_one_line_exit_code_2_and_nothing_written(
         assert "\n" not in message
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_flags_stand_anywhere_among_the_overrides() -> None:
+    typed = ["seed=1", "-m", "a=1,2", "-cn", "x=y", "~b", "--cfg=job", "-c", "job", "+c=1"]
+    flags = ["-m", "-cn", "x=y", "--cfg=job", "-c", "job"]
+    assert app._flags_first(typed) == [*flags, "seed=1", "a=1,2", "~b", "+c=1"]
+    takes = [action for action in get_args_parser()._actions if action.nargs != 0]
+    assert {word for action in takes for word in action.option_strings} == app._FLAGS_WITH_VALUE
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

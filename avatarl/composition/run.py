@@ -138,7 +138,7 @@ def resolve(config: DictConfig, hydra: DictConfig | None = None) -> RunConfig:
         raw["output_dir"] = str(Path(raw["output_dir"]).expanduser().absolute())
     data = raw["data"]
     if isinstance(data, dict) and isinstance(data.get("path"), str):
-        data["path"] = str(Path(data["path"]).expanduser().absolute())
+        data["path"] = _existing("data.path", data["path"])
     try:
         return parse(raw)
     except ConfigError as error:
@@ -146,6 +146,14 @@ def resolve(config: DictConfig, hydra: DictConfig | None = None) -> RunConfig:
             raise
         key = several.as_typed(error.key, raw["tracking"])
         raise ConfigError(key, error.value, error.valid, error.why) from None
+
+
+def _existing(key: str, typed: str) -> str:
+    # Asked here, of what a user types: a stored run may find its text where this machine keeps it.
+    path = Path(typed).expanduser().absolute()
+    if typed and not path.exists():
+        raise ConfigError(key, typed, "an existing file or folder", "nothing is there")
+    return str(path)
 
 
 def _name_in_sweep(tracking: dict[str, Any], config: DictConfig) -> None:
