@@ -99,6 +99,25 @@ def test_one_bad_combination_is_named_and_nothing_is_written(tmp_path):
     assert not outputs.exists()
 
 
+@pytest.mark.parametrize(
+    ("device", "gpus", "told"),
+    [
+        ("cuda:99", "", "trainer.device='cuda:99' can't be used ("),
+        ("xpu:99", "0,1", "trainer.device='xpu:99' can't be used ("),
+        ("cuda:1", "0,1", "trainer.device='cuda:1' can't be used; valid: cuda, as each worker"),
+    ],
+)
+def test_a_device_that_workers_will_not_have_is_refused_before_anything_is_written(
+    tmp_path, device, gpus, told
+):
+    outputs = tmp_path / "outputs"
+    words = [*TINY, "seed=0,1", f"trainer.device={device}"]
+    done = sweep(outputs, *words, environment={"CUDA_VISIBLE_DEVICES": gpus})
+    assert done.returncode == 2
+    assert f"avatarl: {told}" in done.stderr
+    assert not outputs.exists()
+
+
 def test_a_batch_that_the_text_cannot_fill_is_refused_by_the_plan(tmp_path):
     outputs = tmp_path / "outputs"
     refused = sweep(outputs, *TINY, "seed=0,1", "sweep_name=s", "trainer.batch_size=8,99999999")

@@ -82,6 +82,26 @@ class LocalBackend(Backend):
         if self.settings.freeze:
             request.show_left_out(console)
 
+    def require(self, plan: Plan) -> None:
+        """Refuse a device that the workers won't have, unless nothing is left to compute on it.
+
+        Raises:
+            ConfigError: On ``trainer.device``.
+        """
+        if self.settings.execute != DEFAULT_EXECUTE:
+            return
+        left = [run for run in plan.runs if not run.folder.result.exists()]
+        for device in {str(run.config["trainer"]["device"]) for run in left} - {"auto", "cpu"}:
+            kind, _, number = device.partition(":")
+            if kind == "cuda" and machine.gpus():
+                if int(number or 0) > 0:
+                    valid = "cuda, as each worker has one GPU; CUDA_VISIBLE_DEVICES says which"
+                    raise ConfigError("trainer.device", device, valid)
+            else:  # torch may know of some; importing it takes seconds
+                from avatarl.training.device import pick_device
+
+                pick_device(device)
+
     def prepare(self, plan: Plan, sweep: Path, rollback: Rollback, console: Console) -> Work:
         """Freeze the source; the runs begin when the work does."""
         code = None
