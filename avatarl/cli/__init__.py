@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -44,6 +45,7 @@ def parser(wanted: str | None = None) -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
     for name, (module, summary) in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
+        command.set_defaults(parser=command)
         if name == wanted and name != "run":
             importlib.import_module(module).add_arguments(command)
     return top
@@ -66,7 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = next((word for word in words if word in COMMANDS), None)
     try:
         top = parser(wanted)
-        args = top.parse_args(words)
+        args, unknown = top.parse_known_args(words)
+        if unknown:  # told by the command, whose usage names what it takes
+            getattr(args, "parser", top).error(f"unrecognized arguments: {shlex.join(unknown)}")
         if args.version:
             from avatarl import __version__
 

@@ -51,6 +51,17 @@ def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> No
     assert "status" in capsys.readouterr().err
 
 
+def test_an_unknown_flag_is_refused_with_those_that_the_command_takes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["sample", "some-run", "--length", "9"])
+    assert caught.value.code == 2
+    told = capsys.readouterr().err
+    assert "avatarl sample: error: unrecognized arguments: --length 9" in told
+    assert "--characters" in told
+
+
 def test_a_command_is_one_module_and_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
