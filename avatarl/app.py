@@ -45,7 +45,9 @@ def main(words: Sequence[str] | None = None) -> None:
         words: Overrides and Hydra's flags; by default what this process was started with.
     """
     program, *typed = sys.argv if words is None else [RUN, *words]
-    sys.argv = [program, *_flags_first(typed)]  # which Hydra reads, and which runs note
+    flags, overrides = _split(typed)
+    # Which Hydra reads, and runs note. Its parser takes overrides in one stretch only.
+    sys.argv = [program, *flags, *overrides]
     global _full_error_wanted
     prepare_process()
     outlive()
@@ -64,20 +66,20 @@ def main(words: Sequence[str] | None = None) -> None:
         raise
 
 
-def _flags_first(words: Sequence[str]) -> list[str]:
-    # Hydra's parser takes overrides in one stretch only, and calls the others unrecognized.
+def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Tell Hydra's flags, with their values, from overrides."""
     flags: list[str] = []
     overrides: list[str] = []
     for before, word in zip(["", *words], words, strict=False):
         of_flag = word.startswith("-") or before in _FLAGS_WITH_VALUE
         (flags if of_flag else overrides).append(word)
-    return flags + overrides
+    return flags, overrides
 
 
 @contextmanager
 def _told() -> Iterator[None]:
     """Turn what a user can cause into one line on stderr and an exit code."""
-    overrides = [word for word in sys.argv[1:] if not word.startswith("-")]
+    overrides = _split(sys.argv[1:])[1]
     try:
         yield
     except Exception as error:

@@ -111,7 +111,7 @@ def test_bad_input_is_one_line_exit_code_2_and_nothing_written(
 def test_flags_stand_anywhere_among_the_overrides() -> None:
     typed = ["seed=1", "-m", "a=1,2", "-cn", "x=y", "~b", "--cfg=job", "-c", "job", "+c=1"]
     flags = ["-m", "-cn", "x=y", "--cfg=job", "-c", "job"]
-    assert app._flags_first(typed) == [*flags, "seed=1", "a=1,2", "~b", "+c=1"]
+    assert app._split(typed) == (flags, ["seed=1", "a=1,2", "~b", "+c=1"])
     takes = [action for action in get_args_parser()._actions if action.nargs != 0]
     assert {word for action in takes for word in action.option_strings} == app._FLAGS_WITH_VALUE
 

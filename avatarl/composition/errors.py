@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
+from avatarl.composition.file_errors import describe_file
 from avatarl.composition.shipped import compose_shipped
+from avatarl.composition.words import groups, key_of, setting, value_of
 from avatarl.errors import ConfigError, UserError, did_you_mean, refusal
 from avatarl.process import program
 from avatarl.source import SWEEPS, options_of
@@ -26,6 +28,7 @@ from avatarl.text import printable, shortened, spelled
 #: Packages whose exceptions come from what was typed, whatever their type.
 _READERS = ("hydra", "omegaconf", "antlr4", "yaml")
 _OURS = ("avatarl", "hydra_plugins")
+_INTERPOLATION = "${KEY} of a key that is there, for instance ${optimizer.lr}"
 
 
 def is_about_words(error: BaseException) -> bool:
@@ -62,12 +65,14 @@ def describe_error(error: BaseException, overrides: Sequence[str] = ()) -> str:
     if slip := next(filter(None, slips), None):
         options = options_of(f"hydra/{slip[1]}")
         meant = slip[2] if slip[2] in options else "|".join(options)
-        return refusal(_words(f"hydra.{slip[1]}", slip[2]), f"hydra/{slip[1]}={meant}")
+        return refusal(setting(f"hydra.{slip[1]}", slip[2]), f"hydra/{slip[1]}={meant}")
     if isinstance(error, OSError) and not is_about_words(error):
         reason = (error.strerror or str(error)).lower()
         return f"output_dir: {error.filename}: {reason}; valid: a folder that can be written to"
     if missing := re.search(r"Additional config directory '(.+)' not found", str(error)):
         return refusal(f"--config-dir={missing[1]}", "a folder that is there", "no such folder")
+    if about_file := describe_file(error, overrides):
+        return about_file
     if isinstance(error, MissingConfigException) and "/" not in str(error.missing_cfg_file):
         name = _flat(str(error.missing_cfg_file))
         kept = ["config", *sorted(path.stem for path in SWEEPS.glob("*.yaml"))]
@@ -76,7 +81,10 @@ def describe_error(error: BaseException, overrides: Sequence[str] = ()) -> str:
     word = _culprit(error, overrides)
     if word is None:
         key = str(getattr(error, "full_key", None) or "the configuration")
-        return refusal(key, f"what `{program()} --help` lists", _first_line(error))
+        valid = f"what `{program()} --help` lists"
+        if isinstance(error, InterpolationKeyError):
+            valid = _INTERPOLATION
+        return refusal(key, valid, _first_line(error))
     return _refuse(word, error, overrides)
 
 
@@ -93,7 +101,7 @@ def _as_typed(error: ConfigError, overrides: Sequence[str]) -> str:
         name, equals, value = word.partition("=")
         typed = name.lstrip("+~").replace("/", ".")
         if isinstance(error.value, dict) and typed.startswith(f"{error.key}."):
-            return refusal(_words(name, value), f"{error.key}: {error.valid}", "no such key")
+            return refusal(setting(name, value), f"{error.key}: {error.valid}", "no such key")
         if typed != error.key:
             continue
         if name.startswith("~"):
@@ -101,13 +109,9 @@ def _as_typed(error: ConfigError, overrides: Sequence[str]) -> str:
             valid = f"{error.key}={'|'.join(options) or 'VALUE'}"
             return refusal(shortened(word), valid, "a run needs it")
         if equals and value.strip("'\"") not in spelled(error.value):
-            return refusal(_words(name, value), error.valid, error.why)
+            return refusal(setting(name, value), error.valid, error.why)
         break
     return str(error)
-
-
-def _words(key: str, value: str) -> str:
-    return f"{shortened(key)}='{shortened(value)}'"
 
 
 def _culprit(error: BaseException, overrides: Sequence[str]) -> str | None:
@@ -116,44 +120,57 @@ def _culprit(error: BaseException, overrides: Sequence[str]) -> str | None:
         return str(error.override)
     full_key = str(getattr(error, "full_key", None) or "")
     text = str(error)
+    if isinstance(error, InterpolationKeyError):  # which something else refers to
+        for word in overrides:
+            if word.startswith("~") and re.search(rf"'{re.escape(key_of(word))}[.']", text):
+                return word
     named = re.search(r"Could not (?:override|delete) '([^']+)'", text)
     for key in filter(None, (full_key, named and named.group(1).partition("=")[0])):
         for word in reversed(overrides):
-            if _key(word) == key:
+            if key_of(word) == key:
                 return word
     for word in sorted(overrides, key=len, reverse=True):
         if word in text:
             return word
     if isinstance(error, MissingConfigException):
         for word in reversed(overrides):
-            if str(error.missing_cfg_file) == f"{_key(word)}/{word.partition('=')[2]}":
+            if str(error.missing_cfg_file) == f"{key_of(word)}/{word.partition('=')[2]}":
                 return word
-    for count in range(1, len(overrides) + 1):
+    left = [word for word in overrides if not _is_sweep(word)]
+    if not isinstance(error, MissingConfigException):
+        left = [word for word in left if not _is_own(word)]  # found, though not shipped
+    for count in range(1, len(left) + 1):
         try:
-            compose_shipped([word for word in overrides[:count] if not _is_sweep(word)])
+            compose_shipped(left[:count])
         except Exception:
-            return overrides[count - 1]
+            return left[count - 1]
     return None
 
 
-def _key(word: str) -> str:
-    return word.partition("=")[0].lstrip("+~")
-
-
-def _value(word: str) -> str:
-    return word.partition("=")[2]
+def _read(word: str) -> Override | None:
+    try:
+        return OverridesParser.create().parse_override(word)
+    except Exception:
+        return None
 
 
 def _is_sweep(word: str) -> bool:
-    try:
-        return OverridesParser.create().parse_override(word).is_sweep_override()
-    except Exception:
-        return False
+    return (read := _read(word)) is not None and read.is_sweep_override()
+
+
+def _is_own(word: str) -> bool:
+    """Whether it chooses, by what can be a name, an option that isn't shipped."""
+    options = options_of(key_of(word))
+    value = read.value() if (read := _read(word)) is not None else None
+    is_name = isinstance(value, str) and re.fullmatch(r"[\w./-]+", value)
+    return bool(options and is_name) and value not in options
 
 
 def _refuse(word: str, error: BaseException, overrides: Sequence[str]) -> str:
     key, equals, value = word.partition("=")
-    words, text = _words(key, value) if equals else shortened(word), str(error)
+    if word.startswith("~") and value == "null":  # as Hydra writes a word to be deleted
+        word, equals = key, ""
+    words, text = setting(key, value) if equals else shortened(word), str(error)
     if isinstance(error, OverrideParseException):
         return _unreadable(word, error)
     if not key.strip("+~"):
@@ -170,7 +187,12 @@ def _refuse(word: str, error: BaseException, overrides: Sequence[str]) -> str:
     if options:
         why = "a group holds one of its options" if key[0] in "+~" and not package else ""
         valid = ", ".join(options) + did_you_mean(value, options)
-        if value.strip("'\"") in options and not package:
+        if key[0] not in "+~" and value in options and name != "experiment" and not package:
+            why, valid = (
+                "there is no such group here",
+                "a file for -cn with config among its defaults",
+            )
+        elif value.strip("'\"") in options and not package:
             valid = f"{'+' if name == 'experiment' else ''}{name}={value}"
         # Where `avatarl new` writes.
         if re.fullmatch(r"\w{1,99}", value) and Path("conf", name, f"{value}.yaml").is_file():
@@ -180,10 +202,12 @@ def _refuse(word: str, error: BaseException, overrides: Sequence[str]) -> str:
     if name.rpartition(".")[2] not in siblings:
         hint = did_you_mean(name.rpartition(".")[2], siblings)
         return refusal(words, f"{', '.join(siblings)}{hint}", "no such key")
+    if word.startswith("~"):
+        return refusal(words, f"{name}=VALUE", "a run needs it")
     expected = re.search(r"expected one of \[([^]]*)\]", _first_line(error))
     valid_value = expected.group(1) if expected else _shipped_value(name, overrides)
     if isinstance(error, InterpolationKeyError):
-        valid_value = "a number, or ${KEY} of a key that is there, for instance ${optimizer.lr}"
+        valid_value = f"a number, or {_INTERPOLATION}"
     return refusal(words, valid_value, _first_line(error))
 
 
@@ -201,7 +225,7 @@ def _unreadable(word: str, error: OverrideParseException) -> str:
     if failed:
         ends = "interval(low,high), for hydra/sweeper=search"
         valid = ends if "interval(" in value else "one value, or several with commas"
-        return refusal(_words(key, value), valid, _flat(failed.group(1)))
+        return refusal(setting(key, value), valid, _flat(failed.group(1)))
     plain = value[1:-1] if len(value) > 1 and value[0] == value[-1] in "'\"" else value
     quoted = f"{key}={QuotedString(plain, Quote.double).with_quotes()}"
     try:
@@ -216,7 +240,9 @@ def _unreadable(word: str, error: OverrideParseException) -> str:
 
 def _valid_siblings(key: str, overrides: Sequence[str]) -> list[str]:
     """Keys beside a key that isn't there, given the options that were chosen."""
-    chosen = [o for o in overrides if _key(o) in _groups() and _value(o) in options_of(_key(o))]
+    chosen = [
+        o for o in overrides if key_of(o) in groups() and value_of(o) in options_of(key_of(o))
+    ]
     try:
         config = compose_shipped(chosen, with_hydra=key.startswith("hydra."))
         parent = config
@@ -227,8 +253,8 @@ def _valid_siblings(key: str, overrides: Sequence[str]) -> list[str]:
                 break
             parent = below
     except (HydraException, OmegaConfBaseException):
-        groups = [group for group in _groups() if not group.startswith("hydra/")]
-        return [*groups, "name", "seed", "output_dir"]
+        own = [group for group in groups() if not group.startswith("hydra/")]
+        return [*own, "name", "seed", "output_dir"]
     return [str(name) for name in parent if name not in ("hydra", "_target_")]
 
 
@@ -237,7 +263,7 @@ def _shipped_value(key: str, overrides: Sequence[str]) -> str:
     for chosen in (overrides, ()):
         try:
             config = compose_shipped(
-                [word for word in chosen if _key(word) in _groups() and not _is_sweep(word)],
+                [word for word in chosen if key_of(word) in groups() and not _is_sweep(word)],
                 with_hydra=key.startswith("hydra."),
             )
             value = OmegaConf.select(OmegaConf.create(OmegaConf.to_container(config)), key)
@@ -246,12 +272,6 @@ def _shipped_value(key: str, overrides: Sequence[str]) -> str:
         if not isinstance(value, DictConfig):
             return f"a value of the kind of {spelled(value)}"
     return "a value of the kind that is shipped"
-
-
-def _groups() -> tuple[str, ...]:
-    from avatarl.config import GROUPS
-
-    return (*GROUPS, "search", "hydra/launcher", "hydra/sweeper")
 
 
 def _first_line(error: BaseException) -> str:

@@ -123,7 +123,8 @@ def resolve(config: DictConfig, hydra: DictConfig | None = None) -> RunConfig:
     }
     for group in GROUPS:
         if group not in raw:
-            raise ConfigError(group, None, "an option of the group; it is missing")
+            valid = "an option of the group; a file given by -cn has config among its defaults"
+            raise ConfigError(group, None, valid, "it is missing")
     mode = OmegaConf.select(config, "hydra.mode")
     if isinstance(raw["tracking"], dict):
         raw["tracking"] = several.gathered(raw["tracking"])

@@ -28,6 +28,9 @@ FOLIO = ["data=folio", "data.characters=20000", "tracking=files"]
         (["optimizer.lr=-1"], ["optimizer.lr", "-1", "greater than 0"]),
         (["optimizer.lr=nan"], ["optimizer.lr", "nan", "finite"]),
         (["model.n_embd=wide"], ["model.n_embd", "wide", "integer"]),
+        (["~reward"], ["~reward", "confidence_scaled"]),
+        (["~trainer.steps"], ["~trainer.steps", "a run needs it"]),
+        (["trainer=1"], ["trainer='1'", "default"]),
     ],
 )
 def test_each_mistake_is_one_line_naming_key_value_and_what_is_valid(

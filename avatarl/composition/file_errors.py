@@ -1,0 +1,51 @@
+"""What is wrong with a YAML file of the user's: a kept sweep, a recipe, an option."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from hydra.errors import MissingConfigException
+from yaml import MarkedYAMLError
+
+from avatarl.composition.words import groups, key_of, setting, value_of
+from avatarl.errors import did_you_mean, refusal
+from avatarl.source import options_of
+from avatarl.text import shortened
+
+
+def describe_file(error: BaseException, overrides: Sequence[str]) -> str | None:
+    """Tell in one line what is wrong with a file; None if no file is to blame.
+
+    Args:
+        error: From Hydra, OmegaConf or PyYAML.
+        overrides: What was typed: a word that says the same is to blame instead.
+    """
+    typed = {key_of(word).partition("@")[0].removesuffix(".name") for word in overrides}
+    text = str(error)
+    if isinstance(error, MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        line = f"line {mark.line + 1}: " if mark else ""
+        return refusal(str(mark.name) if mark else "a file", "YAML", f"{line}{error.problem}")
+    if isinstance(error, MissingConfigException) and text.startswith("In '"):
+        group, slash, option = str(error.missing_cfg_file).rpartition("/")
+        if any(key_of(word).startswith(group) and option in value_of(word) for word in overrides):
+            return None
+        options = [str(one) for one in error.options or options_of(group) or ["config"]]
+        words = setting(group, option) if slash else f"{shortened(option)!r}"
+        valid = ", ".join(options) + did_you_mean(option, options)
+        return refusal(words, valid, "named by the defaults of a file")
+    file = re.match(r"In '([^']+)': Could not override '([^'@]+)", text)
+    if file and file[2] not in typed:
+        valid = "'# @package _global_' as its first line, and 'override /GROUP: OPTION'"
+        return refusal(file[1], valid, f"there is no {file[2]} for its defaults to override")
+    nameless = re.match(r"Interpolation key '(\w+)\.name' not found", text)
+    if nameless and nameless[1] in groups() and not any(word[:1] == "~" for word in overrides):
+        return refusal(nameless[1], "a file of the option with its name: NAME", "it has no name")
+    word = re.search(r"node `(\w+)` is not a container", text)
+    if word and word[1] in {*groups()} - typed:
+        valid = f"'override {word[1]}: OPTION' among the defaults of the file"
+        return refusal(word[1], valid, "a file gives it a value, where it is a group")
+    if "must be a DictConfig" in text:
+        return refusal("the file given by -cn", "a mapping of keys to values", "it holds a list")
+    return None
