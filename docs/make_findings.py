@@ -3,6 +3,7 @@
     python docs/make_findings.py                           # draws docs/images/findings-*.png
     python docs/make_findings.py --tables teachers         # prints the figures of a summary
     python docs/make_findings.py --outputs outputs traps_a teachers     # summarises sweeps first
+    python docs/make_findings.py --outputs outputs --into teachers more # adds runs to a summary
 
 A summary holds, of each run of a sweep, what was varied, the final figures and the curves.
 """
@@ -35,7 +36,10 @@ CURVES = (
     "health/update_sparsity", "health/update_sparsity_window",
 )  # fmt: skip
 #: Words that say where and how fast, not what.
-PLACES = ("output_dir", "tracking", "trainer.threads", "trainer.device", "data.path", "data=")
+PLACES = (
+    "output_dir", "sweep_name", "tracking", "trainer.threads", "trainer.device", "data.path",
+    "data=",
+)  # fmt: skip
 TITLES = {
     "reward/expected": "expected reward", "reward/hit_probability": "hit probability",
     "reward/spread_within": "reward's std under the policy", "val/nats": "held-out nats",
@@ -96,8 +100,8 @@ TRACKS = {
 }
 
 
-def summarise(sweep: str, outputs: Path) -> None:
-    """Write docs/findings/SWEEP.json."""
+def summarise(sweep: str, outputs: Path) -> dict[str, Any]:
+    """What docs/findings/SWEEP.json is to hold."""
     plan = json.loads((outputs / "sweeps" / sweep / "plan.json").read_text())
     words = {run["id"]: run["overrides"] for run in plan["runs"]}
     runs = load_runs(sweep, output_dir=outputs)
@@ -121,13 +125,22 @@ def summarise(sweep: str, outputs: Path) -> None:
             }
         )
     results = [run.result for run in runs]
-    told = {
-        "sweep": sweep,
-        "commit": sorted({str(result.get("git_commit"))[:7] for result in results}),
-        "runs": rows,
-    }
+    commits = sorted({str(result.get("git_commit"))[:7] for result in results})
+    return {"sweep": sweep, "commit": commits, "runs": rows}
+
+
+def add(more: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+    """A summary with the runs of another in place of its own of the same setting and seed."""
+    new = [run["varied"] for run in more["runs"]]
+    kept = [run for run in told["runs"] if run["varied"] not in new]
+    commits = sorted({*told["commit"], *more["commit"]})
+    return {"sweep": told["sweep"], "commit": commits, "runs": [*kept, *more["runs"]]}
+
+
+def write(told: Mapping[str, Any]) -> None:
+    """Write docs/findings/SWEEP.json, a run a line."""
     text = json.dumps(told, separators=(",", ":")).replace('{"varied"', '\n{"varied"')
-    (SUMMARIES / f"{sweep}.json").write_text(text + "\n")
+    (SUMMARIES / f"{told['sweep']}.json").write_text(text + "\n")
 
 
 def _points(own: Any, name: str) -> list[list[float]]:
@@ -230,7 +243,7 @@ def draw_headline(ladder: Mapping[str, float]) -> None:
             at, mean, half = mean_curve(runs, "val/nats")
             style = {"ls": "--", "lw": 1} if label == "control" else {"lw": 2}
             colour = COLOURS[number]
-            name = f"control of {told.rpartition(', ')[2]}" if label == "control" else told
+            name = "    its control" if label == "control" else told
             panel.plot(at, mean, color=colour, label=name, **style)
             panel.fill_between(at, mean - half, mean + half, color=colour, alpha=0.15, lw=0)
     limits = (1.3, 2.9)
@@ -317,10 +330,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("sweeps", nargs="*", help="to be summarised first, or to be told")
     parser.add_argument("--outputs", type=Path, help="where the sweeps are")
+    parser.add_argument("--into", metavar="SWEEP", help="whose summary their runs are added to")
     parser.add_argument("--tables", action="store_true", help="print figures instead")
     asked = parser.parse_args()
     for sweep in asked.sweeps if asked.outputs else ():
-        summarise(sweep, asked.outputs)
+        told = summarise(sweep, asked.outputs)
+        if asked.into:
+            told = add(told, json.loads((SUMMARIES / f"{asked.into}.json").read_text()))
+        write(told)
     if asked.tables:
         for sweep in asked.sweeps:
             summary = json.loads((SUMMARIES / f"{sweep}.json").read_text())
