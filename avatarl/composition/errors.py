@@ -17,12 +17,12 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
-from avatarl.composition.file_errors import describe_file
+from avatarl.composition.file_errors import describe_file, kept_sweeps, named_file
 from avatarl.composition.shipped import compose_shipped
 from avatarl.composition.words import groups, key_of, setting, value_of
 from avatarl.errors import ConfigError, UserError, did_you_mean, refusal
 from avatarl.process import program
-from avatarl.source import SWEEPS, options_of
+from avatarl.source import options_of
 from avatarl.text import printable, shortened, spelled
 
 #: Packages whose exceptions come from what was typed, whatever their type.
@@ -73,11 +73,11 @@ def describe_error(error: BaseException, overrides: Sequence[str] = ()) -> str:
         return refusal(f"--config-dir={missing[1]}", "a folder that is there", "no such folder")
     if about_file := describe_file(error, overrides):
         return about_file
-    if isinstance(error, MissingConfigException) and "/" not in str(error.missing_cfg_file):
+    if isinstance(error, MissingConfigException) and "primary config" in str(error):
         name = _flat(str(error.missing_cfg_file))
-        kept = ["config", *sorted(path.stem for path in SWEEPS.glob("*.yaml"))]
-        valid = f"{', '.join(kept)}, or a file of the folder given by -cd"
-        return refusal(f"--config-name={name}", valid + did_you_mean(name, kept))
+        valid = f"{', '.join(kept_sweeps())}, or a file of the folder given by -cd"
+        valid += did_you_mean(name, kept_sweeps())
+        return refusal(f"--config-name={name}", named_file(name) or valid)
     word = _culprit(error, overrides)
     if word is None:
         key = str(getattr(error, "full_key", None) or "the configuration")
@@ -215,7 +215,10 @@ def _unreadable(word: str, error: OverrideParseException) -> str:
     """Tell how to quote what Hydra's grammar can't read."""
     key, equals, value = word.partition("=")
     if not equals:
-        return refusal(f"{shortened(word)!r}", "KEY=VALUE", "no = in it")
+        name = Path(word).stem
+        file = named_file(word) or (f"-cn {name}" if name in kept_sweeps() else "")
+        valid = f"KEY=VALUE{file and ', or '}{file}"
+        return refusal(f"{shortened(word)!r}", valid, "no = in it")
     # Hydra 1.4 begins with everything that was typed.
     failed = re.search(
         r"(?:ValueError|TypeError) while evaluating '.*?': (.*?)(?:\s+See http|$)",

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra.errors import MissingConfigException
 from yaml import MarkedYAMLError
 
 from avatarl.composition.words import groups, key_of, setting, value_of
 from avatarl.errors import did_you_mean, refusal
-from avatarl.source import options_of
+from avatarl.source import SWEEPS, options_of
 from avatarl.text import shortened
+
+_CONFIG_PATH = refusal(
+    "--config-path", "--config-dir=FOLDER, which adds to what is shipped", "config isn't there"
+)
+
+
+def kept_sweeps() -> list[str]:
+    """What is shipped to be named by ``-cn``."""
+    return ["config", *sorted(path.stem for path in SWEEPS.glob("*.yaml"))]
+
+
+def named_file(word: str) -> str:
+    """How a file is asked for whose path was typed; empty if there is no such file."""
+    for path in (Path(word), Path(f"{word}.yaml")):
+        if path.suffix == ".yaml" and path.is_file():
+            return shlex.join(["-cd", str(path.parent), "-cn", path.stem])
+    return ""
 
 
 def describe_file(error: BaseException, overrides: Sequence[str]) -> str | None:
@@ -31,10 +50,14 @@ def describe_file(error: BaseException, overrides: Sequence[str]) -> str | None:
         group, slash, option = str(error.missing_cfg_file).rpartition("/")
         if any(key_of(word).startswith(group) and option in value_of(word) for word in overrides):
             return None
-        options = [str(one) for one in error.options or options_of(group) or ["config"]]
+        if option == "config" and not slash:
+            return _CONFIG_PATH
+        options = [str(one) for one in error.options or options_of(group) or kept_sweeps()]
         words = setting(group, option) if slash else f"{shortened(option)!r}"
         valid = ", ".join(options) + did_you_mean(option, options)
         return refusal(words, valid, "named by the defaults of a file")
+    if "Primary config module" in text or "Primary config directory" in text:
+        return _CONFIG_PATH
     file = re.match(r"In '([^']+)': Could not override '([^'@]+)", text)
     if file and file[2] not in typed:
         valid = "'# @package _global_' as its first line, and 'override /GROUP: OPTION'"

@@ -39,6 +39,16 @@ CASES = {
         "did you mean 'slurm'?",
     ),
     "no such file": ("a.yaml", "defaults: [confg]", "-cn a", "did you mean 'config'?"),
+    "a path for a name": ("a.yaml", "", "-cn FOLDER/a", "valid: -cd FOLDER -cn a"),
+    "a file for an override": ("a.yaml", "", "FOLDER/a.yaml", "KEY=VALUE, or -cd FOLDER -cn a"),
+    "a sweep for an override": ("a.yaml", "", "demo", "KEY=VALUE, or -cn demo"),
+    "nothing shipped": (
+        "a.yaml",
+        "defaults: [config]",
+        "-cp $PWD/FOLDER -cn a",
+        "--config-path can't be used (config isn't there); valid: --config-dir=FOLDER",
+    ),
+    "a path beside the package": ("a.yaml", "", "-cp FOLDER", "--config-path can't be used"),
     "a word for a group": (
         "a.yaml",
         "defaults: [config, _self_]\nreward: match",
@@ -80,7 +90,8 @@ from avatarl import app
 
 told = {}
 for case, (name, text, typed, _) in json.load(sys.stdin).items():
-    folder = Path(f"files {len(told)}")
+    folder = Path(f"files{len(told)}")
+    typed = typed.replace("FOLDER", str(folder)).replace("$PWD", str(Path.cwd()))
     (folder / name).parent.mkdir(parents=True)
     (folder / name).write_text(text)
     with contextlib.redirect_stderr(io.StringIO()) as stderr:
@@ -88,7 +99,7 @@ for case, (name, text, typed, _) in json.load(sys.stdin).items():
             app.main(["-cd", str(folder), *typed.split()])
         except SystemExit as leaving:
             print(f"exit code {leaving.code}", file=stderr)
-    told[case] = stderr.getvalue()
+    told[case] = stderr.getvalue().replace(str(folder), "FOLDER")
     del os.environ["HYDRA_FULL_ERROR"]  # which asks for tracebacks, and is set for Hydra's sake
 print(json.dumps(told))
 """
