@@ -66,8 +66,10 @@ def check_choices(overrides: Sequence[str]) -> None:
     """Refuse a list or mapping where a group's option belongs; Hydra would merge them.
 
     Raises:
-        ConfigError: On the group.
+        ConfigError: On the group, or on ``overrides`` themselves.
     """
+    if isinstance(overrides, str) or not all(isinstance(word, str) for word in overrides):
+        raise ConfigError("overrides", overrides, 'a list of words: ["seed=1", "reward=match"]')
     for word in overrides:
         group, _, value = word.partition("=")
         if value[:1] in ("[", "{") and (options := options_of(group)):

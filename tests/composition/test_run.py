@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra.errors import HydraException
@@ -42,6 +43,12 @@ def test_each_mistake_is_one_line_naming_key_value_and_what_is_valid(
     assert "\n" not in message
     for word in words:
         assert word in message
+
+
+@pytest.mark.parametrize("overrides", ["seed=1", ["seed=1", 1], [None]])
+def test_what_is_no_list_of_words_is_refused(overrides: Any) -> None:
+    with pytest.raises(UserError, match=r"overrides=.* valid: a list of words"):
+        composition.compose(overrides)
 
 
 @pytest.mark.parametrize(
