@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import traceback
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from avatarl import composition
@@ -29,6 +31,7 @@ _FLAGS_WITH_VALUE = {
     *("-cn", "--config-name", "-cd", "--config-dir", "-cp", "--config-path"),
     *("-c", "--cfg", "-p", "--package", "-i", "--info", "--experimental-rerun"),
 }
+_OF_SWEEPS = re.compile(r"\+{0,2}(hydra[/.](launcher|sweeper)|search|sweep_name)\b")
 # Whether the user set it; from then on it is set for Hydra's sake.
 _full_error_wanted = False
 # Here, as processes of other launchers import this module and call no main.
@@ -144,6 +147,8 @@ def _run(config: DictConfig) -> float | None:
     console.introduce(settings, identity, corpus)
     if steers:
         console.say(composition.in_words(aim))
+    if idle := _words_of_sweeps():
+        console.say(f"note: only sweeps (-m) heed {', '.join(idle)}", "yellow")
     try:
         patient = storage.patient(storage.PATIENCE_S, Path(settings.output_dir))
         with catching(flag=_stop_flag()) as stop, patient:
@@ -170,6 +175,16 @@ def _run(config: DictConfig) -> float | None:
         return composition.objective(result, aim)
     value = result.get(aim.metric)
     return None if value is None else float(value)
+
+
+def _words_of_sweeps() -> list[str]:
+    """Of what was typed for a single run, what has no part in it."""
+    hydra = HydraConfig.get() if HydraConfig.initialized() else None
+    if hydra is None or hydra.mode is RunMode.MULTIRUN:
+        return []
+    return [
+        word for word in (*hydra.overrides.hydra, *hydra.overrides.task) if _OF_SWEEPS.match(word)
+    ]
 
 
 def _stop_flag() -> SignalFlag:

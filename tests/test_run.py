@@ -116,6 +116,13 @@ def test_flags_stand_anywhere_among_the_overrides() -> None:
     assert {word for action in takes for word in action.option_strings} == app._FLAGS_WITH_VALUE
 
 
+def test_a_single_run_says_what_it_does_not_heed(tmp_path: Path) -> None:
+    words = ["search=asha", "hydra/launcher=slurm", "trainer.steps=1"]
+    done = run(*QUICK, *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "note: only sweeps (-m) heed hydra/launcher=slurm, search=asha" in done.stdout
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_checkpoints_and_the_same_command_continues(
     tmp_path: Path, number: signal.Signals, code: int
