@@ -68,7 +68,8 @@ def main() -> None:
         print(json.dumps({"on the slice, by share": tried}), flush=True)
     for run, learner in zip(asked.runs, learners, strict=True):
         print(json.dumps({"run": run, **read([learner], corpus.heldout, 0.0)}), flush=True)
-    for one in dict.fromkeys((0.0, share, 1.0)):
+    alone = [1.0] if learners[0].score_reference is not None else []  # a control has none
+    for one in dict.fromkeys((0.0, share, *alone)):
         figures = read(learners, corpus.heldout, one)
         print(json.dumps({"policies": len(learners), "share": one, **figures}), flush=True)
 
