@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import sys
 import traceback
@@ -31,7 +30,6 @@ _FLAGS_WITH_VALUE = {
     *("-cn", "--config-name", "-cd", "--config-dir", "-cp", "--config-path"),
     *("-c", "--cfg", "-p", "--package", "-i", "--info", "--experimental-rerun"),
 }
-_OF_SWEEPS = re.compile(r"\+{0,2}(hydra[/.](launcher|sweeper)|search|sweep_name)\b")
 # Whether the user set it; from then on it is set for Hydra's sake.
 _full_error_wanted = False
 # Here, as processes of other launchers import this module and call no main.
@@ -182,9 +180,8 @@ def _words_of_sweeps() -> list[str]:
     hydra = HydraConfig.get() if HydraConfig.initialized() else None
     if hydra is None or hydra.mode is RunMode.MULTIRUN:
         return []
-    return [
-        word for word in (*hydra.overrides.hydra, *hydra.overrides.task) if _OF_SWEEPS.match(word)
-    ]
+    typed = (*hydra.overrides.hydra, *hydra.overrides.task)
+    return [word for word in typed if composition.is_of_sweeps(word)]
 
 
 def _stop_flag() -> SignalFlag:

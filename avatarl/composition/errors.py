@@ -19,7 +19,7 @@ from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from avatarl.composition.file_errors import describe_file, kept_sweeps, named_file
 from avatarl.composition.shipped import compose_shipped
-from avatarl.composition.words import groups, key_of, setting, value_of
+from avatarl.composition.words import flat, groups, key_of, setting, value_of
 from avatarl.errors import ConfigError, UserError, did_you_mean, refusal
 from avatarl.process import program
 from avatarl.source import options_of
@@ -69,15 +69,8 @@ def describe_error(error: BaseException, overrides: Sequence[str] = ()) -> str:
     if isinstance(error, OSError) and not is_about_words(error):
         reason = (error.strerror or str(error)).lower()
         return f"output_dir: {error.filename}: {reason}; valid: a folder that can be written to"
-    if missing := re.search(r"Additional config directory '(.+)' not found", str(error)):
-        return refusal(f"--config-dir={missing[1]}", "a folder that is there", "no such folder")
     if about_file := describe_file(error, overrides):
         return about_file
-    if isinstance(error, MissingConfigException) and "primary config" in str(error):
-        name = _flat(str(error.missing_cfg_file))
-        valid = f"{', '.join(kept_sweeps())}, or a file of the folder given by -cd"
-        valid += did_you_mean(name, kept_sweeps())
-        return refusal(f"--config-name={name}", named_file(name) or valid)
     word = _culprit(error, overrides)
     if word is None:
         key = str(getattr(error, "full_key", None) or "the configuration")
@@ -134,7 +127,7 @@ def _culprit(error: BaseException, overrides: Sequence[str]) -> str | None:
             return word
     if isinstance(error, MissingConfigException):
         for word in reversed(overrides):
-            if str(error.missing_cfg_file) == f"{key_of(word)}/{word.partition('=')[2]}":
+            if str(error.missing_cfg_file) == f"{key_of(word)}/{value_of(word)}":
                 return word
     left = [word for word in overrides if not _is_sweep(word)]
     if not isinstance(error, MissingConfigException):
@@ -188,10 +181,8 @@ def _refuse(word: str, error: BaseException, overrides: Sequence[str]) -> str:
         why = "a group holds one of its options" if key[0] in "+~" and not package else ""
         valid = ", ".join(options) + did_you_mean(value, options)
         if key[0] not in "+~" and value in options and name != "experiment" and not package:
-            why, valid = (
-                "there is no such group here",
-                "a file for -cn with config among its defaults",
-            )
+            why = "there is no such group here"
+            valid = "a file for -cn with config among its defaults"
         elif value.strip("'\"") in options and not package:
             valid = f"{'+' if name == 'experiment' else ''}{name}={value}"
         # Where `avatarl new` writes.
@@ -228,7 +219,7 @@ def _unreadable(word: str, error: OverrideParseException) -> str:
     if failed:
         ends = "interval(low,high), for hydra/sweeper=search"
         valid = ends if "interval(" in value else "one value, or several with commas"
-        return refusal(setting(key, value), valid, _flat(failed.group(1)))
+        return refusal(setting(key, value), valid, flat(failed.group(1)))
     plain = value[1:-1] if len(value) > 1 and value[0] == value[-1] in "'\"" else value
     quoted = f"{key}={QuotedString(plain, Quote.double).with_quotes()}"
     try:
@@ -243,9 +234,8 @@ def _unreadable(word: str, error: OverrideParseException) -> str:
 
 def _valid_siblings(key: str, overrides: Sequence[str]) -> list[str]:
     """Keys beside a key that isn't there, given the options that were chosen."""
-    chosen = [
-        o for o in overrides if key_of(o) in groups() and value_of(o) in options_of(key_of(o))
-    ]
+    of_groups = [word for word in overrides if key_of(word) in groups()]
+    chosen = [word for word in of_groups if value_of(word) in options_of(key_of(word))]
     try:
         config = compose_shipped(chosen, with_hydra=key.startswith("hydra."))
         parent = config
@@ -282,7 +272,3 @@ def _first_line(error: BaseException) -> str:
     cause = error.__cause__
     lines = str(cause if isinstance(cause, OmegaConfBaseException) else error).splitlines()
     return shortened(printable(lines[0] if lines else type(error).__name__), 200)
-
-
-def _flat(text: str) -> str:
-    return shortened(" ".join(text.split()), 300)

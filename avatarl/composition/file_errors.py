@@ -1,4 +1,4 @@
-"""What is wrong with a YAML file of the user's: a kept sweep, a recipe, an option."""
+"""What is wrong with a file of the user's: a sweep, a recipe, an option; or where it is sought."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from hydra.errors import MissingConfigException
 from yaml import MarkedYAMLError
 
-from avatarl.composition.words import groups, key_of, setting, value_of
+from avatarl.composition.words import flat, groups, key_of, setting, value_of
 from avatarl.errors import did_you_mean, refusal
 from avatarl.source import SWEEPS, options_of
 from avatarl.text import shortened
@@ -40,8 +40,10 @@ def describe_file(error: BaseException, overrides: Sequence[str]) -> str | None:
         error: From Hydra, OmegaConf or PyYAML.
         overrides: What was typed: a word that says the same is to blame instead.
     """
-    typed = {key_of(word).partition("@")[0].removesuffix(".name") for word in overrides}
+    typed = {key_of(word).partition("@")[0] for word in overrides}
     text = str(error)
+    if folder := re.search(r"Additional config directory '(.+)' not found", text):
+        return refusal(f"--config-dir={folder[1]}", "a folder that is there", "no such folder")
     if isinstance(error, MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
         line = f"line {mark.line + 1}: " if mark else ""
@@ -58,6 +60,11 @@ def describe_file(error: BaseException, overrides: Sequence[str]) -> str | None:
         return refusal(words, valid, "named by the defaults of a file")
     if "Primary config module" in text or "Primary config directory" in text:
         return _CONFIG_PATH
+    if isinstance(error, MissingConfigException) and "primary config" in text:
+        name = flat(str(error.missing_cfg_file))
+        valid = f"{', '.join(kept_sweeps())}, or a file of the folder given by -cd"
+        valid += did_you_mean(name, kept_sweeps())
+        return refusal(f"--config-name={name}", named_file(name) or valid)
     file = re.match(r"In '([^']+)': Could not override '([^'@]+)", text)
     if file and file[2] not in typed:
         valid = "'# @package _global_' as its first line, and 'override /GROUP: OPTION'"

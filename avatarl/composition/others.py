@@ -9,6 +9,7 @@ from pathlib import Path
 from avatarl.composition.errors import is_about_words
 from avatarl.composition.run import identify, resolve
 from avatarl.composition.sweep import Composer, compose_all
+from avatarl.composition.words import group_of
 from avatarl.errors import ConfigError
 from avatarl.sweep.plan.planned import Candidate
 from avatarl.sweep.plan.request import plan_sweep
@@ -64,7 +65,7 @@ def _words(composer: Composer, candidate: Candidate, control: Candidate) -> Sequ
     if not control.config["model"]["prior"]:
         replaced.add("reference")
         chosen.append("reference=none")
-    kept = [word for word in candidate.overrides if _group(word) not in replaced]
+    kept = [word for word in candidate.overrides if group_of(word) not in replaced]
     words = [*kept, *chosen]
     try:
         if identify(resolve(composer.compose(words)))[0] == control.id:
@@ -78,7 +79,3 @@ def _words(composer: Composer, candidate: Candidate, control: Candidate) -> Sequ
         "false, or hydra/launcher=local or slurm",
         f"its settings can't be typed as overrides of {' '.join(candidate.overrides) or 'nothing'}",
     )
-
-
-def _group(word: str) -> str:
-    return word.lstrip("+~").partition("=")[0].partition(".")[0].partition("/")[0]

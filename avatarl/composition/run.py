@@ -18,6 +18,7 @@ from avatarl.composition.errors import describe_error, is_about_words
 from avatarl.composition.releases import register_resolver
 from avatarl.composition.shipped import compose_shipped
 from avatarl.composition.steering import is_of_slice, steering
+from avatarl.composition.words import group_of, key_of
 from avatarl.errors import ConfigError, UserError
 from avatarl.names import check_name, resolved_word
 from avatarl.process import program
@@ -31,6 +32,14 @@ if TYPE_CHECKING:  # imports torch, which workers are to import at the same time
 
 # Keys that serve composition alone.
 _NOT_OF_A_RUN = ("hydra", "optimized_metric", "search", "sweep_name")
+
+
+def is_of_sweeps(word: str) -> bool:
+    """Whether an override has no part in a single run."""
+    of_launch = key_of(word).startswith(
+        ("hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.sweeper")
+    )
+    return of_launch or (group_of(word) in _NOT_OF_A_RUN and group_of(word) != "hydra")
 
 
 def register_resolvers() -> None:

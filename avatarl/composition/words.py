@@ -10,6 +10,11 @@ def key_of(word: str) -> str:
     return word.partition("=")[0].lstrip("+~")
 
 
+def group_of(word: str) -> str:
+    """The group, of its key or of what lies in it: ``hydra`` of ``hydra/launcher=slurm``."""
+    return key_of(word).partition(".")[0].partition("/")[0]
+
+
 def value_of(word: str) -> str:
     """The value as typed; empty where there is none."""
     return word.partition("=")[2]
@@ -18,6 +23,11 @@ def value_of(word: str) -> str:
 def setting(key: str, value: str) -> str:
     """Name a setting in a message, as it was typed."""
     return f"{shortened(key)}='{shortened(value)}'"
+
+
+def flat(text: str) -> str:
+    """Several lines as one, for a message."""
+    return shortened(" ".join(text.split()), 300)
 
 
 def groups() -> tuple[str, ...]:

@@ -116,7 +116,7 @@ def find_sweep(name: str | None, outputs: Path) -> SweepFolder:
     root = Outputs(outputs).sweeps
     planned = [sweep for path in _children(root) if (sweep := SweepFolder(path)).plan.is_file()]
     if not planned:
-        raise UserError(f"no sweep{f' {name!r}' if name else ''}; there are none in {root}")
+        raise UserError(f"no sweeps in {root}{f', none called {name!r}' if name else ''}")
     if name is None:
         return max(planned, key=lambda sweep: sweep.plan.stat().st_mtime)
     by_name = {sweep.path.name: sweep for sweep in planned}

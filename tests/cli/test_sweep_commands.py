@@ -80,7 +80,7 @@ def test_names_prefixes_and_paths_are_found_and_doubts_are_told(sweep, tmp_path)
         find.find_sweep("fi", outputs)
     with pytest.raises(UserError, match="did you mean 'fifty'"):
         find.find_sweep("fitfy", outputs)
-    with pytest.raises(UserError, match="there are none in"):
+    with pytest.raises(UserError, match="no sweeps in"):
         find.find_sweep(None, tmp_path)
 
 

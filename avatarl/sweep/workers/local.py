@@ -54,6 +54,18 @@ def warm_up(raw_settings: Mapping[str, Any], runs: int) -> WarmUp:
     return WarmUp(slots, at_once=machine.cores() - 1)
 
 
+def _check_device(device: str) -> None:
+    kind, _, number = device.partition(":")
+    if kind == "cuda" and machine.gpus():
+        if int(number or 0) > 0:
+            valid = "cuda, as each worker has one GPU; CUDA_VISIBLE_DEVICES says which"
+            raise ConfigError("trainer.device", device, valid)
+        return
+    from avatarl.training.device import pick_device  # torch, which takes seconds, may know of some
+
+    pick_device(device)
+
+
 class LocalBackend(Backend):
     """Computes a sweep on this machine, while this process lives.
 
@@ -90,17 +102,10 @@ class LocalBackend(Backend):
         """
         if self.settings.execute != DEFAULT_EXECUTE:
             return
-        left = [run for run in plan.runs if not run.folder.result.exists()]
-        for device in {str(run.config["trainer"]["device"]) for run in left} - {"auto", "cpu"}:
-            kind, _, number = device.partition(":")
-            if kind == "cuda" and machine.gpus():
-                if int(number or 0) > 0:
-                    valid = "cuda, as each worker has one GPU; CUDA_VISIBLE_DEVICES says which"
-                    raise ConfigError("trainer.device", device, valid)
-            else:  # torch may know of some; importing it takes seconds
-                from avatarl.training.device import pick_device
-
-                pick_device(device)
+        for run in plan.runs:
+            device = str(run.config["trainer"]["device"])
+            if device not in ("auto", "cpu") and not run.folder.result.exists():
+                _check_device(device)
 
     def prepare(self, plan: Plan, sweep: Path, rollback: Rollback, console: Console) -> Work:
         """Freeze the source; the runs begin when the work does."""
