@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -87,6 +88,13 @@ class Search:
         """Return what a run is composed of."""
         return (*self.fixed, *(f"{key}={word}" for key, word in words.items()))
 
+    def bounded(self, request: SweepRequest) -> SweepRequest:
+        """Return what is asked for with no more runs than the space has combinations."""
+        rules = dict(request.search or {})
+        most = math.prod(one.size for one in self._space.values())
+        rules["trials"] = int(min(rules["trials"], most))
+        return replace(request, search=rules)
+
     def first(self) -> tuple[str, ...]:
         """Return the overrides of the plan's first run: as before, or as proposed.
 
@@ -96,8 +104,16 @@ class Search:
         if self._folder.plan.exists():
             planned = Plan.read(self._directory).runs
             return next(run.overrides for run in planned if not run.is_control)
-        candidate, _ = self._next(self._before)
-        overrides: tuple[str, ...] = candidate.overrides
+        found = self._next(self._before)
+        if found is None:
+            done, lost = len(self._before), len(self._refused)
+            raise ConfigError(
+                "hydra/sweeper",
+                "search",
+                "a larger space; hydra.sweeper.known=false plans what is there, and shows it",
+                f"nothing is left to try: earlier sweeps have {done} of it, {lost} can't be run",
+            )
+        overrides: tuple[str, ...] = found[0].overrides
         return overrides
 
     def grow(self, study: Study) -> PlannedRun | None:

@@ -29,11 +29,16 @@ class Interval:
     log: bool = False
     step: float | None = None
 
+    @property
+    def size(self) -> float:
+        """How many numbers it holds; infinity where they have no step."""
+        step = self.step or (1 if self.integer else 0)
+        return round((self.high - self.low) / step) + 1 if step else math.inf
+
     def at(self, share: float) -> str:
         """Return the word that lies at a share, at least 0 and below 1, of the way."""
         if self.step is not None:
-            count = round((self.high - self.low) / self.step) + 1
-            return self.word(self.low + math.floor(share * count) * self.step)
+            return self.word(self.low + math.floor(share * self.size) * self.step)
         low, high = (self.low, self.high + 1) if self.integer else (self.low, self.high)
         if self.log:
             number = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
@@ -65,6 +70,11 @@ class Choice:
     """Words in no order."""
 
     words: tuple[str, ...]
+
+    @property
+    def size(self) -> float:
+        """How many words there are."""
+        return len(self.words)
 
     def at(self, share: float) -> str:
         """Return the word that lies at a share, at least 0 and below 1, of the way."""

@@ -66,7 +66,8 @@ class AvatarlLauncher(Launcher):
 
         directory = Path(str(self.config.hydra.sweep.dir))
         composer = Composer(self.hydra_context, self.config)
-        self._searching = Search(composer, directory, fixed, space, settings, console())
+        out = console(stderr=self.settings.get("dry_run") == "json")
+        self._searching = Search(composer, directory, fixed, space, settings, out)
         self.launch([self._searching.first()], 0)
 
     def launch(
@@ -97,6 +98,8 @@ class AvatarlLauncher(Launcher):
             shared=self._searching.fixed if self._searching is not None else (),
             multirun=OmegaConf.to_yaml(self.config) if self.keeps_command else "",
         )
+        if self._searching is not None:
+            request = self._searching.bounded(request)
         aim = steering(composer.compose(job_overrides[0]))
         plan = plan_sweep(request)
         console = make_console()

@@ -94,7 +94,13 @@ def test_a_space_that_holds_nothing_new_is_said_so() -> None:
     known: list[Known] = []
     while (words := proposer.propose(known)) is not None:
         known.append(Known(str(len(known)), words, "failed"))
-    assert len(known) == 4
+    assert len(known) == math.prod(one.size for one in space.values()) == 4
+
+
+@pytest.mark.parametrize("dimension", SPACE.values(), ids=str)
+def test_the_size_of_a_space_is_how_many_words_it_has(dimension: Dimension) -> None:
+    words = {dimension.at(at / 10_000) for at in range(10_000)}
+    assert len(words) == dimension.size or (len(words) > 5000 and dimension.size == math.inf)
 
 
 @given(

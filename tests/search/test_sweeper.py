@@ -69,6 +69,23 @@ def test_a_search_is_begun_enlarged_and_looked_at_and_keeps_its_space(tmp_path):
     assert not {run.id for run in Plan.read(tmp_path / "sweeps" / "t").runs} & {*done}
 
 
+def test_a_small_space_is_searched_once_however_many_runs_are_asked_for(tmp_path):
+    fixed = [*FIXED, f"output_dir={tmp_path}", "hydra.launcher.control=false"]
+    words = [*fixed, "model.n_head=1,2"]
+    assert "s: 2 runs" in avatarl("run", "-m", *words)
+    assert len(Plan.read(tmp_path / "sweeps" / "s").runs) == 2
+    again = [*words, "sweep_name=t"]
+    told = avatarl("run", "-m", *again, code=2)
+    assert "earlier sweeps have 2 of it, 0 can't be run); valid: a larger space" in told
+    assert not (tmp_path / "sweeps" / "t").exists()
+    said = avatarl("run", "-m", *again, "hydra.sweeper.known=false")
+    assert "t: 2 runs" in said
+    larger = [*fixed, "model.n_head=1,2,3,4", "sweep_name=u", "hydra.launcher.dry_run=json"]
+    planned = json.loads(avatarl("run", "-m", *larger, error=False))
+    # 3 heads can't share 32 channels.
+    assert [run["label"] for run in planned["runs"]] == ["model.n_head=4"]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
