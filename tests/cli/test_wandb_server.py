@@ -186,7 +186,6 @@ def test_backfill_to_a_server_that_is_down_says_so(
 def test_a_report_is_saved_as_a_draft(
     server: Standin, outputs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("wandb_workspaces", reason="needs wandb-workspaces (optional)")
     result = train(outputs, "tracking.group=some-sweep")
     assert cli.main(["wandb-report", "--output-dir", str(outputs), "--title", "Sweep"]) == 0
     (view,) = server.views
