@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avatarl import terminal
-from avatarl.cli.options import add_output_dir
+from avatarl.cli.options import add_number, add_output_dir
 from avatarl.errors import ConfigError, UserError
 from avatarl.report.metrics import AXES
 
@@ -118,8 +118,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--serve", action="store_true",
         help="serve the page on this machine only; it reloads as the runs progress",
     )  # fmt: skip
-    parser.add_argument(
-        "--port", type=int, default=_DEFAULT_PORT, metavar="N",
+    add_number(
+        parser, "--port", kind=int, least=0, most=65535, default=_DEFAULT_PORT, metavar="N",
         help=f"for --serve; 0 takes any free one ({_DEFAULT_PORT})",
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from avatarl import terminal
-from avatarl.cli.options import add_member, add_output_dir, check_member
+from avatarl.cli.options import add_member, add_number, add_output_dir, check_member
 from avatarl.errors import ConfigError
 from avatarl.runs.find import find_run
 from avatarl.text import printable, visible
@@ -39,12 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--next", metavar="CHAR",
         help="the text's next character (default: what follows TEXT, or its end, in the corpus)",
     )  # fmt: skip
-    parser.add_argument(
-        "--characters", type=int, default=_DEFAULT_CHARACTERS, metavar="N",
+    add_number(
+        parser, "--characters", kind=int, least=1, default=_DEFAULT_CHARACTERS, metavar="N",
         help=f"without --text: of the held-out passage ({_DEFAULT_CHARACTERS})",
     )  # fmt: skip
-    parser.add_argument(
-        "--step", type=int, action="append", default=[], metavar="N",
+    add_number(
+        parser, "--step", kind=int, least=0, action="append", default=[], metavar="N",
         help="of a kept checkpoint; may be given again (default: the newest; --html: all)",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
@@ -62,8 +62,6 @@ def main(args: argparse.Namespace) -> int:
     Raises:
         UserError: No such run or checkpoint, or a character that isn't in the text.
     """
-    if args.characters < 1:
-        raise ConfigError("--characters", args.characters, "at least 1")
     for key in ("text", "next"):
         value = getattr(args, key)
         if value is not None and (not value or (key == "next" and len(value) != 1)):

@@ -9,7 +9,7 @@ from collections import deque
 from pathlib import Path
 
 from avatarl import terminal
-from avatarl.cli.options import add_output_dir
+from avatarl.cli.options import add_number, add_output_dir
 from avatarl.errors import UserError
 from avatarl.runs.find import find_run, find_sweep
 
@@ -17,7 +17,10 @@ from avatarl.runs.find import find_run, find_sweep
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("name", nargs="?", help="a run or a sweep; default: the last sweep")
-    parser.add_argument("-n", "--lines", type=int, default=20, help="last lines of each log")
+    add_number(
+        parser, "-n", "--lines", kind=int, least=0, most=10**9, default=20,
+        help="last lines of each log",
+    )  # fmt: skip
     parser.add_argument("-f", "--follow", action="store_true", help="go on as a run's log grows")
     parser.add_argument("--jobs", action="store_true", help="the logs of a sweep's SLURM jobs")
     add_output_dir(parser)

@@ -3,10 +3,45 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
+from typing import Any
 
 from avatarl.errors import ConfigError
 from avatarl.runs.find import OUTPUTS
+
+
+def add_number(
+    parser: argparse.ArgumentParser,
+    *flags: str,
+    kind: type[int] | type[float],
+    least: float,
+    most: float = math.inf,
+    **told: Any,
+) -> None:
+    """Add an option that holds a number; out of bounds, or infinite, it is refused by its name.
+
+    Args:
+        parser: The command's.
+        flags: As argparse takes them; refused under the last.
+        kind: Whole numbers, or all.
+        least: The smallest that is taken.
+        most: The largest.
+        told: What else argparse is told.
+    """
+
+    def read(word: str) -> int | float:
+        try:
+            value = kind(word)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most or value == math.inf:
+            bounds = f"at least {least}" if most == math.inf else f"from {least} to {most}"
+            what = "a whole number" if kind is int else "a number"
+            raise ConfigError(flags[-1], word, f"{what}, {bounds}")
+        return value
+
+    parser.add_argument(*flags, type=read, **told)
 
 
 def add_output_dir(parser: argparse.ArgumentParser) -> None:
@@ -22,8 +57,8 @@ def add_output_dir(parser: argparse.ArgumentParser) -> None:
 
 def add_member(parser: argparse.ArgumentParser) -> None:
     """Add the member of a population that a command looks at."""
-    parser.add_argument(
-        "--member", type=int, default=0, metavar="N",
+    add_number(
+        parser, "--member", kind=int, least=0, default=0, metavar="N",
         help="of a population (opponent=population); 0, the default, is the run's own policy",
     )  # fmt: skip
 

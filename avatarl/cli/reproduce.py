@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 
 from avatarl import terminal
-from avatarl.cli.options import add_output_dir
+from avatarl.cli.options import add_number, add_output_dir
 from avatarl.runs.find import find_run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("run", help="a run's name or id, a beginning of either, or its path")
-    parser.add_argument("--tolerance", type=float, default=0.0, help="largest difference allowed")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: as the run had)")
+    add_number(
+        parser, "--tolerance", kind=float, least=0, default=0.0, help="largest difference allowed"
+    )
+    add_number(parser, "--threads", kind=int, least=1, help="CPU threads (default: as the run had)")
     add_output_dir(parser)
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from avatarl import terminal
-from avatarl.cli.options import add_member, add_output_dir, check_member
+from avatarl.cli.options import add_member, add_number, add_output_dir, check_member
 from avatarl.errors import ConfigError, UserError
 from avatarl.runs.find import find_run
 
@@ -33,12 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's options."""
     parser.add_argument("run", help="folder, name or id of a run")
     parser.add_argument("--prompt", default="\n", help="text to begin with (default: a new line)")
-    parser.add_argument(
-        "--temperature", type=float, default=0.8, help="0 always takes the likeliest"
-    )
-    parser.add_argument("--n", type=int, default=1, help="how many texts")
-    parser.add_argument("--characters", type=int, default=500, help="length of each")
-    parser.add_argument("--seed", type=int, default=0)
+    add_number(
+        parser, "--temperature", kind=float, least=0, default=0.8,
+        help="0 always takes the likeliest",
+    )  # fmt: skip
+    add_number(parser, "--n", kind=int, least=1, default=1, help="how many texts")
+    add_number(parser, "--characters", kind=int, least=1, default=500, help="length of each")
+    add_number(parser, "--seed", kind=int, least=0, most=2**32 - 1, default=0)
     parser.add_argument("--color", action="store_true", help="colour characters by confidence")
     parser.add_argument(
         "--against", choices=["reference"], help="show the n-gram's text beside the policy's"
@@ -52,10 +53,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Write the samples."""
-    for key, lowest in (("temperature", 0), ("n", 1), ("characters", 1)):
-        value = getattr(args, key)
-        if not value >= lowest:
-            raise ConfigError(f"--{key}", value, f"at least {lowest}")
     if not args.prompt:
         raise ConfigError("--prompt", "", "at least one character")
     from avatarl.training.population import mean_distribution

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from avatarl.cli.options import add_output_dir, add_runs
+from avatarl.cli.options import add_number, add_output_dir, add_runs
 from avatarl.runs.find import select_folders
 from avatarl.runs.folder import RunFolder
 from avatarl.runs.state import RunState, status_of
@@ -29,8 +29,11 @@ _FEWER_RETRIES = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's options."""
     add_runs(parser)
-    parser.add_argument("--jobs", type=int, default=4, help="uploads at a time")
-    parser.add_argument("--timeout", type=float, default=600, help="seconds for one upload")
+    add_number(parser, "--jobs", kind=int, least=1, default=4, help="uploads at a time")
+    add_number(
+        parser, "--timeout", kind=float, least=1, most=86_400, default=600.0,
+        help="seconds for one upload",
+    )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="only say what would be uploaded")
     add_output_dir(parser)
 
@@ -91,7 +94,7 @@ def main(args: argparse.Namespace) -> int:
         for directory in waiting:
             print(directory)
         return 0
-    with ThreadPoolExecutor(max_workers=max(1, args.jobs)) as pool:
+    with ThreadPoolExecutor(max_workers=args.jobs) as pool:
         problems = list(pool.map(lambda directory: upload(directory, args.timeout), waiting))
     for directory, problem in zip(waiting, problems, strict=True):
         print(f"{directory.name}: {problem or 'uploaded'}")

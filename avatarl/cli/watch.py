@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from avatarl import terminal
-from avatarl.cli.options import add_output_dir, add_sweep
+from avatarl.cli.options import add_number, add_output_dir, add_sweep
 from avatarl.runs.find import find_sweep
 from avatarl.runs.state import RunState
 
@@ -13,9 +13,10 @@ from avatarl.runs.state import RunState
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_sweep(parser)
-    parser.add_argument(
-        "--every", type=float, default=2.0, metavar="S", help="seconds between looks"
-    )
+    add_number(
+        parser, "--every", kind=float, least=0.2, most=86_400, default=2.0, metavar="S",
+        help="seconds between looks",
+    )  # fmt: skip
     add_output_dir(parser)
 
 
@@ -44,6 +45,6 @@ def main(args: argparse.Namespace) -> int:
             if not (unsure or counts[RunState.RUNNING] or counts[RunState.QUEUED]):
                 code = int(counts[RunState.DONE] + counts[RunState.PAUSED] < len(seen.rows))
                 break
-            time.sleep(max(0.2, args.every))
+            time.sleep(args.every)
     terminal.end_line(console)
     return code
