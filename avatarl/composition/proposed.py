@@ -90,10 +90,10 @@ class Search:
 
     def bounded(self, request: SweepRequest) -> SweepRequest:
         """Return what is asked for with no more runs than the space has combinations."""
-        rules = dict(request.search or {})
+        assert request.search is not None  # whoever proposes decides, too
         most = math.prod(one.size for one in self._space.values())
-        rules["trials"] = int(min(rules["trials"], most))
-        return replace(request, search=rules)
+        trials = int(min(request.search["trials"], most))
+        return replace(request, search={**request.search, "trials": trials})
 
     def first(self) -> tuple[str, ...]:
         """Return the overrides of the plan's first run: as before, or as proposed.

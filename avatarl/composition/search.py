@@ -36,9 +36,9 @@ class Searched:
         Raises:
             ConfigError: The search can't be done, or other runs ask for another one.
         """
-        if "search" not in composed:  # a configuration of somebody's own from before it was
-            return ()
-        raw: Any = OmegaConf.to_container(composed.search, resolve=True)
+        # Not in a configuration of somebody's own from before it was there.
+        found = composed.get("search")
+        raw: Any = {} if found is None else OmegaConf.to_container(found, resolve=True)
         if raw != self._raw:
             for key in raw if self._raw is not None else ():
                 if raw[key] != self._raw.get(key):

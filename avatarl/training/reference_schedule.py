@@ -1,8 +1,8 @@
 """How much the reference counts as training goes on: the schedule, and the slice that moves it.
 
-Schedules that promote or hand over look at a development slice, cut off the training
-text. Then neither training nor the counts read that slice, and held-out text stays for evaluation
-alone. Other schedules need no slice, and training keeps all of its text.
+Schedules that promote or hand over look at a development slice, cut off the training text. Then
+neither training nor the counts read that slice, and held-out text stays for evaluation alone. Other
+schedules need no slice, and training keeps all of its text.
 """
 
 from __future__ import annotations

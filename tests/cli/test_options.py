@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ def numbers() -> list[tuple[str, str]]:
         top = cli.parser(name)
         (commands,) = (one for one in top._actions if isinstance(one, argparse._SubParsersAction))
         for action in commands.choices[name]._actions:
-            if action.type is not None and "PATH" not in str(action.type).upper():
+            if action.type not in (None, Path):
                 found.append((name, action.option_strings[-1]))
     return found
 

@@ -86,6 +86,12 @@ def test_a_small_space_is_searched_once_however_many_runs_are_asked_for(tmp_path
     assert [run["label"] for run in planned["runs"]] == ["model.n_head=4"]
 
 
+def test_a_search_proposes_where_a_configuration_has_no_such_group(tmp_path):
+    words = [*FIXED, *SPACE, "~search", f"output_dir={tmp_path}", "hydra.launcher.dry_run=json"]
+    (run,) = json.loads(avatarl("run", "-m", *words, error=False))["runs"]
+    assert not run["is_control"]  # which only the winner gets
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
