@@ -46,8 +46,26 @@ class DataError(ConfigError):
 
 
 def in_short(error: BaseException) -> str:
-    """Tell an error in one line: its type and the first line of its message."""
-    return f"{type(error).__name__}: {error}".strip().splitlines()[0]
+    """Tell an error in one line: its type and the first line of its message.
+
+    Pydantic's first line only counts; of its errors the first fault is told.
+    """
+    told = str(error)
+    if type(error).__name__ == "ValidationError" and hasattr(error, "errors"):
+        fault = error.errors()[0]
+        place = ".".join(map(str, fault["loc"]))
+        told = f"{place}={spelled(fault['input'])}: {fault['msg']}"
+    return f"{type(error).__name__}: {told}".strip().splitlines()[0]
+
+
+def reason_of(error: OSError) -> str:
+    """Say why the system refused, as words within a sentence."""
+    return (error.strerror or str(error)).lower()
+
+
+def unwritable(key: str, folder: object, error: OSError) -> ConfigError:
+    """Refuse a folder that can't be made or written to."""
+    return ConfigError(key, str(folder), "a folder that can be written to", reason_of(error))
 
 
 def did_you_mean(word: str, valid: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 from avatarl.composition.file_errors import describe_file, kept_sweeps, named_file
 from avatarl.composition.shipped import compose_shipped
 from avatarl.composition.words import flat, groups, key_of, setting, value_of
-from avatarl.errors import ConfigError, UserError, did_you_mean, refusal
+from avatarl.errors import ConfigError, UserError, did_you_mean, reason_of, refusal
 from avatarl.process import program
 from avatarl.source import options_of
 from avatarl.text import printable, shortened, spelled
@@ -67,8 +67,8 @@ def describe_error(error: BaseException, overrides: Sequence[str] = ()) -> str:
         meant = slip[2] if slip[2] in options else "|".join(options)
         return refusal(setting(f"hydra.{slip[1]}", slip[2]), f"hydra/{slip[1]}={meant}")
     if isinstance(error, OSError) and not is_about_words(error):
-        reason = (error.strerror or str(error)).lower()
-        return f"output_dir: {error.filename}: {reason}; valid: a folder that can be written to"
+        valid = "a folder that can be written to"
+        return f"output_dir: {error.filename}: {reason_of(error)}; valid: {valid}"
     if about_file := describe_file(error, overrides):
         return about_file
     word = _culprit(error, overrides)

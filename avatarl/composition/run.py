@@ -139,10 +139,10 @@ def resolve(config: DictConfig, hydra: DictConfig | None = None) -> RunConfig:
     mode = OmegaConf.select(config, "hydra.mode")
     if isinstance(raw["tracking"], dict):
         raw["tracking"] = several.gathered(raw["tracking"])
-        for tracking in several.each_raw(raw["tracking"]):
+        for one in several.each_raw(raw["tracking"]):
             if getattr(mode, "name", None) == "MULTIRUN":
-                _name_in_sweep(tracking, config)
-            _ask_environment(tracking)
+                _name_in_sweep(one, config)
+            _ask_environment(one)
     aim = steering(config, hydra)
     if aim is not None and is_of_slice(aim) and isinstance(raw["trainer"], dict):
         raw["trainer"]["eval_dev"] = True
@@ -152,12 +152,15 @@ def resolve(config: DictConfig, hydra: DictConfig | None = None) -> RunConfig:
     if isinstance(data, dict) and isinstance(data.get("path"), str):
         data["path"] = _existing("data.path", data["path"])
     try:
-        return parse(raw)
+        parsed = parse(raw)
     except ConfigError as error:
         if not error.key.startswith("tracking.trackers."):
             raise
         key = several.as_typed(error.key, raw["tracking"])
         raise ConfigError(key, error.value, error.valid, error.why) from None
+    for tracking in parsed.tracking.each():
+        tracking.check_environment()
+    return parsed
 
 
 def _existing(key: str, typed: str) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Lt
 
-from avatarl.errors import DataError
+from avatarl.errors import DataError, reason_of
 from avatarl.options import Later, Option
 
 Unseen = Literal["error", "keep"]
@@ -89,7 +89,7 @@ def read_bytes(path: Path, key: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(key, str(path), "a readable UTF-8 text file", _reason(error)) from error
+        raise DataError(key, str(path), "a readable UTF-8 text file", reason_of(error)) from error
 
 
 def decode_utf8(raw: bytes, origin: str, key: str) -> str:
@@ -114,7 +114,3 @@ def file_stamp(path: Path) -> tuple[str, int, int] | None:
     except OSError:
         return None
     return str(path.absolute()), status.st_mtime_ns, status.st_size
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

@@ -27,6 +27,7 @@ import platformdirs
 import torch
 from torch import Tensor
 
+from avatarl.errors import refusal
 from avatarl.files import if_supported, read_object, write_json
 
 FORMAT = 2
@@ -168,8 +169,11 @@ def _evict(newest: Path) -> None:
     """
     try:
         most = float(os.environ.get(MOST_GIB, _MOST_GIB)) * 2**30
+        if not most >= 0:
+            raise ValueError(most)
     except ValueError:
-        _log.warning("%s=%r can't be used; valid: GiB", MOST_GIB, os.environ[MOST_GIB])
+        typed = f"{MOST_GIB}={os.environ[MOST_GIB]!r}"
+        _log.warning("%s", refusal(typed, "a number of GiB, 0 or more"))
         return
     sizes: list[tuple[float, int, Path]] = []
     for folder in newest.parent.iterdir():

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 from annotated_types import Ge
 from rich.console import Console
 
-from avatarl.errors import ConfigError, in_short
+from avatarl.errors import in_short, unwritable
 from avatarl.runs.outputs import Outputs
 from avatarl.search.study import Study
 from avatarl.search.summary import correlations, line
@@ -203,9 +203,7 @@ def _write_down(
             plan = plan.with_corpora(files)
             record.write_plan(plan, request.multirun)
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        root = str(outputs.root)
-        raise ConfigError("output_dir", root, "a directory to write to", why) from error
+        raise unwritable("output_dir", outputs.root, error) from error
     return plan, record
 
 

@@ -28,6 +28,13 @@ class Config(Option):
         """Whether opening may wait for a server."""
         return False
 
+    def check_environment(self) -> None:
+        """Look at the variables of the environment that it heeds.
+
+        Raises:
+            ConfigError: One of them can't be used.
+        """
+
     def each(self) -> Iterable[Config]:
         """The trackers that this stands for."""
         return (self,)

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
+from avatarl.errors import unwritable
 from avatarl.files import read_object, write_json
 
 State = Literal["never", "owed", "complete"]
@@ -60,7 +61,11 @@ def settle(directory: Path, wandb_id: str, configured: str | None = None) -> Pat
     elsewhere = place(configured)
     if elsewhere is None:
         return directory
-    elsewhere.mkdir(parents=True, exist_ok=True)
+    try:
+        elsewhere.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        key = "tracking.dir" if configured else "WANDB_DIR"
+        raise unwritable(key, elsewhere, error) from error
     _write(directory, state=state(directory), dir=str(elsewhere), run_id=wandb_id)
     return elsewhere
 

@@ -111,11 +111,13 @@ def _open(
     directory: Path,
     history: Sequence[Mapping[str, Any]],
 ) -> base.Sink | None:
-    needs_server = config.needs_server
-    if needs_server and time.monotonic() < _avoid_until.get(config.kind, -float("inf")):
-        config.put_off(directory)
-        return None
+    needs_server = False
     try:
+        config.check_environment()  # this machine's: a sweep may have been composed on another
+        needs_server = config.needs_server
+        if needs_server and time.monotonic() < _avoid_until.get(config.kind, -float("inf")):
+            config.put_off(directory)
+            return None
         return config.open(raw, run_id, directory, history)
     except Exception as error:
         if needs_server:

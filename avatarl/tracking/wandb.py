@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from typing_extensions import override
 
+from avatarl.errors import ConfigError
 from avatarl.names import check_words
 from avatarl.options import Later
 from avatarl.runs import journal
@@ -26,11 +27,16 @@ from avatarl.tracking import base, delivery, source
 log = logging.getLogger("avatarl")
 
 
-#: How long to wait for the server at a run's start and end, unless WANDB_INIT_TIMEOUT and
-#: WANDB_FINISH_TIMEOUT say otherwise.
-_INIT_TIMEOUT_S = 30.0
-_FINISH_TIMEOUT_S = 60.0
+#: Variables that say how long to wait for the server at a run's start and end, and what holds
+#: without them, in seconds.
+_PATIENCE_S = {"WANDB_INIT_TIMEOUT": 30.0, "WANDB_FINISH_TIMEOUT": 60.0}
 _GRACE_S = 2.0
+
+#: What WANDB_MODE may say, and what that is called here.
+_MODES = {
+    "online": "online", "offline": "offline", "disabled": "disabled", "shared": "shared",
+    "run": "online", "dryrun": "offline",
+}  # fmt: skip
 
 #: What ``x`` names in the records; steps are wandb's own axis.
 _AXES = {
@@ -75,6 +81,12 @@ class Config(base.Config):
     @override
     def needs_server(self) -> bool:
         return resolve_mode(self.mode) not in ("offline", "disabled")
+
+    @override
+    def check_environment(self) -> None:
+        if resolve_mode(self.mode) != "disabled":
+            for variable in _PATIENCE_S:
+                _patience_s(variable)
 
     @override
     def open(
@@ -150,8 +162,8 @@ class Config(base.Config):
                     console="off",  # runs of one process would get each other's: WandbSink sends it
                     x_disable_stats=not self.system,
                     finish_timeout_raises=True,
-                    init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", _INIT_TIMEOUT_S)),
-                    finish_timeout=float(os.environ.get("WANDB_FINISH_TIMEOUT", _FINISH_TIMEOUT_S)),
+                    init_timeout=_patience_s("WANDB_INIT_TIMEOUT"),
+                    finish_timeout=_patience_s("WANDB_FINISH_TIMEOUT"),
                 ),
             )
         except wandb.errors.CommError:
@@ -176,13 +188,27 @@ def _of_agent() -> str | None:
 
 
 def resolve_mode(mode: str) -> str:
-    """Turn ``auto`` into ``online`` for someone who is logged in, else ``offline``."""
+    """Turn ``auto`` into ``online`` for someone who is logged in, else ``offline``.
+
+    Raises:
+        ConfigError: WANDB_MODE, which is asked first, isn't one of wandb's.
+    """
     if mode != "auto":
         return mode
-    asked = os.environ.get("WANDB_MODE")
-    if asked:
-        return {"dryrun": "offline", "run": "online"}.get(asked, asked)
+    if asked := os.environ.get("WANDB_MODE"):
+        if asked not in _MODES:
+            raise ConfigError("WANDB_MODE", asked, ", ".join(_MODES))
+        return _MODES[asked]
     return "online" if _logged_in() else "offline"
+
+
+def _patience_s(variable: str) -> float:
+    """How many seconds to wait for the server; 0 is without end, to wandb."""
+    typed = os.environ.get(variable) or _PATIENCE_S[variable]
+    with contextlib.suppress(ValueError):
+        if 0 <= (seconds := float(typed)) < math.inf:
+            return seconds
+    raise ConfigError(variable, typed, "a number of seconds, 0 or more")
 
 
 def _logged_in() -> bool:

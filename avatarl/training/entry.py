@@ -14,7 +14,7 @@ from avatarl import storage
 from avatarl.config import RunConfig, parse
 from avatarl.data import Corpus
 from avatarl.data import load as load_corpus
-from avatarl.errors import ConfigError, UserError, in_short
+from avatarl.errors import ConfigError, UserError, in_short, unwritable
 from avatarl.runs import ownership
 from avatarl.runs.folder import RunFolder
 from avatarl.runs.outputs import Outputs
@@ -143,10 +143,7 @@ def open_run(
     try:
         folder = outputs.make_run(identity, config.name)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ConfigError(
-            "output_dir", config.output_dir, "a folder that can be written to", reason
-        ) from error
+        raise unwritable("output_dir", config.output_dir, error) from error
     offered = ownership.offered(folder)
     try:
         me = ownership.this_process(threads=torch.get_num_threads())

@@ -154,6 +154,16 @@ def test_the_cache_lets_go_of_what_was_used_least_recently(tmp_path, monkeypatch
     assert len(folders(tmp_path)) == 1  # the newest stays, whatever the bound
 
 
+@pytest.mark.parametrize("typed", ["much", "nan", "-1"])
+def test_a_bound_that_cant_be_used_is_told_and_nothing_goes(tmp_path, monkeypatch, caplog, typed):
+    kneser_ney(tmp_path, order=2)
+    monkeypatch.setenv(store.MOST_GIB, typed)
+    kneser_ney(tmp_path, order=3)
+    assert len(folders(tmp_path)) == 2
+    refused = f"{store.MOST_GIB}='{typed}' can't be used; valid: a number of GiB, 0 or more"
+    assert refused in caplog.text
+
+
 def test_what_killed_writers_left_goes_and_what_is_being_written_does_not(tmp_path):
     left, fresh = (tmp_path / f".{letter * 32}.x1y2z3" for letter in "ab")
     other = tmp_path / ".somebody"

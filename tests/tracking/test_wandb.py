@@ -18,8 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 
+from avatarl.composition import compose
 from avatarl.config import RunConfig
+from avatarl.errors import ConfigError, in_short
 from avatarl.tracking import delivery
 from avatarl.tracking.base import Config
 from avatarl.tracking.tracker import Tracker
@@ -120,6 +123,58 @@ def test_wandbs_own_variables_say_what_the_configuration_does_not(
     assert folder.name.endswith(result["run_id"])
     assert delivery.state(result.directory) == "never"
     assert delivery.is_left(result.directory)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "valid"),
+    [
+        ("WANDB_MODE", "bogus", "online, offline, disabled, shared, run, dryrun"),
+        *[
+            (variable, value, "a number of seconds, 0 or more")
+            for variable in ("WANDB_INIT_TIMEOUT", "WANDB_FINISH_TIMEOUT")
+            for value in ("soon", "nan", "inf", "-1")
+        ],
+    ],
+)
+@pytest.mark.parametrize("tracking", ["wandb", "[tensorboard,wandb]"])
+def test_a_variable_of_wandb_that_cant_be_used_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, valid: str, tracking: str
+) -> None:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError) as refused:
+        compose([f"tracking={tracking}"])
+    assert str(refused.value) == f"{variable}='{value}' can't be used; valid: {valid}"
+    compose(["tracking=files"])  # nobody asks
+
+
+def test_what_a_worker_alone_has_wrong_in_its_environment_costs_its_run_nothing(
+    quick: Quick, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = quick()
+    monkeypatch.setenv("WANDB_MODE", "bogus")
+    assert execute(config)["steps"]
+    assert "wandb is off for this run: ConfigError: WANDB_MODE='bogus'" in caplog.text
+
+
+def test_a_folder_of_wandb_that_cant_be_made_is_told_as_typed(
+    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    inside = tmp_path / "file" / "wandb"
+    execute(quick(f"tracking.dir={inside}"))
+    monkeypatch.setenv("WANDB_DIR", str(inside))
+    execute(quick("seed=1"))
+    why = f"='{inside}' can't be used (not a directory); valid: a folder that can be written to"
+    assert f"tracking.dir{why}" in caplog.text
+    assert f"WANDB_DIR{why}" in caplog.text
+
+
+def test_what_wandb_itself_refuses_is_told_by_its_name() -> None:
+    with pytest.raises(ValueError) as refused:
+        wandb.Settings(base_url="bogus")
+    told = "ValidationError: base_url='bogus': Input should be a valid URL"
+    assert in_short(refused.value).startswith(told)
 
 
 def test_what_is_said_and_measured_is_kept_offline_once(quick: Quick) -> None:
