@@ -11,7 +11,7 @@ from pathlib import Path
 
 from avatarl.cli.options import add_output_dir
 from avatarl.errors import UserError
-from avatarl.runs import ownership, slurm_jobs
+from avatarl.runs import liveness, slurm_jobs
 from avatarl.runs.find import find_sweep
 from avatarl.runs.outputs import SweepFolder
 from avatarl.sweep.plan.launches import owners
@@ -58,7 +58,7 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _stop_clients(directory: Path) -> tuple[list[int], list[ownership.Owner]]:
+def _stop_clients(directory: Path) -> tuple[list[int], list[liveness.Owner]]:
     """Send SIGTERM to the launching processes that live on this host.
 
     Returns:
@@ -66,7 +66,7 @@ def _stop_clients(directory: Path) -> tuple[list[int], list[ownership.Owner]]:
     """
     stopped = []
     for owner in owners(SweepFolder(directory)):
-        if owner.host != socket.gethostname() or not ownership.lives(owner):
+        if owner.host != socket.gethostname() or not liveness.lives(owner):
             continue
         try:
             os.kill(owner.pid, signal.SIGTERM)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from avatarl.runs import ownership
+from avatarl.runs import liveness, ownership
 from avatarl.runs.folder import Failure, RunFolder
 from avatarl.runs.progress import Progress
 from avatarl.runs.result import Result
@@ -61,7 +61,7 @@ class RunStatus:
     result: Result | None = None
     progress: Progress | None = None
     failure: Failure | None = None
-    owner: ownership.Owner | None = None
+    owner: liveness.Owner | None = None
     fault: OSError | None = None
 
     @property
@@ -73,7 +73,7 @@ class RunStatus:
 def status_of(
     folder: RunFolder,
     *,
-    slurm: ownership.SlurmLiveness | None = None,
+    slurm: liveness.SlurmLiveness | None = None,
     queued: bool = False,
     problems: list[str] | None = None,
 ) -> RunStatus:
@@ -95,7 +95,7 @@ def status_of(
 
 def _status_of(
     folder: RunFolder,
-    slurm: ownership.SlurmLiveness | None,
+    slurm: liveness.SlurmLiveness | None,
     queued: bool,
     problems: list[str] | None,
 ) -> RunStatus:
@@ -127,9 +127,9 @@ def _status_of(
 
 
 def _owner_works(
-    owner: ownership.Owner, folder: RunFolder, slurm: ownership.SlurmLiveness | None
+    owner: liveness.Owner, folder: RunFolder, slurm: liveness.SlurmLiveness | None
 ) -> bool:
-    alive = ownership.lives(owner, slurm)
+    alive = liveness.lives(owner, slurm)
     return _fresh(folder) if alive is None else alive
 
 
@@ -138,10 +138,10 @@ def _process_works(progress: Progress | None, folder: RunFolder) -> bool:
     if progress is None or progress.state != "running":
         return False
     here = progress.pid is not None and progress.host == socket.gethostname()
-    if here and not ownership.process_exists(progress.pid or 0):
+    if here and not liveness.process_exists(progress.pid or 0):
         return False
-    return time.time() - progress.updated < ownership.SILENT_AFTER_S
+    return time.time() - progress.updated < liveness.SILENT_AFTER_S
 
 
 def _fresh(folder: RunFolder) -> bool:
-    return time.time() - folder.last_sign() < ownership.SILENT_AFTER_S
+    return time.time() - folder.last_sign() < liveness.SILENT_AFTER_S

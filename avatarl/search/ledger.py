@@ -16,8 +16,8 @@ from typing import Any
 
 from avatarl import storage
 from avatarl.files import create_exclusively, read_json, replace_quickly
+from avatarl.runs.liveness import Owner
 from avatarl.runs.outputs import SweepFolder
-from avatarl.runs.ownership import Owner
 
 #: Seconds between two copies, and after which what can't be read stays nothing.
 _COPY_EVERY_S, _HALF_WRITTEN_AFTER_S = 2.0, 30.0

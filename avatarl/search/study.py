@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from avatarl.errors import ConfigError
-from avatarl.runs import journal, ownership
+from avatarl.runs import journal, liveness, ownership
 from avatarl.runs.folder import RunFolder
 from avatarl.runs.outputs import SweepFolder
 from avatarl.search.ledger import Entry, Event, Ledger
@@ -86,7 +86,7 @@ class Study:
         self.rules, self._say, self._read, self._takes = rules, say, read, takes
         self._exhausted = False
         self._ledger = Ledger(SweepFolder(sweep))
-        self._me, self._asker = ownership.this_process(), uuid.uuid4().hex
+        self._me, self._asker = liveness.this_process(), uuid.uuid4().hex
         self._failed: set[str] = set()
         self._start_anew()
         self.look()
@@ -290,7 +290,7 @@ class Study:
 
     def _is_held(self, run: str) -> bool:
         entry = self._holders.get(run)
-        return entry is not None and ownership.alive(entry.by, self.runs[run].folder)
+        return entry is not None and liveness.alive(entry.by, self.runs[run].folder)
 
     def _reports(self) -> list[dict[str, Any]]:
         """What has become of runs that were on their way."""

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from avatarl.runs import ownership, slurm_jobs
+from avatarl.runs import liveness, ownership, slurm_jobs
 from avatarl.runs.folder import Failure, RunFolder
-from avatarl.runs.ownership import SlurmJob
+from avatarl.runs.liveness import SlurmJob
 from avatarl.runs.progress import Progress
 from avatarl.runs.state import RunState, status_of
 from avatarl.search.summary import line
@@ -151,7 +151,7 @@ def _done(folder: RunFolder) -> bool:
     return False
 
 
-def _owner(folder: RunFolder) -> ownership.Owner | None:
+def _owner(folder: RunFolder) -> liveness.Owner | None:
     with contextlib.suppress(OSError):  # the run's own row says so
         return ownership.current_owner(folder)
     return None
@@ -160,7 +160,7 @@ def _owner(folder: RunFolder) -> ownership.Owner | None:
 def _row(
     run: PlannedRun,
     folder: RunFolder,
-    owner: ownership.Owner | None,
+    owner: liveness.Owner | None,
     queued: _Queued,
     jobs: Mapping[str, slurm_jobs.Job] | None,
 ) -> Row:
@@ -197,7 +197,7 @@ def _all_over(jobs: Sequence[slurm_jobs.Job]) -> bool:
 
 def _job_of(
     state: RunState,
-    owner: ownership.Owner | None,
+    owner: liveness.Owner | None,
     ids: Sequence[str],
     mine: Sequence[slurm_jobs.Job],
     jobs: Mapping[str, slurm_jobs.Job],

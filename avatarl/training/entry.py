@@ -15,7 +15,7 @@ from avatarl.config import RunConfig, parse
 from avatarl.data import Corpus
 from avatarl.data import load as load_corpus
 from avatarl.errors import ConfigError, UserError, in_short, unwritable
-from avatarl.runs import ownership
+from avatarl.runs import liveness, ownership
 from avatarl.runs.folder import RunFolder
 from avatarl.runs.outputs import Outputs
 from avatarl.runs.progress import Progress
@@ -146,7 +146,7 @@ def open_run(
         raise unwritable("output_dir", config.output_dir, error) from error
     offered = ownership.offered(folder)
     try:
-        me = ownership.this_process(threads=torch.get_num_threads())
+        me = liveness.this_process(threads=torch.get_num_threads())
         claim = offered or ownership.claim(folder, me)
     except ownership.Owned:  # another process was faster
         return open_run(config, corpus, identity, on_progress, stop, pause_at)
@@ -185,7 +185,7 @@ def _finished(
     """Return the result of a run that is done, by now or once its owner has computed it."""
     told: float | None = None
 
-    def look() -> tuple[Result | None, ownership.Owner | None]:
+    def look() -> tuple[Result | None, liveness.Owner | None]:
         if told is not None:  # it was there: what can't be seen isn't gone
             storage.require(folder.path)
         result = folder.read_result(strict=told is not None)
@@ -195,7 +195,7 @@ def _finished(
         result, owner = look() if told is None else storage.persist(look)
         if result is not None:
             return result
-        if owner is None or ownership.is_offered(folder) or not ownership.alive(owner, folder):
+        if owner is None or ownership.is_offered(folder) or not liveness.alive(owner, folder):
             return folder.read_result()  # it may have ended between the two looks
         if config.trainer.if_running == "fail":
             raise ConfigError(

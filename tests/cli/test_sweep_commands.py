@@ -14,7 +14,7 @@ from rich.console import Console
 from avatarl.cli import logs, main
 from avatarl.errors import UserError
 from avatarl.files import write_json
-from avatarl.runs import find, ownership
+from avatarl.runs import find, liveness, ownership
 from avatarl.runs.folder import RunFolder
 from avatarl.sweep import reproduce
 from avatarl.sweep.plan import launches
@@ -174,8 +174,8 @@ def test_retry_runs_what_is_not_done(sweep, capsys, tmp_path, monkeypatch):
 
 def test_cancel_stops_the_launching_process(sweep, capsys, tmp_path):
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as client:
-        owner = {**vars(ownership.this_process()), "pid": client.pid}
-        owner["started"] = ownership._process_started(client.pid)
+        owner = {**vars(liveness.this_process()), "pid": client.pid}
+        owner["started"] = liveness._process_started(client.pid)
         write_json(sweep / "launch.json", {"launcher": "local", "settings": {}, "owner": owner})
         code, out = run(capsys, tmp_path, "cancel", "five")
         assert code == 0

@@ -13,7 +13,7 @@ import pytest
 from avatarl import cli, composition, terminal
 from avatarl.errors import UserError
 from avatarl.files import read_json, write_json
-from avatarl.runs import ownership, slurm_jobs
+from avatarl.runs import liveness, ownership, slurm_jobs
 from avatarl.runs.outputs import Outputs
 from avatarl.sweep import reproduce
 from avatarl.sweep.plan.planned import Candidate, make_plan
@@ -137,7 +137,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plan = make_plan("s", candidates, corpus=corpus)
     sweep = root / "sweeps" / "s"
     plan.write(sweep)
-    owner = {**ownership.this_process().__dict__, "pid": 1, "started": 0.0}
+    owner = {**liveness.this_process().__dict__, "pid": 1, "started": 0.0}
     write_json(sweep / "launch.json", {"launcher": "local", "settings": {}, "owner": owner})
     content = {"jobs": ["7_0", "7_1"], "code": "", "created": 0.0, "packs": [[one] for one in ids]}
     write_json(sweep / "slurm/1/submission.json", content)

@@ -18,7 +18,7 @@ from typing import IO
 
 import pytest
 
-from avatarl.runs import journal, ownership
+from avatarl.runs import journal, liveness, ownership
 from avatarl.runs.folder import RunFolder
 from avatarl.runs.outputs import Outputs
 from avatarl.sweep import reproduce
@@ -54,7 +54,7 @@ def steps_done(outputs: Path) -> int:
 def workers(outputs: Path) -> list[int]:
     """The processes that compute runs just now."""
     owners = (ownership.current_owner(one) for one in Outputs(outputs).run_folders())
-    return [owner.pid for owner in owners if owner is not None and ownership.lives(owner)]
+    return [owner.pid for owner in owners if owner is not None and liveness.lives(owner)]
 
 
 def kill(pid: int) -> None:

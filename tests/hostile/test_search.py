@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from avatarl.runs import ownership
+from avatarl.runs import liveness, ownership
 from avatarl.runs.state import RunState, status_of
 from avatarl.sweep.plan.study import study_of
 from tests.search.conftest import study_plan
@@ -61,7 +61,7 @@ def test_a_search_with_two_clients_that_are_killed_decides_by_its_rules(study_pl
 
     def busy():
         owners = [ownership.current_owner(run.folder) for run in plan.runs]
-        return [owner.pid for owner in owners if owner is not None and ownership.lives(owner)]
+        return [owner.pid for owner in owners if owner is not None and liveness.lives(owner)]
 
     clients, killed = [start(), start()], []
     # A search of 27 runs has some 75 entries; a kill adds one or two.

@@ -16,12 +16,14 @@ from typing import Any
 import pytest
 
 from avatarl.files import write_json
-from avatarl.runs import ownership
+from avatarl.runs import liveness, ownership
 from avatarl.runs.folder import RunFolder
 from avatarl.runs.journal import JournalWriter
-from avatarl.runs.ownership import Owned, Owner, SlurmJob
+from avatarl.runs.liveness import SlurmJob
+from avatarl.runs.ownership import Owned
 from avatarl.runs.progress import Progress
 from avatarl.training.checkpoint import Checkpoint, read_latest, write_checkpoint
+from tests.runs.owners import dead_owner, put
 from tests.waiting import wait_until
 
 # Claims `sys.argv[1]` when told to; a winner enters a region that would show a second owner, and
@@ -64,19 +66,6 @@ def claim_at_once(directory, count):
         assert one.returncode == 0, errors
         found.append(out.strip())
     return sorted(found)
-
-
-def dead_owner(**changes):
-    with subprocess.Popen([sys.executable, "-c", "pass"]) as process:
-        process.wait()
-    me = dataclasses.replace(ownership.this_process(), pid=process.pid)
-    return dataclasses.replace(me, **changes)
-
-
-def put(directory, owner, number=1):
-    claims = directory / ".owners"
-    claims.mkdir(parents=True, exist_ok=True)
-    (claims / f"{number}.json").write_text(json.dumps(dataclasses.asdict(owner)))
 
 
 def test_of_fifty_claimers_at_once_exactly_one_wins(tmp_path):
@@ -152,50 +141,6 @@ def test_a_claim_is_exclusive_until_released(tmp_path):
     assert shown["released"] is None
 
 
-def test_a_process_number_used_again_is_not_the_owner(tmp_path):
-    me = ownership.this_process()
-    assert ownership.alive(me, RunFolder(tmp_path))
-    assert not ownership.alive(
-        dataclasses.replace(me, started=me.started - 100), RunFolder(tmp_path)
-    )
-    assert ownership.alive(dataclasses.replace(me, boot="another"), RunFolder(tmp_path)) is False
-
-
-@pytest.mark.parametrize(
-    ("answer", "alive"), [(True, True), (False, False), (None, True)], ids=["runs", "gone", "mute"]
-)
-def test_slurm_decides_about_owners_elsewhere(tmp_path, answer, alive):
-    owner = dead_owner(host="elsewhere", slurm=SlurmJob("7_1", 0))
-    asked = []
-
-    def slurm(job):
-        asked.append(job)
-        return answer
-
-    assert ownership.alive(owner, RunFolder(tmp_path), slurm) is alive
-    assert asked == [SlurmJob("7_1", 0)]
-
-
-def test_a_requeued_job_takes_over_from_itself_without_asking(tmp_path, monkeypatch):
-    owner = dead_owner(host="elsewhere", slurm=SlurmJob("7_1", 0))
-    monkeypatch.setenv("SLURM_JOB_ID", "9")
-    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
-    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "1")
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    assert not ownership.alive(owner, RunFolder(tmp_path), lambda job: pytest.fail("asked"))
-
-
-def test_an_owner_on_an_unreachable_host_is_believed_while_it_writes(tmp_path):
-    owner = dead_owner(host="elsewhere")
-    put(tmp_path, owner)
-    progress = tmp_path / "progress.json"
-    progress.write_text("{}")
-    assert ownership.alive(owner, RunFolder(tmp_path))
-    old = time.time() - ownership.SILENT_AFTER_S - 1
-    os.utime(progress, (old, old))
-    assert not ownership.alive(owner, RunFolder(tmp_path))
-
-
 def test_without_hard_links_claims_stay_exclusive(tmp_path, monkeypatch):
     def no_links(*arguments):
         raise PermissionError(1, "no links here")
@@ -230,9 +175,8 @@ def test_a_claimed_directory_is_not_world_writable(tmp_path):
         assert not path.stat().st_mode & 0o002
 
 
-def test_owners_survive_json(tmp_path):
+def test_a_claim_that_cant_be_read_tells_of_no_owner(tmp_path):
     owner = dead_owner(slurm=SlurmJob("1_2", 3, "c"))
-    assert Owner.from_json(json.loads(json.dumps(dataclasses.asdict(owner)))) == owner
     put(tmp_path, owner)
     assert ownership.current_owner(RunFolder(tmp_path)) == owner
     (Path(tmp_path) / ".owners" / "2.json").write_text("{")
@@ -243,7 +187,7 @@ def test_owners_survive_json(tmp_path):
 def lost(tmp_path):
     """A claim that was taken over while its process, taken for dead, went on."""
     folder = RunFolder(tmp_path)
-    dead = dataclasses.replace(ownership.this_process(), pid=2**22 + 1)
+    dead = dataclasses.replace(liveness.this_process(), pid=2**22 + 1)
     claim = ownership.claim(folder, dead)
     claim.begin(4)
     return claim, ownership.claim(folder)
@@ -384,9 +328,3 @@ def test_a_server_that_was_asked_twice_does_not_make_a_claim_somebody_elses(tmp_
 
     monkeypatch.setattr(os, "link", answered_late)
     assert ownership.claim(RunFolder(tmp_path)).check() == 1
-
-
-def test_an_owner_written_by_a_newer_version_is_understood(tmp_path):
-    raw = dataclasses.asdict(dead_owner(slurm=SlurmJob("1_2", 3, "c", "4")))
-    newer = {**raw, "colour": "red", "slurm": {**raw["slurm"], "partition": "gpu"}}
-    assert dataclasses.asdict(Owner.from_json(newer)) == raw

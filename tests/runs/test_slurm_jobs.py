@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from avatarl.runs import ownership, slurm_jobs
-from avatarl.runs.ownership import SlurmJob
+from avatarl.runs import liveness, slurm_jobs
+from avatarl.runs.liveness import SlurmJob
 from avatarl.runs.slurm_jobs import Job
 
 
@@ -78,15 +78,15 @@ RUNNING = {
 )
 def test_an_owners_job_is_known_by_its_own_number(job, lives, monkeypatch):
     monkeypatch.setattr(slurm_jobs, "jobs", lambda ids, fresh=False: RUNNING)
-    owner = dataclasses.replace(ownership.this_process(), host="elsewhere", slurm=job)
-    assert ownership.lives(owner) is lives
+    owner = dataclasses.replace(liveness.this_process(), host="elsewhere", slurm=job)
+    assert liveness.lives(owner) is lives
 
 
 def test_a_job_within_an_array_task_is_not_taken_for_that_task(monkeypatch):
     outer = {"SLURM_ARRAY_JOB_ID": "3", "SLURM_ARRAY_TASK_ID": "4", "SLURM_RESTART_COUNT": "1"}
     for name, value in {**outer, "SLURM_JOB_ID": "12"}.items():
         monkeypatch.setenv(name, value)
-    mine = ownership.this_process().slurm
+    mine = liveness.this_process().slurm
     assert mine == SlurmJob("3_4", 1, "", "12")
     assert not mine.follows(SlurmJob("3_4", 0, "", "5"))  # the outer job itself
     assert mine.follows(SlurmJob("12", 0, "", "12"))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from avatarl.files import write_json
-from avatarl.runs import ownership
+from avatarl.runs import liveness, ownership
 from avatarl.runs.folder import RunFolder
 from avatarl.runs.state import RunState, status_of
 
@@ -62,7 +62,7 @@ def test_nobody_runs_what_a_dead_process_was_at(folder: RunFolder) -> None:
     assert state(folder) is RunState.INTERRUPTED
     progress(folder, pid=1, host="elsewhere")
     assert state(folder) is RunState.RUNNING
-    progress(folder, ago=ownership.SILENT_AFTER_S + 1, pid=1, host="elsewhere")
+    progress(folder, ago=liveness.SILENT_AFTER_S + 1, pid=1, host="elsewhere")
     assert state(folder) is RunState.INTERRUPTED
 
 
@@ -93,7 +93,7 @@ def test_slurm_tells_whether_a_job_still_works(
     folder: RunFolder, answer: bool, expected: str
 ) -> None:
     owner = dataclasses.replace(
-        ownership.this_process(), host="elsewhere", slurm=ownership.SlurmJob("7_1", 0)
+        liveness.this_process(), host="elsewhere", slurm=liveness.SlurmJob("7_1", 0)
     )
     ownership.claim(folder, owner)
     progress(folder)
@@ -102,12 +102,12 @@ def test_slurm_tells_whether_a_job_still_works(
 
 def test_where_slurm_is_mute_a_silent_job_is_not_shown_as_running(folder: RunFolder) -> None:
     owner = dataclasses.replace(
-        ownership.this_process(), host="elsewhere", slurm=ownership.SlurmJob("7_1", 0)
+        liveness.this_process(), host="elsewhere", slurm=liveness.SlurmJob("7_1", 0)
     )
     ownership.claim(folder, owner)
     progress(folder)
     assert state(folder, slurm=lambda job: None) is RunState.RUNNING
-    old = time.time() - ownership.SILENT_AFTER_S - 1
+    old = time.time() - liveness.SILENT_AFTER_S - 1
     for path in (folder.progress, folder.owner):
         os.utime(path, (old, old))
     assert state(folder, slurm=lambda job: None) is RunState.INTERRUPTED
@@ -144,7 +144,7 @@ def test_a_paused_run_is_paused_until_somebody_goes_on_with_it(folder: RunFolder
     first.folder.write_paused(20)
     first.release("paused")
     assert state(folder) is RunState.PAUSED
-    gone = dataclasses.replace(ownership.this_process(), pid=2**22 + 1)
+    gone = dataclasses.replace(liveness.this_process(), pid=2**22 + 1)
     ownership.claim(folder, gone)  # and killed before it had done anything
     assert (state(folder), folder.read_paused()) == (RunState.PAUSED, 20)
     third = ownership.claim(folder)

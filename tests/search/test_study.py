@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from avatarl.errors import ConfigError
-from avatarl.runs import ownership
+from avatarl.runs import liveness
 from avatarl.runs.state import RunState, status_of
 from avatarl.sweep.failure import FailurePolicy
 from avatarl.sweep.plan.study import study_of
@@ -210,7 +210,7 @@ def test_what_a_client_left_on_its_way_is_taken_up_by_the_next(study_plan):
 def test_what_a_dead_client_held_is_taken_up(study_plan, monkeypatch):
     plan, sweep = study_plan(VALUES)
     errand = study_of(plan, sweep).ask()
-    monkeypatch.setattr(ownership, "alive", lambda *_: False)
+    monkeypatch.setattr(liveness, "alive", lambda *_: False)
     assert study_of(plan, sweep).ask() == errand
 
 

@@ -14,7 +14,7 @@ import psutil
 from conftest import ROOT, metrics_of, slurm
 
 from avatarl.files import read_checked
-from avatarl.runs import ownership
+from avatarl.runs import liveness, ownership
 from avatarl.runs.state import RunState, status_of
 from avatarl.sweep.plan.planned import Plan
 from avatarl.sweep.slurm.submission import submissions
@@ -51,7 +51,7 @@ def test_jobs_share_a_search_through_a_requeue_and_a_kill(sweep, tmp_path):
     for run in sweep.runs().values():
         outcomes = [owner.outcome for owner in ownership.history(run.folder)]
         assert outcomes.count("done") == (status_of(run.folder).state is RunState.DONE)
-        assert not ownership.lives(ownership.current_owner(run.folder))
+        assert not liveness.lives(ownership.current_owner(run.folder))
     done = {seed: run for seed, run in sweep.runs().items() if run.folder.read_result()}
 
     alone = type(sweep)(tmp_path / "alone", sweep.steps, sweep.seeds)
@@ -142,7 +142,7 @@ def kill_twenty(sweep, words, runs):
             return []
         owners = [ownership.current_owner(run.folder) for run in Plan.read(sweep.sweep).runs]
         return [owner for owner in owners if owner and owner.released is None
-                and ownership.process_exists(owner.pid)]  # fmt: skip
+                and liveness.process_exists(owner.pid)]  # fmt: skip
 
     def has_gone_on(client, before):
         return entries(sweep) > before or client.poll() is not None

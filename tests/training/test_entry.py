@@ -15,7 +15,7 @@ import torch
 from avatarl import composition, storage
 from avatarl.config import RunConfig
 from avatarl.data import Corpus
-from avatarl.runs import ownership
+from avatarl.runs import liveness, ownership
 from avatarl.runs.folder import RunFolder
 from avatarl.runs.outputs import Outputs
 from avatarl.runs.progress import Progress
@@ -64,7 +64,7 @@ def test_who_has_lost_a_run_stops_and_writes_nothing_more(
     claim = ownership.offer(ownership.claim(folder))
 
     def taken_over(moment: object) -> None:
-        heir = json.dumps(asdict(ownership.this_process("heir")))
+        heir = json.dumps(asdict(liveness.this_process("heir")))
         folder.claim_file(claim.number + 1).write_text(heir)
 
     with caplog.at_level(logging.ERROR), pytest.raises(ownership.ClaimLost):

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from avatarl.files import read_object, write_atomic, write_checked, write_json
-from avatarl.runs import ownership
+from avatarl.runs import liveness
+from avatarl.runs.liveness import Owner
 from avatarl.runs.outputs import SweepFolder
-from avatarl.runs.ownership import Owner
 from avatarl.sweep.plan.planned import Plan
 from avatarl.sweep.plan.rollback import Rollback, remove_empty
 
@@ -105,7 +105,7 @@ class LaunchRecord:
 
 def description(launcher: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What ``launch.json`` holds: how a sweep was started, by this process."""
-    owner = dataclasses.asdict(ownership.this_process())
+    owner = dataclasses.asdict(liveness.this_process())
     return {"schema": 1, "launcher": launcher, "settings": dict(settings), "owner": owner}
 
 
@@ -134,9 +134,9 @@ def _owner(folder: Path) -> Owner | None:
 
 def _ended(owner: Owner | None) -> bool:
     """Whether a launch is this process's own, or nobody sees to it any more."""
-    if owner is None or ownership.lives(owner) is False:
+    if owner is None or liveness.lives(owner) is False:
         return True
-    me = ownership.this_process()
+    me = liveness.this_process()
     return (owner.host, owner.pid, owner.started) == (me.host, me.pid, me.started)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from avatarl.files import write_checked
-from avatarl.runs import ownership, slurm_jobs
+from avatarl.runs import liveness, slurm_jobs
 from avatarl.sweep import failure
 from avatarl.sweep.plan.planned import Plan, PlannedRun
 from avatarl.sweep.plan.rollback import Rollback
@@ -121,7 +121,7 @@ class Queue:
             kinds += [kind] * len(made)
         self._kinds[directory] = kinds
         ids = tuple(tuple(run.id for run in members) for members in packs)
-        me = ownership.this_process()
+        me = liveness.this_process()
         submission = Submission(directory, (), ids, str(self.code), time.time(), me, self.proposes)
         submission.write(dataclasses.asdict(self.settings))
         return submission

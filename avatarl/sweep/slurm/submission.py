@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from avatarl.files import read_json, write_json
-from avatarl.runs import ownership, slurm_jobs
-from avatarl.runs.ownership import Owner
+from avatarl.runs import liveness, slurm_jobs
+from avatarl.runs.liveness import Owner
 
 #: The record's name.
 NOTE = "submission.json"
@@ -60,11 +60,11 @@ class Submission:
         """Whether its client is there."""
         if self.client is None:
             return False
-        alive = ownership.lives(self.client)
+        alive = liveness.lives(self.client)
         if alive is None:  # on another machine; it touches the file as it tries, or proposes
             with contextlib.suppress(OSError):
                 touched = (self.directory / NOTE).stat().st_mtime
-                return time.time() - touched < ownership.SILENT_AFTER_S
+                return time.time() - touched < liveness.SILENT_AFTER_S
         return bool(alive)
 
     def write(self, settings: Mapping[str, Any]) -> None:

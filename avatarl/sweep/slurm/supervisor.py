@@ -27,7 +27,7 @@ from loky.backend import resource_tracker
 
 from avatarl import storage, terminal
 from avatarl.files import read_checked, read_json, write_json
-from avatarl.runs import ownership
+from avatarl.runs import liveness
 from avatarl.search.study import Study
 from avatarl.signals import SignalFlag
 from avatarl.storage import Later, Patience
@@ -188,7 +188,7 @@ def work_through(
         print(f"avatarl: {state} {event.run.directory} {event.reason or ''}", flush=True)
         if event.outcome is not None and event.outcome.state == "failed":
             failed.add(event.run.id, event.reason or "")
-        if state in ("elsewhere", "waiting") and ownership.requeued():
+        if state in ("elsewhere", "waiting") and liveness.requeued():
             # Its node was taken for dead, and the pack is worked through by the job's next start.
             print("avatarl: the job goes on elsewhere: leaving it the pack", flush=True)
             orphaned = True

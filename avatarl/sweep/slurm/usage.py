@@ -16,7 +16,7 @@ from avatarl.errors import UserError
 from avatarl.files import read_object
 from avatarl.options import read
 from avatarl.runs import ownership, slurm_jobs
-from avatarl.runs.ownership import Owner
+from avatarl.runs.liveness import Owner
 from avatarl.sweep.plan.planned import Plan
 from avatarl.sweep.slurm.resources import Resources
 from avatarl.sweep.slurm.settings import SlurmSettings

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from avatarl import storage
-from avatarl.runs import ownership
+from avatarl.runs import liveness, ownership
 from avatarl.search.study import Study
 from avatarl.storage import Later, Patience
 from avatarl.sweep.failure import FailurePolicy, Retry, faults
@@ -364,9 +364,7 @@ class Pool:
             storage.require(run.path)
             owner = ownership.current_owner(run.folder)
             free = (
-                run.folder.result.exists()
-                or owner is None
-                or not ownership.alive(owner, run.folder)
+                run.folder.result.exists() or owner is None or not liveness.alive(owner, run.folder)
             )
         except OSError as error:
             return self._patience[run.id].pause(error) is None

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from avatarl import storage, terminal
-from avatarl.runs import ownership
+from avatarl.runs import liveness, ownership
 from avatarl.runs.folder import RunFolder
 from avatarl.runs.outputs import Outputs
 from avatarl.signals import SignalFlag
@@ -159,7 +159,7 @@ def _claim(run: Mapping[str, Any], request: Mapping[str, Any]) -> ownership.Clai
         if stopping():
             return {"state": "interrupted"}
         threads = (run["config"].get("trainer") or {}).get("threads") or _process.threads
-        me = ownership.this_process(request.get("submission", ""), request.get("code"), threads)
+        me = liveness.this_process(request.get("submission", ""), request.get("code"), threads)
         return ownership.claim(outputs.make_run(str(run["id"]), str(run["name"])), me)
     except ownership.Owned as owned:
         return {"state": "owned", "reason": str(owned)}

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from avatarl.files import read_json, write_json
-from avatarl.runs import ownership
+from avatarl.runs import liveness
 from avatarl.runs.outputs import SweepFolder
 from avatarl.sweep.plan import launches
 from avatarl.sweep.plan.launches import LaunchRecord
@@ -111,11 +111,11 @@ def test_a_client_that_goes_on_elsewhere_is_not_forgotten(client, tmp_path):
     sweep = tmp_path / "outputs" / "sweeps" / "s"
     other = client("a")
     note = other.record._folder / "launch.json"
-    elsewhere = dataclasses.replace(ownership.this_process(), host="elsewhere")
+    elsewhere = dataclasses.replace(liveness.this_process(), host="elsewhere")
     write_json(note, {**read_json(note), "owner": dataclasses.asdict(elsewhere)})
     client("b").accepted()
     assert {owner.host for owner in launches.owners(SweepFolder(sweep))} == {
-        "elsewhere", ownership.this_process().host,
+        "elsewhere", liveness.this_process().host,
     }  # fmt: skip
 
 

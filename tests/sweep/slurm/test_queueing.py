@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from avatarl.cli import main
-from avatarl.runs import ownership, slurm_jobs
+from avatarl.runs import liveness, slurm_jobs
 from avatarl.runs.state import RunState
 from avatarl.sweep.plan.rollback import Rollback
 from avatarl.sweep.slurm import queueing
@@ -51,7 +51,7 @@ def ended():
     """A client that is no more."""
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         pass
-    return dataclasses.replace(ownership.this_process(), pid=process.pid)
+    return dataclasses.replace(liveness.this_process(), pid=process.pid)
 
 
 def test_what_slurm_takes_at_once_is_noted(queue, plan, told):

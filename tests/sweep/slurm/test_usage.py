@@ -11,7 +11,7 @@ from avatarl.cli import main
 from avatarl.process import consumed
 from avatarl.runs import ownership, slurm_jobs
 from avatarl.runs.folder import RunFolder
-from avatarl.runs.ownership import SlurmJob
+from avatarl.runs.liveness import SlurmJob
 from avatarl.sweep.slurm.queueing import Queue
 from avatarl.sweep.slurm.resources import Resources
 from avatarl.sweep.slurm.usage import GIB, usage_of

@@ -13,8 +13,8 @@ from rich.console import Console
 from avatarl.cli import main
 from avatarl.errors import UserError
 from avatarl.files import read_json, write_json
-from avatarl.runs import ownership, slurm_jobs
-from avatarl.runs.ownership import SlurmJob
+from avatarl.runs import liveness, ownership, slurm_jobs
+from avatarl.runs.liveness import SlurmJob
 from avatarl.runs.state import RunState
 from avatarl.sweep.failure import Fail, FailurePolicy, Retry, load
 from avatarl.sweep.slurm import watch
@@ -197,7 +197,7 @@ def test_a_run_is_lost_only_when_all_its_jobs_are(twice, first, second, job):
 def test_when_all_its_jobs_are_over_the_one_that_had_the_run_is_named(twice):
     plan, directory, states = twice
     states.update({"7_0": "NODE_FAIL", "7_1": "NODE_FAIL", "8_0": "CANCELLED", "8_1": "CANCELLED"})
-    me = ownership.this_process()
+    me = liveness.this_process()
     worked = dataclasses.replace(me, host="elsewhere", slurm=SlurmJob("7_0", 0, "", "70"))
     ownership.claim(plan.runs[0].folder, worked)
     policy = load("keep_going", None, 0, 60)
@@ -212,7 +212,7 @@ def test_when_all_its_jobs_are_over_the_one_that_had_the_run_is_named(twice):
 def test_a_run_is_shown_with_the_job_that_works_on_it(twice):
     plan, directory, states = twice
     states.update({"7_0": WORKS, "7_1": WAITS, "8_0": WORKS, "8_1": WORKS})
-    me = ownership.this_process()
+    me = liveness.this_process()
     for run, job in zip(plan.runs, ["7_0", "8_1"], strict=True):
         works = dataclasses.replace(me, host="elsewhere", slurm=SlurmJob(job, 0))
         ownership.claim(run.folder, works)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from avatarl.files import read_json, write_json
-from avatarl.runs import ownership
+from avatarl.runs import liveness, ownership
 from avatarl.runs.folder import RunFolder
 from avatarl.sweep.failure import FailurePolicy
 from avatarl.sweep.failure.faults import exit_reason
@@ -173,7 +173,7 @@ Pool([Slot(None, 1)], FailurePolicy(None, 2, 60), execute="sweep_executors:run")
         os.kill(client.pid, signal.SIGKILL)
         client.wait()
     worker = ownership.current_owner(plan.runs[0].folder).pid
-    wait_until(lambda: ownership._process_started(worker) is None, "the worker's end")
+    wait_until(lambda: not liveness.process_exists(worker), "the worker's end")
     assert read_json(progress)["state"] == "interrupted"
 
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 import avatarl
-from avatarl.runs import ownership
+from avatarl.runs import liveness
 from avatarl.sweep.failure import FailurePolicy
 from avatarl.sweep.plan import snapshot
 from avatarl.sweep.workers.pool import Pool
@@ -48,7 +48,7 @@ def pid_of(process):
 
 def gone(pid, patience_s=PATIENCE_S):
     deadline = time.monotonic() + patience_s
-    while ownership._process_started(pid) is not None:
+    while liveness.process_exists(pid):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)
