@@ -50,17 +50,34 @@ def test_full_precision_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs oneDNN")
-def test_a_processor_without_bf16_is_found_out() -> None:
+@pytest.mark.parametrize("busy", [0, 3], ids=["quiet", "busy"])
+def test_a_processor_without_bf16_is_found_out(busy: int) -> None:
     """oneDNN held to AVX2 multiplies bf16 the way an older processor does."""
     command = (
-        "import torch; torch.set_num_threads(1); from avatarl.bf16 import slowdown; "
-        "print(slowdown(torch.device('cpu')))"
+        "import torch; from avatarl.bf16 import slowdown; print('ready', flush=True); input(); "
+        "print(slowdown(torch.device('cpu')), torch.get_num_threads())"
     )
-    done = subprocess.run(
+    threads = torch.get_num_threads()
+    asked = subprocess.Popen(
         [sys.executable, "-c", command],
-        env=os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"},
-        capture_output=True,
+        env=os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2", "OMP_NUM_THREADS": str(threads)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-        check=True,
     )
-    assert float(done.stdout) > 5
+    assert asked.stdout is not None
+    assert asked.stdout.readline() == "ready\n"
+    # As many loops as make every thread of a product wait for its core.
+    loops = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in range(busy * (os.cpu_count() or 1))
+    ]
+    try:
+        said, _ = asked.communicate("go\n")
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+    factor, left = said.split()
+    assert float(factor) > 5
+    assert int(left) == threads
