@@ -9,6 +9,7 @@ from typing import Any
 
 from avatarl.errors import ConfigError
 from avatarl.runs.find import OUTPUTS
+from avatarl.typed import read_number
 
 
 def add_number(
@@ -29,17 +30,11 @@ def add_number(
         most: The largest.
         told: What else argparse is told.
     """
+    bounds = f"at least {least}" if most == math.inf else f"from {least} to {most}"
+    valid = f"{'a whole number' if kind is int else 'a number'}, {bounds}"
 
     def read(word: str) -> int | float:
-        try:
-            value = kind(word)
-        except ValueError:
-            value = math.nan
-        if not least <= value <= most or value == math.inf:
-            bounds = f"at least {least}" if most == math.inf else f"from {least} to {most}"
-            what = "a whole number" if kind is int else "a number"
-            raise ConfigError(flags[-1], word, f"{what}, {bounds}")
-        return value
+        return read_number(flags[-1], word, valid, kind=kind, least=least, most=most)
 
     parser.add_argument(*flags, type=read, **told)
 

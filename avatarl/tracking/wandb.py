@@ -23,6 +23,7 @@ from avatarl.options import Later
 from avatarl.runs import journal
 from avatarl.runs.folder import RunFolder
 from avatarl.tracking import base, delivery, source
+from avatarl.typed import read_number
 
 log = logging.getLogger("avatarl")
 
@@ -204,11 +205,10 @@ def resolve_mode(mode: str) -> str:
 
 def _patience_s(variable: str) -> float:
     """How many seconds to wait for the server; 0 is without end, to wandb."""
-    typed = os.environ.get(variable) or _PATIENCE_S[variable]
-    with contextlib.suppress(ValueError):
-        if 0 <= (seconds := float(typed)) < math.inf:
-            return seconds
-    raise ConfigError(variable, typed, "a number of seconds, 0 or more")
+    typed = os.environ.get(variable)
+    if not typed:
+        return _PATIENCE_S[variable]
+    return read_number(variable, typed, "a number of seconds, 0 or more")
 
 
 def _logged_in() -> bool:
